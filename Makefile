@@ -1,0 +1,61 @@
+# Every verb sets up what it needs. `make demo` and `make test` work on a fresh machine
+# that has Python 3.11+, make and a network.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+JOBS ?= 2
+COUNT ?= 20000
+SEED ?= 1
+TARGETS ?=
+
+.PHONY: help demo test check lint types imports slow conform bench fuzz lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 18
+
+$(READY): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Setting up $(VENV) (once) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## Homes change supplier through separate systems, before your eyes
+	@$(BIN)/cos demo
+
+test: $(READY) ## The tests (under five minutes)
+	$(BIN)/pytest -m "not check" -n $(JOBS) --dist loadgroup
+
+check: lint types imports slow ## Formatting, types, walls, and the slower tests with third-party tools
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+imports: $(READY)
+	$(BIN)/lint-imports
+
+slow: $(READY)
+	$(BIN)/pytest -m check
+
+bench: $(READY) ## Cost of each step as a ratio to the raw cryptography it needs
+	$(BIN)/python -m bench
+
+fuzz: $(READY) ## Fuzz devices, readers and routes; COUNT inputs per target from SEED (TARGETS: some only)
+	$(BIN)/python -m fuzz --count $(COUNT) --seed $(SEED) $(TARGETS)
+
+lock: $(READY) ## Resolve the dependencies anew
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean: ## Remove what the verbs made
+	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
