@@ -1,0 +1,39 @@
+"""Fixtures every test may use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def find_shared() -> Path | None:
+    """The folder of published reference material, if it lies beside the project."""
+    named = os.environ.get("COS_SHARED")
+    folder = Path(named) if named else ROOT.parent / "shared"
+    return folder if (folder / "rtds").is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The published reference material (vectors, schema, templates), or a skip that says so."""
+    folder = find_shared()
+    if folder is None:
+        pytest.skip(
+            "published reference material not found: put it beside the project as ../shared "
+            "or name its folder in COS_SHARED"
+        )
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_come() -> Iterator[None]:
+    """Every test starts with logging unconfigured: a level set by one must not silence another."""
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()

@@ -1,0 +1,78 @@
+"""Generic alerts: an event and its time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from gbcs.alerts import GenericAlert, decode_generic_alert, encode_generic_alert
+from gbcs.codes import AlertCode
+from gbcs.errors import EncodeError, ParseError
+
+MOMENT = datetime(2026, 11, 21, 1, 2, 3, tzinfo=UTC)
+ALERT = GenericAlert.at(AlertCode.TRUSTED_SOURCE_AUTHENTICATION_FAILURE, MOMENT)
+OCTETS = bytes.fromhex("0f0000000000" + "0202" + "128f3d" + "090c" + "07ea0b15ff010203008000ff")
+
+
+def test_an_alert_by_hand():
+    assert encode_generic_alert(ALERT) == OCTETS
+    assert decode_generic_alert(OCTETS) == ALERT
+    assert decode_generic_alert(OCTETS).moment == MOMENT
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"x" * 127, b"x" * 300])
+def test_content_of_any_length(content: Any):
+    alert = replace(ALERT, content=content)
+    octets = encode_generic_alert(alert)
+    assert octets[7] == 3
+    assert decode_generic_alert(octets) == alert
+
+
+@pytest.mark.parametrize("code", [0, 0x8F3E, 0xFFFF])
+def test_any_16_bit_code(code: Any):
+    alert = replace(ALERT, alert_code=code)
+    assert decode_generic_alert(encode_generic_alert(alert)) == alert
+
+
+@pytest.mark.parametrize(
+    ("alert", "reason"),
+    [
+        (replace(ALERT, alert_code=0x10000), "alert code"),
+        (replace(ALERT, alert_code=-1), "alert code"),
+        (replace(ALERT, date_time=bytes(11)), "date-time"),
+    ],
+)
+def test_what_cannot_be_written_is_refused(alert: Any, reason: str):
+    with pytest.raises(EncodeError, match=reason):
+        encode_generic_alert(alert)
+
+
+@pytest.mark.parametrize(
+    ("octets", "offset"),
+    [
+        (b"", 0),
+        (b"\x0e" + OCTETS[1:], 0),
+        (OCTETS[:6] + b"\x01" + OCTETS[7:], 6),
+        (OCTETS[:7] + b"\x01" + OCTETS[8:], 7),
+        (OCTETS[:7] + b"\x04" + OCTETS[8:], 7),
+        (OCTETS[:7] + b"\x03" + OCTETS[8:], 25),
+        (OCTETS[:8] + b"\x11" + OCTETS[9:], 8),
+        (OCTETS[:12] + b"\x0b" + OCTETS[13:], 11),
+        (OCTETS[:-1], 13),
+        (OCTETS + b"\x00", 25),
+    ],
+)
+def test_anything_else_is_refused_at_its_place(octets: bytes, offset: int):
+    with pytest.raises(ParseError) as refused:
+        decode_generic_alert(octets)
+    assert refused.value.offset == offset
+
+
+def test_an_unspecified_time_is_refused_when_asked_for():
+    alert = replace(ALERT, date_time=b"\xff" * 12)
+    assert decode_generic_alert(encode_generic_alert(alert)) == alert
+    with pytest.raises(ParseError, match="no such time"):
+        _ = alert.moment
