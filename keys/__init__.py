@@ -1,0 +1,1 @@
+"""The simulated SMKI: certificate profiles, ceremony, path validation and key stores."""

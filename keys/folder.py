@@ -1,0 +1,100 @@
+"""A folder of keys by entity identifier, as published test material lays them out.
+
+::
+
+    <eui>-ds.pem      certificate for digital signing        <eui>-ds.key      its private key
+    <eui>-ka.pem      for key agreement                      <eui>-ka.key
+    <eui>-pp-ka.pem   for prepayment key agreement           <eui>-pp-ka.key
+
+For reading messages, not for running a system: the private keys there are in the clear. Layout:
+RTDS keystore. A `.key` file may have text before its PEM block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from keys.certificate import Certificate
+from keys.errors import CertificateError, KeyStoreError
+from keys.private import agree, sign_raw
+
+Use = Literal["ds", "ka", "pp-ka"]
+
+
+class KeyFolder:
+    """The folder; files are read when they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def certificate(self, eui: str, use: Use) -> Certificate | None:
+        """The certificate of an entity for a use, or None where there is none.
+
+        Raises:
+            CertificateError: the file is no certificate.
+        """
+        try:
+            return Certificate.from_pem((self.path / f"{eui}-{use}.pem").read_bytes())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise CertificateError(f"{eui}-{use}.pem: {error.strerror}") from error
+
+    def signing_certificate(self, entity: str) -> bytes | None:
+        """The digital signing certificate (DER) of an entity, or None.
+
+        Raises:
+            CertificateError: the file is no certificate.
+        """
+        certificate = self.certificate(entity, "ds")
+        return None if certificate is None else certificate.der
+
+    def signer(self, entity: str) -> Callable[[bytes], bytes] | None:
+        """What signs for an entity (octets in, raw 64-octet r||s out), or None without its key.
+
+        Raises:
+            KeyStoreError: the file is no P-256 key.
+        """
+        private_key = self._private(entity, "ds")
+        return None if private_key is None else partial(sign_raw, private_key)
+
+    def shared_secret(self, one: str, other: str) -> bytes | None:
+        """Agree Z between two entities where a private key of either is there, else None.
+
+        Raises:
+            KeyStoreError: a file is no P-256 key, or a certificate not for key agreement.
+            CertificateError: a file is no certificate.
+        """
+        for holder, peer in ((one, other), (other, one)):
+            private_key = self._private(holder, "ka")
+            certificate = self.certificate(peer, "ka")
+            if private_key is not None and certificate is not None:
+                return agree(private_key, certificate)
+        return None
+
+    def _private(self, eui: str, use: Use) -> ec.EllipticCurvePrivateKey | None:
+        path = self.path / f"{eui}-{use}.key"
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise KeyStoreError(f"{path.name}: {error.strerror}") from error
+        begin = data.find(b"-----BEGIN")
+        try:
+            private_key = load_pem_private_key(data[max(begin, 0) :], None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            # The cause is left out: it may quote what it was given.
+            raise KeyStoreError(f"{path.name} is not an unencrypted private key") from None
+        if not isinstance(private_key, ec.EllipticCurvePrivateKey) or not isinstance(
+            private_key.curve, ec.SECP256R1
+        ):
+            raise KeyStoreError(f"{path.name} is not a P-256 key")
+        return private_key
