@@ -1,0 +1,1 @@
+"""What a supplier writes: requests and responses, our schema, XML signatures. Pure."""

@@ -1,0 +1,169 @@
+"""Response codes and DCC alert codes, with the meaning this simulation gives them.
+
+The published schema lists the codes and says nothing of their meaning. Every meaning below is
+therefore a placeholder, marked [K]: see docs/domain facts 5.3. Only codes that any service may
+answer, and those of the services spoken here, are listed; what acts on a code must compare the
+code, never the text.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ResponseCode(StrEnum):
+    """Codes of a Response's header; `.meaning` is a placeholder text."""
+
+    I0 = "I0"
+    I99 = "I99"
+    E1 = "E1"
+    E2 = "E2"
+    E3 = "E3"
+    E4 = "E4"
+    E5 = "E5"
+    E11 = "E11"
+    E12 = "E12"
+    E13 = "E13"
+    E17 = "E17"
+    E19 = "E19"
+    E20 = "E20"
+    E21 = "E21"
+    E30 = "E30"
+    E31 = "E31"
+    E40 = "E40"
+    E41 = "E41"
+    E42 = "E42"
+    E43 = "E43"
+    E44 = "E44"
+    E45 = "E45"
+    E46 = "E46"
+    E47 = "E47"
+    E48 = "E48"
+    E49 = "E49"
+    E50 = "E50"
+    E51 = "E51"
+    E52 = "E52"
+    E53 = "E53"
+    E54 = "E54"
+    E55 = "E55"
+    E56 = "E56"
+    E57 = "E57"
+    E58 = "E58"
+    E59 = "E59"
+    E60 = "E60"
+    E61 = "E61"
+    E62 = "E62"
+    E63 = "E63"
+    E64 = "E64"
+    E65 = "E65"
+    E66 = "E66"
+    E67 = "E67"
+    E68 = "E68"
+    E69 = "E69"
+    E70 = "E70"
+    E71 = "E71"
+    E100 = "E100"
+    E1000 = "E1000"
+    E1001 = "E1001"
+    E1003 = "E1003"
+    E1004 = "E1004"
+    E1006 = "E1006"
+    E1007 = "E1007"
+    E1008 = "E1008"
+    E1010 = "E1010"
+    E1011 = "E1011"
+    E061501 = "E061501"
+    E061504 = "E061504"
+    E061505 = "E061505"
+    E061506 = "E061506"
+    E061507 = "E061507"
+    E061508 = "E061508"
+    E061509 = "E061509"
+    E062101 = "E062101"
+    E062102 = "E062102"
+    E062103 = "E062103"
+    E062105 = "E062105"
+    E062301 = "E062301"
+    E062302 = "E062302"
+    E062303 = "E062303"
+    E062304 = "E062304"
+    E062305 = "E062305"
+    E062306 = "E062306"
+    E062401 = "E062401"
+    E062402 = "E062402"
+    E062403 = "E062403"
+    E080201 = "E080201"
+    E080202 = "E080202"
+
+    @property
+    def meaning(self) -> str:
+        """A placeholder text; see this module's description."""
+        return _RESPONSE_MEANINGS.get(self.value, "[K] no meaning known")
+
+
+_RESPONSE_MEANINGS = {
+    "I0": "success; the answer is in the body",
+    "I99": "taken; the answer follows",
+    "E1": "[K] failed authentication",
+    "E2": "[K] the user's role may not ask for this",
+    "E3": "[K] the user may not ask this of this device",
+    "E4": "[K] the user is not the registered supplier",
+    "E5": "[K] the device's status does not allow it",
+    "E11": "[K] no answer from the device",
+    "E12": "[K] malformed request",
+    "E13": "[K] request seen before",
+    "E17": "[K] out of sequence",
+    "E19": "[K] execution date not possible",
+    "E20": "[K] could not be delivered",
+    "E21": "[K] the device answered something that does not fit",
+    "E30": "[K] timed out before delivery",
+    "E31": "[K] timed out after delivery",
+    "E49": "[K] access not allowed",
+    "E50": "[K] validation failed",
+    "E65": "[K] not possible for this device (seen in a published refusal of 11.2)",
+    "E100": "[K] internal failure",
+    "E062301": "[K] a replacement certificate is not one",
+    "E062302": "[K] a replacement certificate has the wrong role",
+    "E062303": "[K] a replacement certificate is of another party",
+    "E062304": "[K] a replacement certificate has no path to the root",
+    "E062305": "[K] a replacement certificate has the wrong key usage",
+    "E062306": "[K] a replacement certificate is revoked",
+}
+
+
+class DccAlertCode(StrEnum):
+    """The DCC alert codes this simulation sends; which code goes with which body is [K]."""
+
+    ANOMALY = "AD1"
+    SCHEDULES_REMOVED = "N17"
+    COS_REFUSED = "N26"
+    COS_NOTICE = "N27"
+    CREDENTIALS_UPDATED = "N42"
+    COS_CERTIFICATE = "N63"
+    ECOS_ALERT = "N64"
+
+    @property
+    def meaning(self) -> str:
+        """A placeholder text; see this module's description."""
+        return _ALERT_MEANINGS[self.value]
+
+
+_ALERT_MEANINGS = {
+    "AD1": "[K] threshold anomaly detection held a request back",
+    "N17": "[K] schedules removed on change of supplier",
+    "N26": "[K] the CoS Party refused the change of supplier",
+    "N27": "[K] notice to the old supplier: the device has another supplier now",
+    "N42": "[K] security credentials of a device were updated",
+    "N63": "[K] which CoS certificate a device holds",
+    "N64": "[K] alert of the Enduring CoS Party",
+}
+
+
+def response_meaning(code: str) -> str:
+    """The placeholder meaning of any response code, listed or not."""
+    return _RESPONSE_MEANINGS.get(code, "[K] no meaning known")
+
+
+def alert_meaning(code: str) -> str:
+    """The placeholder meaning of any DCC alert code, listed or not."""
+    return _ALERT_MEANINGS.get(code, "[K] no meaning known")

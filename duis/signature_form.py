@@ -1,0 +1,202 @@
+"""The one form an XML signature may have here, held before any cryptography is done.
+
+Libraries accept far more than one form: a signature anywhere in the document, comments in values,
+ds:Objects, several references, a KeyInfo that names another certificate. Each of those is a place
+to put something that one party sees and another does not. So the signature is compared with a
+description, element
+by element and attribute by attribute, and each difference has its own reason:
+
+`signature_missing`, `signature_count`, `signature_position` (not the root's last child),
+`signature_attribute` (an Id, or any attribute the form lacks), `signature_object`,
+`signature_structure` (another element, order or stray text), `canonicalization_method`,
+`signature_method`, `reference_count`, `reference_uri`, `transform`, `digest_method`,
+`digest_value`, `signature_value`, `key_info` (anything but one issuer and serial), `issuer_form`,
+`serial_form`.
+
+Source: docs/domain facts 5.1 and 12 (published templates, the signer of DCC Boxed, a published
+response).
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
+
+from lxml import etree
+
+from duis.errors import SignatureForm
+from duis.names import ECDSA_SHA256, ENVELOPED_SIGNATURE, EXCLUSIVE_C14N, SHA256, ds
+
+_SERIAL = re.compile(r"0|[1-9][0-9]{0,48}")  # at most 20 octets: RFC 5280 4.1.2.2
+_ISSUER_LIMIT = 400
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureReference:
+    """Who is said to have signed: what to look the certificate up by. Not proof of anything.
+
+    Attributes:
+        issuer: the issuer's name in RFC 2253 order, e.g. `CN=Z1,OU=07`, exactly as written.
+        serial: serial number of the certificate.
+    """
+
+    issuer: str
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureParts:
+    """What a well-formed signature holds.
+
+    Attributes:
+        element: the ds:Signature.
+        digest: the 32 octets said to be the digest of the document.
+        value: 64 octets, r then s.
+        reference: issuer and serial.
+    """
+
+    element: etree._Element
+    digest: bytes
+    value: bytes
+    reference: SignatureReference
+
+
+def read_signature(root: etree._Element) -> SignatureParts:
+    """Find the one signature of a gated document and hold it against the form.
+
+    Raises:
+        SignatureForm: with one of the reasons of this module's description.
+    """
+    signature = _find(root)
+    _attributes(signature)
+    for stray in signature.iter(ds("Object")):
+        raise SignatureForm("signature_object", etree.QName(stray).localname, "not allowed")
+    signed_info, value, key_info = _children(
+        signature, ("SignedInfo", "SignatureValue", "KeyInfo"), "signature_structure"
+    )
+    digest = _read_signed_info(signed_info)
+    return SignatureParts(
+        signature,
+        digest,
+        _octets(value, 64, "signature_value", wrapped=True),
+        _read_key_info(key_info),
+    )
+
+
+def reference_of(issuer: str, serial: str) -> SignatureReference:
+    """Issuer and serial number from their texts.
+
+    Raises:
+        SignatureForm: `issuer_form` or `serial_form`.
+    """
+    plain = issuer.isprintable() and issuer == issuer.strip() and 0 < len(issuer) <= _ISSUER_LIMIT
+    if not plain:
+        raise SignatureForm("issuer_form", issuer[:80], "wanted a name in RFC 2253 form")
+    if _SERIAL.fullmatch(serial) is None:
+        raise SignatureForm("serial_form", serial[:60], "wanted digits without leading zeros")
+    return SignatureReference(issuer, int(serial))
+
+
+def _find(root: etree._Element) -> etree._Element:
+    found = list(root.iter(ds("Signature")))
+    if not found:
+        raise SignatureForm("signature_missing", etree.QName(root).localname, "nothing is signed")
+    if len(found) > 1:
+        raise SignatureForm("signature_count", str(len(found)), "wanted one")
+    if found[0].getparent() is not root or root[-1] is not found[0]:
+        parent = found[0].getparent()
+        where = "" if parent is None else etree.QName(parent).localname
+        raise SignatureForm("signature_position", where[:80], "wanted the last child of the root")
+    return found[0]
+
+
+def _read_signed_info(signed_info: etree._Element) -> bytes:
+    _attributes(signed_info)
+    names = [child.tag for child in signed_info]
+    if names.count(ds("Reference")) > 1:
+        raise SignatureForm("reference_count", str(names.count(ds("Reference"))), "wanted one")
+    canonicalization, method, reference = _children(
+        signed_info,
+        ("CanonicalizationMethod", "SignatureMethod", "Reference"),
+        "signature_structure",
+    )
+    _algorithm(canonicalization, EXCLUSIVE_C14N, "canonicalization_method")
+    _algorithm(method, ECDSA_SHA256, "signature_method")
+    if reference.get("URI") != "":
+        raise SignatureForm("reference_uri", (reference.get("URI") or "none")[:80], 'wanted URI=""')
+    _attributes(reference, "URI")
+    transforms, digest_method, digest_value = _children(
+        reference, ("Transforms", "DigestMethod", "DigestValue"), "signature_structure"
+    )
+    _attributes(transforms)
+    (transform,) = _children(transforms, ("Transform",), "transform")
+    _algorithm(transform, ENVELOPED_SIGNATURE, "transform")
+    _algorithm(digest_method, SHA256, "digest_method")
+    return _octets(digest_value, 32, "digest_value", wrapped=False)
+
+
+def _read_key_info(key_info: etree._Element) -> SignatureReference:
+    _attributes(key_info)
+    (data,) = _children(key_info, ("X509Data",), "key_info")
+    _attributes(data)
+    (issuer_serial,) = _children(data, ("X509IssuerSerial",), "key_info")
+    _attributes(issuer_serial)
+    name, number = _children(issuer_serial, ("X509IssuerName", "X509SerialNumber"), "key_info")
+    issuer = _leaf(name, "issuer_form")
+    serial = _leaf(number, "serial_form")
+    return reference_of(issuer, serial)
+
+
+def _children(
+    element: etree._Element, names: tuple[str, ...], reason: str
+) -> tuple[etree._Element, ...]:
+    children = tuple(element)
+    wanted = tuple(ds(name) for name in names)
+    if tuple(child.tag for child in children) != wanted:
+        found = ", ".join(etree.QName(child).localname for child in children)
+        where = etree.QName(element).localname
+        raise SignatureForm(reason, where, f"wanted {', '.join(names)}, found {found}"[:300])
+    if element.text:  # the gate has refused text beside elements in any other case
+        raise SignatureForm("signature_structure", etree.QName(element).localname, "stray text")
+    return children
+
+
+def _attributes(element: etree._Element, *allowed: str) -> None:
+    for name in element.attrib:
+        if name not in allowed:
+            where = f"{etree.QName(element).localname}/@{name!s}"
+            raise SignatureForm("signature_attribute", where[:120], "not part of the form")
+
+
+def _algorithm(element: etree._Element, wanted: str, reason: str) -> None:
+    found = element.get("Algorithm")
+    if found != wanted:
+        raise SignatureForm(reason, (found or "none")[:120], f"wanted {wanted}")
+    if len(element) or element.text:
+        raise SignatureForm(reason, etree.QName(element).localname, "wanted nothing inside")
+    _attributes(element, "Algorithm")
+
+
+def _leaf(element: etree._Element, reason: str) -> str:
+    if len(element):
+        raise SignatureForm(reason, etree.QName(element).localname, "wanted text only")
+    _attributes(element)
+    return element.text or ""
+
+
+def _octets(element: etree._Element, length: int, reason: str, *, wrapped: bool) -> bytes:
+    """The octets of a base64 value; Smart DCC's signers wrap the signature value, so it may be."""
+    text = _leaf(element, reason)
+    if wrapped:
+        text = text.translate({ord(c): None for c in " \t\r\n"})
+    try:
+        octets = b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise SignatureForm(reason, "", "not base64") from None
+    if len(octets) != length or b64encode(octets).decode("ascii") != text:
+        raise SignatureForm(
+            reason, f"{len(octets)} octets", f"wanted {length} octets in plain base64"
+        )
+    return octets
