@@ -1,0 +1,1 @@
+"""What every service is made of, the signed link, and the two supporting services."""

@@ -1,0 +1,88 @@
+"""What a party stands on, opened in one go: store, clocks, audit log, traces, outbox."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import MetaData
+
+from services.chassis.audit import AuditLog
+from services.chassis.changes import Changes
+from services.chassis.checks import CheckBook
+from services.chassis.clock import Clock, LabClock, SystemClock
+from services.chassis.outbox import Outbox, Retry
+from services.chassis.settings import Settings
+from services.chassis.store import Database
+from services.chassis.trace import Traces
+
+
+@dataclass(frozen=True, slots=True)
+class Foundation:
+    """One party's chassis parts.
+
+    Attributes:
+        settings: The party's settings.
+        book: Its checks.
+        clock: Domain time, which the lab may hold and step.
+        system_clock: Transport and evidence time, which nobody may.
+        database: Its store.
+        audit: Its audit log.
+        traces: Its traces.
+        outbox: Its outbox; the service starts and stops the worker.
+        changes: Who waits for what.
+    """
+
+    settings: Settings
+    book: CheckBook
+    clock: LabClock
+    system_clock: Clock
+    database: Database
+    audit: AuditLog
+    traces: Traces
+    outbox: Outbox
+    changes: Changes
+
+    @classmethod
+    async def open(
+        cls,
+        settings: Settings,
+        book: CheckBook,
+        *tables: MetaData,
+        clock: LabClock | None = None,
+        system_clock: Clock | None = None,
+        retry: Retry | None = None,
+    ) -> Foundation:
+        """Open the store, create the party's `tables` in it, and build the rest on top.
+
+        Args:
+            settings: The party's settings.
+            book: Its checks.
+            tables: Its own tables.
+            clock: Another domain clock, in tests.
+            system_clock: Another machine clock, in tests only.
+            retry: When the outbox tries again and gives up.
+
+        Raises:
+            StoreError: The store cannot be opened.
+        """
+        database = await Database.open(settings.store)
+        for own in tables:
+            await database.create_all(own)
+        machine = system_clock or SystemClock()
+        lab_clock, changes = clock or LabClock(machine), Changes()
+        return cls(
+            settings=settings,
+            book=book,
+            clock=lab_clock,
+            system_clock=machine,
+            database=database,
+            audit=AuditLog(database, machine),
+            traces=Traces(database, machine, changes),
+            outbox=Outbox(database, machine, retry=retry),
+            changes=changes,
+        )
+
+    async def close(self) -> None:
+        """Stop the outbox and close the store."""
+        await self.outbox.stop()
+        await self.database.close()

@@ -1,0 +1,132 @@
+"""Logs: structlog, JSON lines on stdout (console on a terminal), one canonical line per request.
+
+Never in a log: bodies, keys, tokens. A value whose name looks like a secret's is withheld, octets
+are replaced by their number, whoever wrote the call. Tracebacks are written at debug only.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+WITHHELD: Final = "[withheld]"
+
+_SECRET_NAME: Final = re.compile(
+    r"pass(word|phrase)|secret|token|private|authorization|cookie|credential|seed|\bpem\b",
+    re.IGNORECASE,
+)
+
+_notes: ContextVar[dict[str, Any] | None] = ContextVar("request_notes", default=None)
+
+
+def withhold(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Replace values whose names look like secrets' names, and octets, at any depth."""
+    return {name: _shown(name, value) for name, value in event.items()}
+
+
+def _shown(name: str, value: Any) -> Any:
+    if _SECRET_NAME.search(name):
+        return WITHHELD
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"[{len(value)} octets]"
+    if isinstance(value, dict):
+        return {key: _shown(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shown("", inner) for inner in value]
+    return value
+
+
+def configure(
+    party: str,
+    *,
+    json_lines: bool | None = None,
+    level: str = "info",
+    file: Path | None = None,
+) -> None:
+    """Set up logging of this process, once, in `main.py`.
+
+    Args:
+        party: Named in every line.
+        json_lines: JSON or console; None: console if stdout is a terminal.
+        level: Least level written to stdout.
+        file: A file that gets everything from debug up, as JSON lines.
+    """
+    as_json = (not sys.stdout.isatty()) if json_lines is None else json_lines
+
+    def named(
+        _logger: Any, _method: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        event.setdefault("party", party)
+        return event
+
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        named,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        withhold,
+    ]
+    json_renderer = structlog.processors.JSONRenderer()
+    stdout = logging.StreamHandler(sys.stdout)
+    stdout.setLevel(level.upper())
+    stdout.setFormatter(
+        _formatter(shared, json_renderer if as_json else structlog.dev.ConsoleRenderer())
+    )
+    handlers: list[logging.Handler] = [stdout]
+    if file is not None:
+        to_file = logging.FileHandler(file, encoding="utf-8")
+        to_file.setLevel(logging.DEBUG)
+        to_file.setFormatter(_formatter(shared, json_renderer))
+        handlers.append(to_file)
+    root = logging.getLogger()
+    root.handlers = handlers
+    root.setLevel(logging.DEBUG if file is not None else level.upper())
+    for chatty in ("aiosqlite", "asyncio", "sqlalchemy", "uvicorn", "httpx", "httpcore"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _formatter(
+    shared: list[structlog.typing.Processor], renderer: structlog.typing.Processor
+) -> structlog.stdlib.ProcessorFormatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+    )
+
+
+def note(**facts: Any) -> None:
+    """Add facts to the canonical line of the request being answered, for example ``caller``."""
+    notes = _notes.get()
+    if notes is not None:
+        notes.update(facts)
+
+
+@contextmanager
+def collect_notes() -> Iterator[dict[str, Any]]:
+    """Collect what `note` says while one request is answered."""
+    notes: dict[str, Any] = {}
+    token = _notes.set(notes)
+    try:
+        yield notes
+    finally:
+        _notes.reset(token)

@@ -1,0 +1,187 @@
+"""The durable store of one service: SQLAlchemy 2 Core, SQLite by default.
+
+What it guarantees: writes of one process are serialised (`begin` holds one lock and a
+``BEGIN IMMEDIATE`` transaction), a committed write is on the disk (WAL, ``synchronous=FULL``), and
+what waits for a commit is told after it (`on_commit`), never before.
+
+What it leaves to others: tables (each room declares its own in its own MetaData) and meaning.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Dialect, MetaData, Text, TypeDecorator, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+BUSY_TIMEOUT_MS: Final = 5_000
+
+metadata: Final = MetaData()
+"""The chassis' own tables (audit, trace, outbox, inbox, counters)."""
+
+
+class StoreError(Exception):
+    """The store cannot be opened, or was used in a way it does not allow."""
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time, kept as sortable ISO 8601 text with microseconds."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
+        """Write an aware time as text."""
+        del dialect
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise StoreError("a time without a zone cannot be stored")
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        """Read it back."""
+        del dialect
+        return None if value is None else datetime.fromisoformat(value)
+
+
+class Database:
+    """One service's store. Made by `Database.open`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._writer = asyncio.Lock()
+        self._owner: asyncio.Task[Any] | None = None
+        self._after_commit: list[Callable[[], None]] = []
+
+    @classmethod
+    async def open(cls, where: str | Path) -> Database:
+        """Open a store and create the chassis' tables in it.
+
+        Args:
+            where: A file (SQLite) or a SQLAlchemy URL.
+
+        Raises:
+            StoreError: It cannot be opened, or is of a kind this chassis does not know.
+        """
+        url = _url(where)
+        if url.get_backend_name() == "sqlite":
+            _private_file(url)
+        try:
+            engine = create_async_engine(url)
+        except (ArgumentError, NoSuchModuleError, ImportError) as error:
+            raise StoreError(f"no driver for this store: {error}") from None
+        if engine.dialect.name == "sqlite":
+            _tame_sqlite(engine)
+        database = cls(engine)
+        try:
+            await database.create_all(metadata)
+        except (SQLAlchemyError, OSError) as error:
+            await engine.dispose()
+            raise StoreError(f"the store cannot be opened ({type(error).__name__})") from error
+        return database
+
+    @property
+    def dialect(self) -> str:
+        """Name of the database engine, for example ``sqlite``."""
+        return self._engine.dialect.name
+
+    async def create_all(self, tables: MetaData) -> None:
+        """Create the tables that do not exist yet."""
+        async with self.begin() as conn:
+            await conn.run_sync(tables.create_all)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """A write transaction: commits at the end of the block, rolls back on any exception.
+
+        Raises:
+            StoreError: This task is already inside one (it would wait for itself for ever).
+        """
+        task = asyncio.current_task()
+        if task is not None and self._owner is task:
+            raise StoreError("already writing in this task: pass the open connection on")
+        async with self._writer:
+            self._owner = task
+            self._after_commit = []
+            try:
+                async with self._engine.connect() as plain:
+                    conn = await plain.execution_options(cos_write=True)
+                    async with conn.begin():
+                        yield conn
+                told = self._after_commit
+            finally:
+                self._owner = None
+                self._after_commit = []
+        for callback in told:
+            callback()
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[AsyncConnection]:
+        """A read transaction: a consistent snapshot of what is committed. Nothing is written."""
+        async with self._engine.connect() as conn:
+            yield conn
+
+    def on_commit(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once the present write transaction has been committed.
+
+        Raises:
+            StoreError: This task is not inside one.
+        """
+        if self._owner is None or self._owner is not asyncio.current_task():
+            raise StoreError("nothing is being written by this task")
+        self._after_commit.append(callback)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+
+def _url(where: str | Path) -> URL:
+    if isinstance(where, Path) or "://" not in where:
+        return URL.create("sqlite+aiosqlite", database=str(where))
+    try:
+        url = make_url(where)
+    except ArgumentError:
+        raise StoreError("the store's URL cannot be read") from None
+    if url.drivername == "sqlite":
+        return url.set(drivername="sqlite+aiosqlite")
+    return url.set(drivername="postgresql+asyncpg") if url.drivername == "postgresql" else url
+
+
+def _private_file(url: URL) -> None:
+    """Make sure the file exists and only its owner reads it (SQLite copies the mode to the WAL)."""
+    name = url.database
+    if not name or name == ":memory:":
+        raise StoreError("a store in memory forgets on a crash: name a file")
+    try:
+        os.close(os.open(name, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise StoreError(f"the store {name} cannot be opened ({error.strerror})") from None
+
+
+def _tame_sqlite(engine: AsyncEngine) -> None:
+    """Durable settings, and transactions that begin where we say they do."""
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _connect(dbapi: Any, _record: Any) -> None:
+        dbapi.isolation_level = None  # the driver must not begin transactions of its own
+        cursor = dbapi.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute("PRAGMA recursive_triggers=ON")  # so that REPLACE meets delete triggers
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(conn: Any) -> None:
+        write = conn.get_execution_options().get("cos_write", False)
+        conn.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

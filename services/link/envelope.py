@@ -1,0 +1,231 @@
+"""One signed message as it arrived, with all that its checks look at. Pure.
+
+An `Envelope` proves nothing: it only reads. The steps in `services.link.form` and
+`services.link.authenticity` decide. Reading is
+lazy and never raises anything but `StepFailed`, so that a step that is turned off leaves the ones
+after it with a message that they refuse, not with one that breaks them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Protocol, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from services.link import profile
+from services.link.errors import FieldError, StepFailed
+from services.link.fields import Dictionary, InnerList, Item, Member, Parameters, read_dictionary
+from services.link.message import HttpRequest, HttpResponse
+from services.link.profile import Shape
+
+T = TypeVar("T", str, int)
+
+
+class PinnedKey(Protocol):
+    """A link key that this party knows, and whose it is."""
+
+    @property
+    def system(self) -> str:
+        """The system it is pinned to."""
+        ...
+
+    @property
+    def named(self) -> str | None:
+        """The system that the certificate itself names."""
+        ...
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the certificate carries the marks of simulated material."""
+        ...
+
+    @property
+    def public_key(self) -> ec.EllipticCurvePublicKey:
+        """The key."""
+        ...
+
+    def failure(self, at: datetime) -> str | None:
+        """Why the certificate is not to be trusted at that time, or None."""
+        ...
+
+
+class KeyDirectory(Protocol):
+    """Where link keys are looked up. Never fed from a message."""
+
+    def find(self, key_id: str) -> PinnedKey | None:
+        """The key of that identifier, or None."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierMessage:
+    """What is remembered of an earlier request with the same sender, purpose and identifier."""
+
+    body_digest: bytes
+
+
+@dataclass
+class Envelope:
+    """Evidence for the steps.
+
+    Attributes:
+        message: what arrived.
+        shape: what it must look like.
+        own: the system that received it.
+        peers: the systems that may have sent it.
+        keys: the directory of pinned keys.
+        now: time of arrival, transport time.
+        request: for a response, the request that was sent.
+        purposes: for a request, which systems may send which purpose here (default: nobody).
+        route: for a request, the purpose that the called route serves.
+        nonce_fresh: for a request, whether its nonce was new (asked last, of the store).
+        earlier: for a request, what an earlier one with the same message identifier was.
+    """
+
+    message: HttpRequest | HttpResponse
+    shape: Shape
+    own: str
+    peers: Collection[str]
+    keys: KeyDirectory
+    now: datetime
+    request: HttpRequest | None = None
+    purposes: Mapping[str, Collection[str]] = field(default_factory=dict)
+    route: str | None = None
+    nonce_fresh: bool | None = None
+    earlier: EarlierMessage | None = None
+    _fields: dict[str, Dictionary] = field(default_factory=dict, init=False, repr=False)
+
+    def header(self, name: str) -> str:
+        """The first value of a header; "" where it is missing."""
+        return self.message.first(name) or ""
+
+    @property
+    def now_seconds(self) -> float:
+        """Time of arrival in seconds since 1970."""
+        return self.now.timestamp()
+
+    def dictionary(self, name: str) -> Dictionary:
+        """The structured field in a header.
+
+        Raises:
+            StepFailed: it cannot be read.
+        """
+        found = self._fields.get(name)
+        if found is None:
+            try:
+                found = read_dictionary(", ".join(self.message.values(name)))
+            except FieldError as error:
+                raise StepFailed(f"{name} cannot be read: {error}") from error
+            self._fields[name] = found
+        return found
+
+    def _member(self, name: str) -> Member:
+        members = self.dictionary(name)
+        ours = [member for label, member in members if label == profile.LABEL]
+        return ours[0] if ours else members[0][1]
+
+    @cached_property
+    def covered(self) -> InnerList:
+        """The covered components and parameters of our signature.
+
+        Raises:
+            StepFailed: Signature-Input cannot be read or holds something else.
+        """
+        member = self._member(profile.SIGNATURE_INPUT)
+        if not isinstance(member, InnerList):
+            raise StepFailed("the signature input is not a list of components")
+        return member
+
+    @cached_property
+    def shown(self) -> tuple[str, ...]:
+        """The covered components as they are written, in order.
+
+        Raises:
+            StepFailed: as for `covered`.
+        """
+        return tuple([item.text for item in self.covered.items])
+
+    @cached_property
+    def signature(self) -> bytes:
+        """The octets of our signature.
+
+        Raises:
+            StepFailed: Signature cannot be read or holds something else.
+        """
+        member = self._member(profile.SIGNATURE)
+        if not isinstance(member, Item) or not isinstance(member.value, bytes):
+            raise StepFailed("the signature is not a byte sequence")
+        return member.value
+
+    @property
+    def signature_parameters(self) -> Parameters:
+        """The parameters of our signature's own member; a profile signature has none.
+
+        Raises:
+            StepFailed: Signature cannot be read.
+        """
+        member = self._member(profile.SIGNATURE)
+        return member.params
+
+    def parameter(self, name: str, kind: type[T]) -> T | None:
+        """A signature parameter; None where it is missing or of another type."""
+        value = self.covered.parameter(name)
+        return value if type(value) is kind else None
+
+    @cached_property
+    def key(self) -> PinnedKey:
+        """The pinned key that the signature names.
+
+        Raises:
+            StepFailed: it names none that is known here.
+        """
+        key_id = self.parameter("keyid", str)
+        found = None if key_id is None else self.keys.find(key_id)
+        if found is None:
+            raise StepFailed("no link certificate of that key identifier is pinned here")
+        return found
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The body as one JSON object.
+
+        Raises:
+            StepFailed: it is not one.
+        """
+        return read_json_object(self.message.body)
+
+
+def read_json_object(body: bytes) -> dict[str, Any]:
+    """Read one JSON object in UTF-8: no repeated member names, no NaN, no half of a surrogate pair.
+
+    Raises:
+        StepFailed: it is anything else.
+    """
+    try:
+        found = json.loads(
+            body.decode("utf-8"), object_pairs_hook=_once_each, parse_constant=_no_constant
+        )
+        if b"\\ud" in body.lower():
+            # text to Python, but nothing that could be stored or sent on
+            json.dumps(found, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise StepFailed(f"the body is not JSON: {type(error).__name__}") from error
+    if not isinstance(found, dict):
+        raise StepFailed("the body is not a JSON object")
+    return found
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("the same member twice")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(name)

@@ -1,0 +1,156 @@
+"""What can go wrong on the signed link.
+
+::
+
+    LinkError
+    ├── FieldError          a structured field that cannot be read
+    ├── BaseError           a signature base that cannot be built
+    ├── DigestError         a Content-Digest field that cannot be read
+    ├── SignatureError      a signature that does not verify
+    ├── StepFailed          one step of the verification list said no
+    ├── LinkSetupError      the link was put together wrongly (stops the process at start)
+    ├── EvidenceError       kept evidence that does not prove what it claims
+    └── LinkCallError       a call that brought no yes
+        ├── PeerRefused     the peer's own rules said no, in a signed and bound answer
+        └── PeerUnavailable no settled answer: try again with the same message identifier
+            ├── LinkRefused      an answer came, and our checks refused it
+            └── EnvelopeRefused  the peer did not take the envelope; the message is open
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class LinkError(Exception):
+    """Anything the link raises."""
+
+
+class FieldError(LinkError):
+    """A structured field is not of the serialisation this profile permits."""
+
+    def __init__(self, reason: str, offset: int) -> None:
+        super().__init__(f"{reason} (at character {offset})")
+        self.reason = reason
+        self.offset = offset
+
+
+class BaseError(LinkError):
+    """A signature base cannot be built from a message: `component` says which line."""
+
+    def __init__(self, component: str, reason: str) -> None:
+        super().__init__(f"{component}: {reason}")
+        self.component = component
+        self.reason = reason
+
+
+class DigestError(LinkError):
+    """A Content-Digest field cannot be read."""
+
+
+class SignatureError(LinkError):
+    """A signature does not verify."""
+
+
+class StepFailed(LinkError):  # noqa: N818 - a verdict, as `Refused` is
+    """One step of the verification list said no."""
+
+    def __init__(
+        self, detail: str, *, expected: str | None = None, found: str | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.expected = expected
+        self.found = found
+
+
+class LinkSetupError(LinkError):
+    """The link was put together wrongly."""
+
+
+class EvidenceError(LinkError):
+    """Kept evidence does not prove what it claims; `part` names what was changed."""
+
+    def __init__(self, part: str, detail: str) -> None:
+        super().__init__(f"{part}: {detail}")
+        self.part = part
+        self.detail = detail
+
+
+class LinkCallError(LinkError):
+    """A call to a peer brought no yes."""
+
+    def __init__(self, peer: str, detail: str) -> None:
+        super().__init__(f"{peer}: {detail}")
+        self.peer = peer
+        self.detail = detail
+
+
+class PeerRefused(LinkCallError):  # noqa: N818 - a verdict, as `Refused` is
+    """The peer's own rules said no, in an answer that is signed and bound to our request.
+
+    `problem` is its problem document, `check` the check it names, `status` the HTTP status,
+    `evidence` the number of the audit entry that holds the exact signed bytes.
+    """
+
+    verified = True
+
+    def __init__(
+        self, peer: str, status: int, problem: Mapping[str, object], evidence: int | None
+    ) -> None:
+        super().__init__(peer, str(problem.get("detail") or problem.get("title") or status))
+        self.status = status
+        self.problem = dict(problem)
+        self.evidence = evidence
+
+    @property
+    def check(self) -> str | None:
+        """The check that the peer says refused, if it named one."""
+        named = self.problem.get("check")
+        return named if isinstance(named, str) else None
+
+    @property
+    def party(self) -> str | None:
+        """The party that the peer says refused, if it named one."""
+        named = self.problem.get("party")
+        return named if isinstance(named, str) else None
+
+
+class PeerUnavailable(LinkCallError):  # noqa: N818 - says what happened to the peer
+    """The peer gave no settled answer: unreachable, slow, failing, or not to be believed.
+
+    Never a no. The same message identifier may be sent again; the peer acts on it once.
+    """
+
+
+class LinkRefused(PeerUnavailable):
+    """An answer came back and one of our `link.response.*` checks refused it."""
+
+    def __init__(self, peer: str, check: str, detail: str) -> None:
+        super().__init__(peer, f"{check}: {detail}")
+        self.check = check
+        self.reason = detail
+
+
+class EnvelopeRefused(PeerUnavailable):
+    """The peer, in a signed and bound answer, did not accept our envelope.
+
+    Whoever sits on the wire can provoke such an answer to a good request (by spoiling or
+    replaying a copy of it), so it says nothing of whether the message was acted on.
+    """
+
+    verified = True
+
+    def __init__(self, peer: str, status: int, problem: Mapping[str, object]) -> None:
+        super().__init__(peer, str(problem.get("detail") or problem.get("title") or status))
+        self.status = status
+        self.problem = dict(problem)
+
+    @property
+    def check(self) -> str | None:
+        """The check of the link that the peer says refused."""
+        named = self.problem.get("check")
+        return named if isinstance(named, str) else None

@@ -1,0 +1,203 @@
+"""The exact signed bytes, kept by both ends, and how anyone can check them later.
+
+Every request and response that is sent or taken becomes an entry of the party's hash-linked audit
+log: the covered headers, the signature base, the body. `verify_evidence` takes such an entry and
+the public trust material, nothing else, and says what the other system said; or which part of the
+entry was changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.chassis.audit import AuditLog
+from services.chassis.store import Database
+from services.link import profile
+from services.link.base import signature_base
+from services.link.envelope import Envelope
+from services.link.errors import BaseError, EvidenceError, SignatureError
+from services.link.message import HttpRequest, HttpResponse
+from services.link.records import (
+    VERSION,
+    envelope_of,
+    read_body,
+    rebuild,
+    request_record,
+    response_record,
+)
+from services.link.signing import verify_signature
+from services.link.trust import LinkTrust
+from services.link.verification import (
+    AUTHENTICITY,
+    FORM,
+    INPUT,
+    TARGET,
+    NotVerified,
+    Step,
+    verify,
+)
+
+REQUEST_SENT: Final = "link.request.sent"
+REQUEST_RECEIVED: Final = "link.request.received"
+REQUEST_REFUSED: Final = "link.request.refused"
+RESPONSE_SENT: Final = "link.response.sent"
+RESPONSE_RECEIVED: Final = "link.response.received"
+RESPONSE_REFUSED: Final = "link.response.refused"
+
+_UNTIMED = frozenset({"future", "stale"})
+"""Steps about the moment of arrival: they were for the receiver, then."""
+
+
+class EvidenceLog:
+    """Where one party keeps what was said on the link: its audit log."""
+
+    def __init__(self, database: Database, audit: AuditLog) -> None:
+        self.database = database
+        self._audit = audit
+
+    async def request(
+        self,
+        conn: AsyncConnection,
+        kind: str,
+        request: HttpRequest,
+        verdict: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Keep a request that was sent, or received and authentic; its entry's number."""
+        record = request_record(request)
+        if verdict is not None:
+            record["verdict"] = dict(verdict)
+        subject = request.first(profile.MESSAGE_ID) or "-"
+        return await self._audit.append(conn, kind, subject, record, request.body)
+
+    async def response(
+        self,
+        conn: AsyncConnection,
+        kind: str,
+        response: HttpResponse,
+        request: HttpRequest,
+        verdict: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Keep a response that was sent, or received, with what binds it to its request."""
+        record = response_record(response, request)
+        if verdict is not None:
+            record["verdict"] = dict(verdict)
+        subject = request.first(profile.MESSAGE_ID) or "-"
+        return await self._audit.append(conn, kind, subject, record, response.body)
+
+    async def unauthenticated(
+        self, conn: AsyncConnection, request: HttpRequest, verdict: Mapping[str, Any]
+    ) -> int:
+        """Keep that a request of unknown origin was refused, without its content.
+
+        Whoever can reach the port can cause such entries: they are small and of fixed size.
+        """
+        record = {
+            "version": VERSION,
+            "verdict": dict(verdict),
+            "body_octets": len(request.body),
+            "body_digest": hashlib.sha256(request.body).hexdigest(),
+        }
+        return await self._audit.append(conn, REQUEST_REFUSED, "unauthenticated", record)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a kept entry proves: this system said this, to that one."""
+
+    kind: str
+    signer: str
+    recipient: str
+    purpose: str
+    message_id: str
+    created: datetime
+    status: int | None
+    body: bytes = field(repr=False)
+
+
+def verify_evidence(entry: Mapping[str, Any], trust: LinkTrust) -> Proof:
+    """Check an exported audit entry (`record`, and `body` in base64) offline.
+
+    Raises:
+        EvidenceError: naming the part that was changed: "body", a covered component such as
+            '"cos-purpose"', "signature_base", "signature", "record", or the step of the link's
+            verification that the message does not pass.
+    """
+    body = read_body(entry.get("body"))
+    record = entry.get("record")
+    message, request, recorded = rebuild(record, body)
+    envelope = envelope_of(message, request, trust, trust.systems)
+    try:
+        verify(envelope, _steps(message, before="key"))
+        verify(envelope, _steps(message, only=("key",)))
+        base = signature_base(envelope.covered, message, request)
+    except NotVerified as failed:
+        raise EvidenceError(failed.step, failed.detail) from failed
+    except BaseError as error:
+        raise EvidenceError("record", str(error)) from error
+    _compare(envelope, base, recorded)
+    try:
+        created = datetime.fromtimestamp(envelope.parameter("created", int) or 0, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise EvidenceError("created", "a time outside the calendar") from None
+    envelope.now = created
+    try:
+        verify(envelope, _steps(message, after="key"))
+    except NotVerified as failed:
+        part = "body" if failed.step == "content_digest" else failed.step
+        raise EvidenceError(part, failed.detail) from failed
+    return Proof(
+        kind=envelope.shape.kind,
+        signer=envelope.key.system,
+        recipient=envelope.header(profile.RECIPIENT),
+        purpose=envelope.header(profile.PURPOSE),
+        message_id=envelope.header(profile.MESSAGE_ID),
+        created=created,
+        status=message.status if isinstance(message, HttpResponse) else None,
+        body=body,
+    )
+
+
+def _steps(
+    message: HttpRequest | HttpResponse,
+    *,
+    before: str | None = None,
+    after: str | None = None,
+    only: tuple[str, ...] = (),
+) -> list[Step]:
+    target = TARGET if isinstance(message, HttpRequest) else ()
+    listed = [step for step in (*FORM, *target, *INPUT, *AUTHENTICITY) if step.name not in _UNTIMED]
+    names = [step.name for step in listed]
+    if only:
+        return [step for step in listed if step.name in only]
+    if before is not None:
+        return listed[: names.index(before)]
+    return listed[names.index(after) + 1 :] if after is not None else listed
+
+
+def _compare(envelope: Envelope, base: bytes, recorded: str) -> None:
+    """Name what was changed where the kept signature base and the kept message differ."""
+    kept = recorded.encode("ascii", "replace")
+    if kept == base:
+        return
+    if _signed(envelope, base):
+        raise EvidenceError("signature_base", "is not what was signed")
+    if not _signed(envelope, kept):
+        raise EvidenceError("signature", "is neither over the base that was kept nor the message")
+    theirs, ours = recorded.split("\n"), base.decode("ascii").split("\n")
+    # the components are the same in both, or the signature input would not have passed its steps
+    changed = [now for was, now in zip(theirs, ours, strict=False) if was != now]
+    raise EvidenceError((changed or ["record"])[0].split(": ", 1)[0], "is not what was signed")
+
+
+def _signed(envelope: Envelope, base: bytes) -> bool:
+    try:
+        verify_signature(envelope.key.public_key, envelope.signature, base)
+    except SignatureError:
+        return False
+    return True

@@ -1,0 +1,171 @@
+"""One authentic request: taken once, handled once, answered with what was answered before.
+
+The nonce, the last checks, the claim on the message identifier and the evidence are one
+transaction, so that of two at the same moment one is taken, and a refusal leaves the nonce spent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.chassis.checks import Approved, CheckRun, Refused
+from services.chassis.problems import Problem, as_problem, refused_to_problem
+from services.link import evidence as kinds
+from services.link import profile
+from services.link.checks import REQUEST_SECTION
+from services.link.envelope import EarlierMessage, Envelope
+from services.link.evidence import EvidenceLog
+from services.link.message import HttpRequest, HttpResponse
+from services.link.nonces import KnownMessage, MessageKey, NonceWindow
+from services.link.opened import Opened, encode_answer
+from services.link.replies import Replies, verdict_of
+from services.link.verification import MESSAGE, NONCE
+
+Handler = Callable[[Opened], Awaitable[Mapping[str, Any] | BaseModel]]
+
+_BUSY = "The same message is being dealt with; ask again"
+
+
+class Exchange:
+    """One authentic request: taken once, handled once, answered with what was answered before."""
+
+    def __init__(
+        self,
+        *,
+        replies: Replies,
+        nonces: NonceWindow,
+        evidence: EvidenceLog,
+        request: HttpRequest,
+        envelope: Envelope,
+        run: CheckRun,
+        handler: Handler,
+    ) -> None:
+        self._replies = replies
+        self._nonces = nonces
+        self._evidence = evidence
+        self._request = request
+        self._envelope = envelope
+        self._run = run
+        self._handler = handler
+        self._key = MessageKey(
+            envelope.key.system,
+            envelope.header(profile.PURPOSE),
+            envelope.header(profile.MESSAGE_ID),
+        )
+        self._digest = hashlib.sha256(request.body).digest()
+        self._attempt: str | None = None
+
+    async def answer(self) -> HttpResponse:
+        """Take the request, then answer it."""
+        refused: Refused | None = None
+        approved: Approved | None = None
+        known: KnownMessage | None = None
+        async with self._nonces.database.begin() as conn:
+            try:
+                known = await self._take(conn)
+                approved = self._run.approve()
+            except Refused as said_no:
+                # caught inside the transaction: the nonce stays spent
+                refused = said_no
+            seq = await self._evidence.request(
+                conn,
+                kinds.REQUEST_RECEIVED if refused is None else kinds.REQUEST_REFUSED,
+                self._request,
+                None if refused is None else verdict_of(refused),
+            )
+            if approved is not None and self._is_new(known):
+                self._attempt = await self._nonces.begin(
+                    conn, self._key, self._digest, self._envelope.now
+                )
+        if refused is not None:
+            problem = refused_to_problem(refused)
+            return await self._finish(
+                problem.status, self._replies.document(problem, self._request)
+            )
+        assert approved is not None
+        if known is not None and known.body_digest != self._digest:
+            # let through because a check is off: handled, and nothing remembered of it
+            return await self._handle(approved, seq)
+        if known is not None and known.status is not None and known.answer is not None:
+            return await self._finish(known.status, known.answer)
+        if self._attempt is None:
+            busy = Problem(503, "Busy", _BUSY)
+            return await self._finish(503, self._replies.document(busy, self._request))
+        return await self._handle(approved, seq)
+
+    async def _take(self, conn: AsyncConnection) -> KnownMessage | None:
+        """Spend the nonce and ask the last checks.
+
+        Raises:
+            Refused: one of them said no.
+        """
+        envelope, nonces = self._envelope, self._nonces
+        nonce = envelope.parameter("nonce", str)
+        expires = envelope.parameter("expires", int)
+        if nonce is not None:
+            envelope.nonce_fresh = await nonces.spend(
+                conn,
+                envelope.parameter("keyid", str) or "",
+                nonce,
+                expires=int(envelope.now_seconds) if expires is None else expires,
+                now=envelope.now,
+            )
+        self._run.apply(f"{REQUEST_SECTION}.{NONCE.name}", envelope)
+        known = await nonces.known(conn, self._key, envelope.now)
+        envelope.earlier = None if known is None else EarlierMessage(known.body_digest)
+        for step in MESSAGE:
+            self._run.apply(f"{REQUEST_SECTION}.{step.name}", envelope)
+        return known
+
+    def _is_new(self, known: KnownMessage | None) -> bool:
+        """Whether this message is to be remembered: not one that contradicts what is."""
+        if known is None:
+            return True
+        return known.status is None and known.body_digest == self._digest
+
+    async def _handle(self, approved: Approved, seq: int) -> HttpResponse:
+        opened = Opened(
+            approved,
+            sender=self._key.sender,
+            purpose=self._key.purpose,
+            message_id=self._key.message_id,
+            body=self._request.body,
+            received_at=self._envelope.now,
+            evidence=seq,
+            remember=self._remember,
+        )
+        try:
+            said = await self._handler(opened)
+            status, body = 200, opened.remembered or encode_answer(said)
+        except Exception as error:  # noqa: BLE001 - every failure is answered, and signed
+            problem = as_problem(error, party=self._replies.party, prefix="link")
+            status, body = problem.status, self._replies.document(problem, self._request)
+        return await self._finish(status, body)
+
+    async def _remember(self, conn: AsyncConnection, body: bytes) -> None:
+        """Keep the answer in the handler's transaction.
+
+        Raises:
+            Problem: another attempt has taken the message over; the handler's transaction must
+                not commit, or the effect would happen twice.
+        """
+        if self._attempt is None:
+            return
+        if not await self._nonces.answer(conn, self._key, self._attempt, 200, body):
+            raise Problem(503, "Too late", "another attempt has taken this message over")
+
+    async def _finish(self, status: int, body: bytes) -> HttpResponse:
+        """Sign the answer; keep it, and its evidence, before it leaves."""
+        response = self._replies.signed(self._request, status, body)
+        async with self._evidence.database.begin() as conn:
+            if self._attempt is not None and status < 500:
+                await self._nonces.answer(conn, self._key, self._attempt, status, body)
+            elif self._attempt is not None:
+                await self._nonces.give_up(conn, self._key, self._attempt)
+            await self._evidence.response(conn, kinds.RESPONSE_SENT, response, self._request)
+        return response

@@ -1,0 +1,155 @@
+"""Messages as JSON-ready records, for the audit log, and back again. Pure.
+
+A record holds what the signature covers: the profile's headers, method and path or status, for a
+response those parts of its request that it is bound to, and the signature base. The body is kept
+beside it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from services.link import profile
+from services.link.base import signature_base
+from services.link.envelope import Envelope, KeyDirectory
+from services.link.errors import BaseError, EvidenceError, StepFailed
+from services.link.message import Headers, HttpRequest, HttpResponse
+
+VERSION: Final = 1
+
+_KEPT_HEADERS = frozenset(profile.REQUEST.headers)
+
+
+def request_record(request: HttpRequest) -> dict[str, Any]:
+    """A request as JSON-ready facts; its body is kept beside them."""
+    return {
+        "version": VERSION,
+        "kind": profile.REQUEST.kind,
+        "method": request.method,
+        "path": request.path,
+        "headers": _kept(request.headers),
+        "signature_base": _base_text(request, None),
+    }
+
+
+def response_record(response: HttpResponse, request: HttpRequest) -> dict[str, Any]:
+    """A response as JSON-ready facts, with those parts of its request that it is bound to."""
+    return {
+        "version": VERSION,
+        "kind": profile.RESPONSE.kind,
+        "status": response.status,
+        "headers": _kept(response.headers),
+        "request": {
+            "method": request.method,
+            "path": request.path,
+            "headers": _kept(request.headers),
+        },
+        "signature_base": _base_text(response, request),
+    }
+
+
+def _kept(headers: Headers) -> list[list[str]]:
+    return [[name, value.strip(" \t")] for name, value in headers if name in _KEPT_HEADERS]
+
+
+def _base_text(message: HttpRequest | HttpResponse, request: HttpRequest | None) -> str | None:
+    envelope = envelope_of(message, request)
+    try:
+        return signature_base(envelope.covered, message, request).decode("ascii")
+    except (StepFailed, BaseError):
+        return None
+
+
+def envelope_of(
+    message: HttpRequest | HttpResponse,
+    request: HttpRequest | None,
+    keys: KeyDirectory | None = None,
+    systems: Collection[str] = (),
+) -> Envelope:
+    """What the steps look at when there is only the record: whoever it was for is taken as us."""
+    return Envelope(
+        message=message,
+        shape=profile.REQUEST if isinstance(message, HttpRequest) else profile.RESPONSE,
+        own=message.first(profile.RECIPIENT) or "",
+        peers=systems,
+        keys=_NOBODY if keys is None else keys,
+        now=datetime.fromtimestamp(0, UTC),
+        request=request,
+    )
+
+
+class _Nobody:
+    def find(self, key_id: str) -> None:
+        del key_id
+
+
+_NOBODY: Final = _Nobody()
+
+
+def read_body(encoded: object) -> bytes:
+    """The body of an exported entry.
+
+    Raises:
+        EvidenceError: it is not base64.
+    """
+    if encoded is None:
+        return b""
+    try:
+        return base64.b64decode(str(encoded), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise EvidenceError("body", "is not base64") from error
+
+
+def rebuild(
+    record: object, body: bytes
+) -> tuple[HttpRequest | HttpResponse, HttpRequest | None, str]:
+    """The message of a record.
+
+    Raises:
+        EvidenceError: the record is not of the form that `EvidenceLog` writes.
+    """
+    kept = _object(record)
+    recorded = _text(kept, "signature_base")
+    if kept.get("version") != VERSION:
+        raise EvidenceError("record", "of another version")
+    headers = _headers(kept)
+    if kept.get("kind") == profile.REQUEST.kind:
+        path, method = _text(kept, "path"), _text(kept, "method")
+        return HttpRequest(method, path, "", headers, body), None, recorded
+    status = kept.get("status")
+    if kept.get("kind") != profile.RESPONSE.kind or type(status) is not int:
+        raise EvidenceError("record", "of no known kind")
+    asked = _object(kept.get("request"))
+    request = HttpRequest(_text(asked, "method"), _text(asked, "path"), "", _headers(asked))
+    return HttpResponse(status, headers, body), request, recorded
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise EvidenceError("record", "is not an object")
+    return value
+
+
+def _text(record: Mapping[str, Any], name: str) -> str:
+    value = record.get(name)
+    if not isinstance(value, str):
+        raise EvidenceError(name, "is missing")
+    return value
+
+
+def _headers(record: Mapping[str, Any]) -> Headers:
+    pairs = record.get("headers")
+    if not isinstance(pairs, list):
+        raise EvidenceError("headers", "are missing")
+    found: list[tuple[str, str]] = []
+    for pair in pairs:
+        match pair:
+            case [str() as name, str() as value]:
+                found.append((name, value))
+            case _:
+                raise EvidenceError("headers", "are not pairs of text")
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""The registration service: who supplies which MPxN, and when."""

@@ -1,0 +1,31 @@
+"""Registration's interface: one question over the signed link."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import APIRouter
+
+from services.link.opened import Opened
+from services.link.server import LinkServer
+from services.registration.workflow import Registration
+
+PURPOSES: Final = ("registration-extract",)
+
+
+def path_of(purpose: str) -> str:
+    """The path of a purpose."""
+    return f"/link/{purpose}"
+
+
+def link_routes(link: LinkServer, registration: Registration) -> APIRouter:
+    """The routes of the interface."""
+    router = APIRouter(tags=["link"])
+
+    @router.post(path_of("registration-extract"))
+    @link.route("registration-extract")
+    async def registration_extract(opened: Opened) -> dict[str, Any]:
+        """The whole register at its present number, or word that the asker's is current."""
+        return await registration.extract(opened)
+
+    return router

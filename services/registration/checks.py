@@ -1,0 +1,187 @@
+"""What registration asks before it answers and before it changes.
+
+Sections: ``extract`` (the interface), and for changes on the lab port ``registration``,
+``meter_point`` and ``participant``. Turning one of the latter off lets a tester publish unsound
+data and see which CoS Party notices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from services.chassis.checks import Check, CheckFailed
+from services.registration.model import MeterPoint, NewRegistration, Participant, Register
+
+SOURCE: Final = "reconstruction: docs/domain facts 6.2"
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractEvidence:
+    """The number the asker holds, and ours."""
+
+    known: int | None
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationEvidence:
+    """A wanted registration, what is registered now, and what time it is."""
+
+    wanted: NewRegistration
+    register: Register
+    now: datetime
+
+    @property
+    def point(self) -> MeterPoint | None:
+        """The meter point it is for."""
+        return self.register.point(self.wanted.mpxn)
+
+
+@dataclass(frozen=True, slots=True)
+class MeterPointEvidence:
+    """The devices wanted at an MPxN, and where each device belongs now."""
+
+    mpxn: str
+    devices: tuple[str, ...]
+    belongs: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantEvidence:
+    """A wanted participant, and those there are."""
+
+    wanted: Participant
+    participants: tuple[Participant, ...]
+
+
+def _number(evidence: ExtractEvidence) -> None:
+    """An asker ahead of us has seen what we have lost; it keeps its copy until someone looks."""
+    if evidence.known is not None and evidence.known > evidence.number:
+        raise CheckFailed(
+            "the asker holds a later extract than this service does",
+            expected=f"at most {evidence.number}",
+            found=str(evidence.known),
+        )
+
+
+def _participant(evidence: RegistrationEvidence) -> None:
+    wanted = evidence.wanted.participant
+    if all(known.id != wanted for known in evidence.register.participants):
+        raise CheckFailed("no such participant", found=wanted)
+
+
+def _meter_point(evidence: RegistrationEvidence) -> None:
+    if evidence.point is None:
+        raise CheckFailed("no such meter point", found=evidence.wanted.mpxn)
+
+
+def _order(evidence: RegistrationEvidence) -> None:
+    """What has begun stays in the record; what lies ahead may be replaced."""
+    begun = [
+        period.effective_from
+        for period in (evidence.point.registrations if evidence.point else ())
+        if period.effective_from <= evidence.now
+    ]
+    if begun and evidence.wanted.effective_from < max(begun):
+        raise CheckFailed(
+            "the registration would begin before one that has begun",
+            expected=f"not before {max(begun).isoformat()}",
+            found=evidence.wanted.effective_from.isoformat(),
+        )
+
+
+def _one_place(evidence: MeterPointEvidence) -> None:
+    for device in evidence.devices:
+        elsewhere = evidence.belongs.get(device, evidence.mpxn)
+        if elsewhere != evidence.mpxn:
+            raise CheckFailed(
+                "the device belongs to another meter point",
+                expected=f"{device} nowhere, or at {evidence.mpxn}",
+                found=f"{device} at {elsewhere}",
+            )
+
+
+def _listed_once(evidence: MeterPointEvidence) -> None:
+    if len(set(evidence.devices)) != len(evidence.devices):
+        raise CheckFailed("a device is named twice")
+
+
+def _own_euis(evidence: ParticipantEvidence) -> None:
+    for other in evidence.participants:
+        shared = sorted(set(other.euis) & set(evidence.wanted.euis))
+        if shared and other.id != evidence.wanted.id:
+            raise CheckFailed(
+                "an entity identifier is another participant's",
+                found=f"{shared[0]} of {other.id}",
+            )
+
+
+EXTRACT_NUMBER: Final = Check(
+    "registration.extract.number",
+    "The asker does not hold a later extract than this service",
+    SOURCE,
+    _number,
+    status=409,
+    section="extract",
+)
+PARTICIPANT: Final = Check(
+    "registration.change.participant",
+    "The participant is known",
+    SOURCE,
+    _participant,
+    status=409,
+    section="registration",
+)
+METER_POINT: Final = Check(
+    "registration.change.meter_point",
+    "The meter point is known",
+    SOURCE,
+    _meter_point,
+    status=409,
+    section="registration",
+)
+ORDER: Final = Check(
+    "registration.change.order",
+    "A registration does not begin before one that has begun",
+    SOURCE,
+    _order,
+    status=409,
+    section="registration",
+)
+LISTED_ONCE: Final = Check(
+    "registration.change.listed_once",
+    "A device is named once",
+    SOURCE,
+    _listed_once,
+    status=409,
+    section="meter_point",
+)
+ONE_PLACE: Final = Check(
+    "registration.change.one_place",
+    "A device belongs to one meter point",
+    SOURCE,
+    _one_place,
+    status=409,
+    section="meter_point",
+)
+OWN_EUIS: Final = Check(
+    "registration.change.own_euis",
+    "An entity identifier is one participant's",
+    SOURCE,
+    _own_euis,
+    status=409,
+    section="participant",
+)
+
+CHECKS: Final[tuple[Check[Any], ...]] = (
+    EXTRACT_NUMBER,
+    PARTICIPANT,
+    METER_POINT,
+    ORDER,
+    LISTED_ONCE,
+    ONE_PLACE,
+    OWN_EUIS,
+)

@@ -1,0 +1,1 @@
+"""The SMKI repository: certificates and revocation lists, read-only to other systems."""

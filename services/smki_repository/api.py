@@ -1,0 +1,37 @@
+"""The repository's interface: two questions over the signed link."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import APIRouter
+
+from services.link.opened import Opened
+from services.link.server import LinkServer
+from services.smki_repository.workflow import Repository
+
+PURPOSES: Final = ("smki-certificates", "smki-revocation")
+
+
+def path_of(purpose: str) -> str:
+    """The path of a purpose."""
+    return f"/link/{purpose}"
+
+
+def link_routes(link: LinkServer, repository: Repository) -> APIRouter:
+    """The routes of the interface."""
+    router = APIRouter(tags=["link"])
+
+    @router.post(path_of("smki-certificates"))
+    @link.route("smki-certificates")
+    async def smki_certificates(opened: Opened) -> dict[str, Any]:
+        """Certificates by entity identifier, by issuer and serial number, or by key identifier."""
+        return await repository.certificates(opened)
+
+    @router.post(path_of("smki-revocation"))
+    @link.route("smki-revocation")
+    async def smki_revocation(opened: Opened) -> dict[str, Any]:
+        """The revocation lists that are later than those the asker holds."""
+        return await repository.revocation(opened)
+
+    return router

@@ -1,0 +1,57 @@
+"""A receiver recognises what it has seen and gives the same answer again."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.chassis.inbox import (
+    KeyReusedError,
+    StoredAnswer,
+    first_time,
+    store_answer,
+    stored_answer,
+)
+from services.chassis.store import Database
+
+ANSWER = StoredAnswer(201, "application/json", b'{"a": 1}')
+
+
+async def test_only_the_first_time_is_the_first(database: Database) -> None:
+    async with database.begin() as conn:
+        assert await first_time(conn, "acb", "m1")
+        assert not await first_time(conn, "acb", "m1")
+        assert await first_time(conn, "acb", "m2")
+        assert await first_time(conn, "ecos_party", "m1")
+
+
+async def test_a_rolled_back_first_time_did_not_happen(database: Database) -> None:
+    async def fail() -> None:
+        async with database.begin() as conn:
+            assert await first_time(conn, "acb", "m1")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    async with database.begin() as conn:
+        assert await first_time(conn, "acb", "m1")
+
+
+async def test_the_same_answer_is_given_again(database: Database) -> None:
+    async with database.begin() as conn:
+        assert await stored_answer(conn, "acb", "m1") is None
+        await first_time(conn, "acb", "m1", content=b"question")
+        assert await stored_answer(conn, "acb", "m1") is None
+        await store_answer(conn, "acb", "m1", ANSWER)
+        await store_answer(conn, "acb", "m1", StoredAnswer(500, "text/plain", b"later"))
+    async with database.begin() as conn:
+        assert not await first_time(conn, "acb", "m1", content=b"question")
+        assert await stored_answer(conn, "acb", "m1") == ANSWER
+        assert await stored_answer(conn, "acb", "m2") is None
+
+
+async def test_another_content_under_the_same_key_is_a_contradiction(database: Database) -> None:
+    async with database.begin() as conn:
+        await first_time(conn, "acb", "m1", content=b"question")
+        for other in (b"another question", None):
+            with pytest.raises(KeyReusedError):
+                await first_time(conn, "acb", "m1", content=other)

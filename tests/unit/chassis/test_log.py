@@ -1,0 +1,85 @@
+"""Logs never show a secret, whoever wrote the call."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+import structlog
+
+from services.chassis.log import WITHHELD, collect_notes, configure, note, withhold
+
+pytestmark = pytest.mark.usefixtures("restore_logging")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "passphrase",
+        "password",
+        "key_password",
+        "lab_token",
+        "private_key",
+        "Authorization",
+        "client_secret",
+        "device_seed",
+        "cookie",
+    ],
+)
+def test_values_named_like_secrets_are_withheld(name: str) -> None:
+    shown = withhold(None, "info", {"event": "x", name: "hunter2"})
+    assert shown == {"event": "x", name: WITHHELD}
+
+
+def test_secrets_inside_values_are_withheld_too() -> None:
+    shown = withhold(None, "info", {"a": {"b": [{"token": "hunter2", "c": b"octets"}]}})
+    assert shown == {"a": {"b": [{"token": WITHHELD, "c": "[6 octets]"}]}}
+
+
+def test_ordinary_names_are_shown() -> None:
+    facts = {"check": "acb.request.signature", "key_id": "ab12", "took_ms": 1.5, "weakened": []}
+    assert withhold(None, "info", dict(facts)) == facts
+
+
+def test_notes_belong_to_one_request() -> None:
+    note(caller="nobody listens")
+    with collect_notes() as outer:
+        note(caller="a")
+        with collect_notes() as inner:
+            note(caller="b")
+        note(check="c")
+    assert (outer, inner) == ({"caller": "a", "check": "c"}, {"caller": "b"})
+
+
+def test_lines_are_json_and_tracebacks_stay_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+    file = tmp_path / "party.log"
+    configure("acb", json_lines=None, level="info", file=file)
+    log = structlog.get_logger("test")
+    log.debug("traceback", exc_info=ValueError("deep inside"))
+    log.info("request", passphrase="hunter2", body=b"1234")
+    logging.getLogger("some.library").warning("of a library")
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == ["request", "of a library"]
+    assert all(line["party"] == "acb" and line["timestamp"] for line in lines)
+    assert lines[0]["passphrase"] == WITHHELD
+    assert lines[0]["body"] == "[4 octets]"
+    in_file = [json.loads(line) for line in file.read_text().splitlines()]
+    assert "deep inside" in in_file[0]["exception"]
+    assert "hunter2" not in file.read_text() + out.getvalue()
+
+
+def test_the_console_is_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+    configure("acb", json_lines=False)
+    structlog.get_logger("test").info("hello", passphrase="hunter2")
+    assert "hello" in out.getvalue()
+    assert "hunter2" not in out.getvalue()

@@ -1,0 +1,174 @@
+"""Writes are serialised, durable, and told of only once they are committed."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Column, Integer, MetaData, Table, Text, func, insert, select, text
+from sqlalchemy.exc import OperationalError, StatementError
+
+from services.chassis.store import Database, StoreError, UtcDateTime
+
+own = MetaData()
+things = Table(
+    "thing",
+    own,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text),
+    Column("at", UtcDateTime),
+)
+
+
+async def names(database: Database) -> list[str]:
+    async with database.connect() as conn:
+        return list((await conn.execute(select(things.c.name).order_by(things.c.id))).scalars())
+
+
+async def test_sqlite_is_durable_and_private(database: Database, tmp_path: Path) -> None:
+    async with database.connect() as conn:
+        for pragma, value in (
+            ("journal_mode", "wal"),
+            ("synchronous", 2),
+            ("foreign_keys", 1),
+            ("busy_timeout", 5000),
+        ):
+            assert (await conn.execute(text(f"PRAGMA {pragma}"))).scalar_one() == value
+    assert stat.S_IMODE((tmp_path / "test.sqlite3").stat().st_mode) == 0o600
+
+
+async def test_what_was_committed_survives_reopening(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        database = await Database.open(tmp_path / "s.sqlite3")
+        await database.create_all(own)
+        async with database.begin() as conn:
+            await conn.execute(insert(things).values(name=name))
+        await database.close()
+    database = await Database.open(f"sqlite:///{tmp_path / 's.sqlite3'}")
+    assert await names(database) == ["first", "second"]
+    await database.close()
+
+
+async def test_an_exception_rolls_back_and_tells_nobody(database: Database) -> None:
+    await database.create_all(own)
+    told: list[str] = []
+
+    async def fail() -> None:
+        async with database.begin() as conn:
+            await conn.execute(insert(things).values(name="never"))
+            database.on_commit(lambda: told.append("never"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert await names(database) == []
+    async with database.begin() as conn:
+        await conn.execute(insert(things).values(name="kept"))
+        database.on_commit(lambda: told.append("kept"))
+        assert told == []
+    assert told == ["kept"]
+
+
+async def test_writers_take_turns(database: Database) -> None:
+    await database.create_all(own)
+    inside = 0
+
+    async def write(number: int) -> None:
+        nonlocal inside
+        async with database.begin() as conn:
+            inside += 1
+            assert inside == 1
+            await conn.execute(insert(things).values(name=str(number)))
+            await asyncio.sleep(0)
+            inside -= 1
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(20):
+            group.create_task(write(number))
+    assert len(await names(database)) == 20
+
+
+async def test_two_processes_take_turns_too(tmp_path: Path) -> None:
+    """Each reads before it writes; neither may do so on what the other is about to change."""
+    both = [await Database.open(tmp_path / "s.sqlite3") for _ in range(2)]
+    await both[0].create_all(own)
+
+    async def count_on(database: Database) -> None:
+        async with database.begin() as conn:
+            seen = (await conn.execute(select(func.count()).select_from(things))).scalar_one()
+            await conn.execute(insert(things).values(name=str(seen)))
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(20):
+            group.create_task(count_on(both[number % 2]))
+    assert await names(both[0]) == [str(number) for number in range(20)]
+    for database in both:
+        await database.close()
+
+
+async def test_readers_see_only_what_is_committed(database: Database) -> None:
+    await database.create_all(own)
+    async with database.begin() as conn:
+        await conn.execute(insert(things).values(name="pending"))
+        assert await names(database) == []
+    assert await names(database) == ["pending"]
+
+
+async def test_a_task_does_not_wait_for_itself(database: Database) -> None:
+    async with database.begin():
+        with pytest.raises(StoreError, match="pass the open connection"):
+            async with database.begin():
+                pass
+    with pytest.raises(StoreError, match="nothing is being written"):
+        database.on_commit(lambda: None)
+
+
+async def test_a_bystander_cannot_join_a_transaction(database: Database) -> None:
+    async def bystander() -> None:
+        database.on_commit(lambda: None)
+
+    async with database.begin():
+        with pytest.raises(StoreError):
+            await asyncio.create_task(bystander())
+
+
+async def test_times_keep_their_moment_and_need_a_zone(database: Database) -> None:
+    await database.create_all(own)
+    summer = datetime(2026, 7, 1, 1, 30, tzinfo=timezone(timedelta(hours=1)))
+    async with database.begin() as conn:
+        await conn.execute(insert(things).values(name="a", at=summer))
+        with pytest.raises(StatementError, match="without a zone"):
+            await conn.execute(insert(things).values(at=datetime(2026, 7, 1)))  # noqa: DTZ001
+    async with database.connect() as conn:
+        read = (await conn.execute(select(things.c.at))).scalar_one()
+    assert read == summer
+    assert read.tzinfo == UTC
+
+
+@pytest.mark.parametrize(
+    "where", ["sqlite://", "sqlite:///:memory:", "no://such", "sqlite:///no/such/folder/x"]
+)
+async def test_a_store_that_cannot_be_opened(where: str) -> None:
+    with pytest.raises(StoreError):
+        await Database.open(where)
+
+
+async def test_a_file_that_is_no_store(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite3"
+    path.write_bytes(b"this is not a database at all" * 100)
+    with pytest.raises(StoreError):
+        await Database.open(path)
+
+
+async def test_a_reader_cannot_write_while_someone_does(database: Database) -> None:
+    await database.create_all(own)
+    async with database.connect() as reader:
+        await reader.execute(select(things))
+        async with database.begin() as conn:
+            await conn.execute(insert(things).values(name="x"))
+        with pytest.raises(OperationalError):  # its snapshot is stale: it may not write on it
+            await reader.execute(insert(things).values(name="y"))
+    assert await names(database) == ["x"]
