@@ -1,0 +1,1 @@
+"""The meters: trust anchor cells, counters and their own checks. Trusts nobody it cannot verify."""

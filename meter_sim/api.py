@@ -1,0 +1,34 @@
+"""The WAN side: octets in, octets out. What is decided is decided in the workflow."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request, Response
+
+from meter_sim.outbound import OCTETS
+from meter_sim.wan import Wan
+
+
+def wan_routes(wan: Wan) -> APIRouter:
+    """The one route by which devices are reached."""
+    router = APIRouter(tags=["wan"])
+
+    @router.post(
+        "/devices/{eui}/messages",
+        response_class=Response,
+        responses={
+            200: {"content": {OCTETS: {}}, "description": "what the device says"},
+            204: {"description": "the device says nothing"},
+        },
+        openapi_extra={"requestBody": {"required": True, "content": {OCTETS: {}}}},
+    )
+    async def hear(
+        eui: str, request: Request, content_type: Annotated[str, Header()] = ""
+    ) -> Response:
+        said = await wan.carry(eui, await request.body(), content_type)
+        if said is None:
+            return Response(status_code=204)
+        return Response(said, media_type=OCTETS)
+
+    return router

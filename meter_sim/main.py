@@ -1,0 +1,82 @@
+"""The meters' process: settings, seed, store, workflow, application.
+
+Run with ``python -m meter_sim.main --config FILE``. The only place where the device seed is
+opened; what leaves here is what a device does with its keys, never the keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from keys.software import SoftwareKeyStore, read_secret
+from meter_sim.api import wan_routes
+from meter_sim.book import meter_checks
+from meter_sim.due_watch import DueWatch
+from meter_sim.lab import lab_routes
+from meter_sim.lab_faults import fault_routes
+from meter_sim.lab_fleets import fleet_routes
+from meter_sim.outbound import AlertPush
+from meter_sim.own_keys import Fleet
+from meter_sim.power import Power
+from meter_sim.settings import MeterSettings
+from meter_sim.store import DeviceStore
+from meter_sim.tables import metadata
+from meter_sim.wan import Wan
+from meter_sim.workflow import Workflow, no_step
+from services.chassis import app, http
+from services.chassis.checks import CheckBook
+from services.chassis.foundation import Foundation
+from services.chassis.settings import load_settings
+
+AUTHORITY = Path(__file__).parent / "authority.toml"
+
+
+async def build(settings: MeterSettings) -> app.Service:
+    """Open the seed and put the service together."""
+    store = SoftwareKeyStore.open(settings.data / "keys", read_secret(settings.data / "passphrase"))
+    return await assemble(settings, Fleet(store.device_keys()), http.client())
+
+
+async def assemble(
+    settings: MeterSettings,
+    fleet: Fleet,
+    client: httpx.AsyncClient,
+    on_step: Callable[[str], None] = no_step,
+) -> app.Service:
+    """Put the service together around its devices' keys and the client that Alerts leave by.
+
+    `on_step` is told each step the workflow has passed (see meter_sim.workflow).
+    """
+    base = await Foundation.open(settings, CheckBook(settings.party, meter_checks()), metadata)
+    devices = DeviceStore()
+    push = AlertPush(base.outbox, client, settings.alert_url)
+    power = Power()
+    workflow = Workflow(base, devices, fleet.keys_of, push, power, on_step=on_step)
+    wan = Wan(base, workflow, push)
+    watch = DueWatch(base, devices, workflow, wan, power)
+    return app.Service(
+        base,
+        authority_file=AUTHORITY,
+        routers=[wan_routes(wan)],
+        lab_routers=[
+            lab_routes(base, devices, fleet.public_key, [wan.forget, power.forget]),
+            fleet_routes(base, devices, fleet.public_key, [wan.forget, power.forget]),
+            fault_routes(base, devices, wan, workflow, power),
+        ],
+        on_start=[watch.start],
+        on_reset=[wan.recover, workflow.mend_keys, power.restore],
+        on_stop=[client.aclose, watch.stop],
+    )
+
+
+def main() -> None:
+    """Start the meters and serve until stopped."""
+    settings = load_settings(MeterSettings)
+    app.run(lambda: build(settings), settings)
+
+
+if __name__ == "__main__":
+    main()

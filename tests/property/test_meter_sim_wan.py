@@ -1,0 +1,82 @@
+"""Whatever the network does, no Command is obeyed twice or out of order, and none is invented."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gbcs.message import decode
+from meter_sim.disturbances import Disturbances, Knob, WanOrder, Way
+from tests.unit.meter_sim.estate import DEVICE, NOW, Estate
+from tests.unit.meter_sim.running import Running
+
+ESTATE = Estate()
+COMMANDS = [ESTATE.command(counter=number).data for number in range(1, 9)]
+COUNTS = st.fixed_dictionaries(
+    {f"{knob}_{way}": st.integers(0, 3) for knob in Knob for way in Way}
+    | {"seed": st.integers(0, 1 << 30), "delay_seconds": st.sampled_from([0.0, 30.0])}
+)
+KNOBS = st.dictionaries(st.tuples(st.sampled_from(Knob), st.sampled_from(Way)), st.integers(0, 20))
+
+
+async def snapshot(meters: Running) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Device and trace of one moment: what the WAN still carries may arrive between two answers."""
+    path = f"/lab/devices/{DEVICE}/trace"
+    trace, device, again = None, {}, (await meters.get(path))["entries"]
+    while trace != again:
+        trace = again
+        device = await meters.device()
+        again = (await meters.get(path))["entries"]
+    return device, again
+
+
+async def sent_through(order: dict[str, Any], folder: Path) -> None:
+    meters = await Running.start(ESTATE, folder)
+    try:
+        await meters.install()
+        path = f"/lab/devices/{DEVICE}/wan"
+        assert (await meters.lab.put(path, json=order)).status_code == 200
+        at_once = [await meters.send(data) for data in COMMANDS]
+        meters.service.base.clock.set(NOW + timedelta(minutes=1))
+        await meters.settled()
+        device, trace = await snapshot(meters)
+    finally:
+        await meters.stop()
+    obeyed = [int(e["reference"].rpartition(":")[2]) for e in trace if e["kind"] == "answered"]
+    assert obeyed == sorted(set(obeyed)), "each once, each newer than all before it"
+    assert device["counters"]["credentials"] == ({"transitionalCoS": obeyed[-1]} if obeyed else {})
+    answers = [one.content for one in at_once if one.status_code == 200] + meters.alerts
+    assert {decode(said).header.counter for said in answers} <= set(obeyed)
+    refused = {e["refused"]["check"] for e in trace if e["kind"] == "refused"}
+    assert refused <= {"meter.counter"}
+
+
+@settings(max_examples=12, deadline=None)
+@given(COUNTS)
+def test_no_command_is_obeyed_twice_or_out_of_order(order: dict[str, Any]):
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(sent_through(order, Path(folder)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(KNOBS, st.integers(0, 60), st.none() | st.integers())
+def test_exactly_as_many_are_taken_as_were_ordered(
+    counts: dict[tuple[Knob, Way], int], among: int, seed: int | None
+):
+    order = WanOrder(counts, among, seed)
+    disturbances = Disturbances(order)
+    expected = {f"{knob}_{way}": counts.get((knob, way), 0) for knob in Knob for way in Way}
+    assert disturbances.left() == expected
+    for way in Way:
+        ordered = sum(count for (_, one), count in counts.items() if one is way)
+        drawn = [disturbances.next(way) for _ in range(max(among, ordered))]
+        for knob in Knob:
+            assert drawn.count(knob) == counts.get((knob, way), 0)
+        assert disturbances.next(way) is None
+    assert set(disturbances.left().values()) == {0}

@@ -1,0 +1,286 @@
+"""Each check on a message: refused by exactly that one, nothing changed, nothing said; and the
+same message accepted by a device with that one check off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+
+from gbcs.codes import Cra, RemotePartyRole
+from gbcs.codes import CredentialsReplacementMode as Mode
+from gbcs.credentials import SeqNumberChange, SpecialistSeqNumber
+from gbcs.message import encode
+from gbcs.protect import sign
+from meter_sim.checks import MESSAGE_CHECKS
+from meter_sim.device_types import NETWORK_DS, SUPPLIER_DS, TRANS_COS_DS, DeviceType
+from meter_sim.evidence import Authority, Claimed
+from meter_sim.model import Counters, DeviceState, NotUnderstood
+from meter_sim.processing import process
+from meter_sim.use_cases import authority_of
+from services.chassis.checks import Refused
+from tests.unit.meter_sim.estate import (
+    ACB,
+    DEVICE,
+    NETWORK,
+    SUPPLIER_A,
+    SUPPLIER_B,
+    TCOS,
+    Estate,
+    ask_details,
+    hear,
+    make_book,
+)
+
+OTHER_DEVICE = "0253494dd0000002"
+
+
+@dataclass(frozen=True)
+class Case:
+    check: str
+    data: Callable[[Estate], bytes]
+    state: Callable[[DeviceState], DeviceState] = lambda state: state
+    device_type: DeviceType = DeviceType.ESME
+    succeeds: Callable[[DeviceState], bool] = lambda state: (
+        state.cells[SUPPLIER_DS].subject_eui == SUPPLIER_B
+    )
+    name: str = ""
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    octets = bytearray(data)
+    octets[at] ^= 0x01
+    return bytes(octets)
+
+
+def heard_before(state: DeviceState) -> DeviceState:
+    return replace(state, counters=Counters(credentials={RemotePartyRole.TRANSITIONAL_COS: 6001}))
+
+
+def answered(state: DeviceState) -> bool:
+    return state is not None
+
+
+def unsigned_by_contingency(estate: Estate) -> bytes:
+    command = estate.command(
+        Mode.ANY_BY_CONTINGENCY,
+        originator="0253494d000017ff",
+        replacements=(estate.command().new(SUPPLIER_DS, SUPPLIER_B),),
+        signer=estate.identity(SUPPLIER_B, "02"),
+    )
+    return command.with_fields(plaintext_symmetric_key=bytes(16)).data
+
+
+INNER_AT = 7 + 3 + 5  # MAC header start, three length octets, security header
+
+CASES = [
+    Case("meter.frame", lambda e: e.command().data + b"\x00", name="a trailing octet"),
+    Case("meter.frame", lambda e: flipped(e.command().data, 3), name="a field that is not empty"),
+    Case("meter.frame", lambda e: flipped(e.command().data, 12), name="another security header"),
+    Case("meter.inner", lambda e: flipped(e.command().data, INNER_AT), name="another inner tag"),
+    Case("meter.cra", lambda e: e.command(cra=Cra.RESPONSE).data, name="a Response"),
+    Case("meter.cra", lambda e: e.command(cra=Cra.ALERT).data, name="an Alert"),
+    Case(
+        "meter.cra", lambda e: e.command(header={"date_time": bytes(12)}).data, name="a date-time"
+    ),
+    Case("meter.recipient", lambda e: e.command(header={"recipient": OTHER_DEVICE}).data),
+    Case(
+        "meter.message_code",
+        lambda e: e.command(Mode.LOAD_CONTROLLER_BY_SUPPLIER).data,
+        device_type=DeviceType.GSME,
+        succeeds=lambda s: s.counters.credentials == {RemotePartyRole.SUPPLIER: 6001},
+        name="a mode that gas meters do not have",
+    ),
+    Case(
+        "meter.message_code",
+        lambda e: encode(ask_details(e, (RemotePartyRole.LOAD_CONTROLLER,), code=0x011B)),
+        device_type=DeviceType.GSME,
+        succeeds=lambda s: s.counters.commands == {RemotePartyRole.ACCESS_CONTROL_BROKER: 7001},
+        name="CS02f on a gas meter",
+    ),
+    Case("meter.originator", lambda e: e.command(originator=SUPPLIER_B).data, name="a stranger"),
+    Case("meter.originator", lambda e: e.command(originator=ACB).data, name="the Broker"),
+    Case("meter.contingency_key", unsigned_by_contingency),
+    Case("meter.mac", lambda e: flipped(e.command().data, -1), name="one bit of it"),
+    Case(
+        "meter.mac",
+        lambda e: encode(replace(e.command().message, mac=None)),
+        name="no MAC header",
+    ),
+    Case(
+        "meter.mac",
+        lambda e: encode(sign(e.command().unsigned, e.holder(TRANS_COS_DS).sign)),
+        name="a Signed Pre-Command that the Broker never saw",
+    ),
+    Case("meter.counter", lambda e: e.command().data, heard_before, name="equal"),
+    Case("meter.counter", lambda e: e.command(counter=6000).data, heard_before, name="lower"),
+    Case(
+        "meter.signature",
+        lambda e: e.command(signer=e.identity(SUPPLIER_B, "02")).data,
+        name="another party's key",
+    ),
+    Case(
+        "meter.signature",
+        lambda e: e.command(signer=e.identity(TCOS, "05", generation=9)).data,
+        name="another key of the same party",
+    ),
+    Case(
+        "meter.payload",
+        lambda e: e.command().with_fields(plaintext_symmetric_key=bytes(16)).data,
+        name="a symmetric key",
+    ),
+    Case(
+        "meter.payload",
+        lambda e: e.command(replacements=(e.command().new(SUPPLIER_DS),) * 2).data,
+        name="a cell twice",
+    ),
+    Case(
+        "meter.payload",
+        lambda e: (
+            e.command()
+            .with_fields(other_changes=(SeqNumberChange(RemotePartyRole.SUPPLIER, 1 << 63),))
+            .data
+        ),
+        name="a floor beyond the highest",
+    ),
+    Case(
+        "meter.payload",
+        lambda e: (
+            e.command()
+            .with_fields(other_changes=(SeqNumberChange(RemotePartyRole.SUPPLIER, 1),) * 2)
+            .data
+        ),
+        name="the floor of a role twice",
+    ),
+    Case(
+        "meter.payload",
+        lambda e: (
+            e.command()
+            .with_fields(
+                other_changes=(
+                    SeqNumberChange(RemotePartyRole.SUPPLIER, 1, (SpecialistSeqNumber(1),) * 2),
+                )
+            )
+            .data
+        ),
+        name="a top-up floor twice",
+    ),
+    Case(
+        "meter.payload",
+        lambda e: e.command(replacements=()).data,
+        succeeds=lambda s: s.counters.credentials == {RemotePartyRole.TRANSITIONAL_COS: 6001},
+        name="nothing to replace",
+    ),
+    Case("meter.mode", lambda e: e.command().with_fields(mode=Mode.SUPPLIER_BY_SUPPLIER).data),
+    Case(
+        "meter.authorising_counter",
+        lambda e: e.command().with_fields(authorising_counter=6002).data,
+    ),
+    Case(
+        "meter.authorising_cell",
+        lambda e: e.command().with_fields(authorising_cell=SUPPLIER_DS).data,
+        name="another's",
+    ),
+    Case(
+        "meter.authorising_cell",
+        lambda e: e.command().with_fields(authorising_cell=None).data,
+        name="none",
+    ),
+    Case(
+        "meter.floors",
+        lambda e: (
+            e.command()
+            .with_fields(other_changes=(SeqNumberChange(RemotePartyRole.RECOVERY, 1 << 62),))
+            .data
+        ),
+        name="of a role that CoS does not touch",
+    ),
+    Case(
+        "meter.floors",
+        lambda e: e.command().with_fields(new_floor=7).data,
+        name="of the CoS Party itself",
+    ),
+    Case(
+        "meter.cells_permitted",
+        lambda e: e.command(replacements=(e.command().new(NETWORK_DS, SUPPLIER_A),)).data,
+        succeeds=lambda s: s.cells[NETWORK_DS].subject_eui == SUPPLIER_A,
+        name="the network operator's",
+    ),
+    Case(
+        "meter.cells_permitted",
+        lambda e: e.command(replacements=(e.command().new(TRANS_COS_DS, SUPPLIER_A),)).data,
+        succeeds=lambda s: s.cells[TRANS_COS_DS].subject_eui == SUPPLIER_A,
+        name="the CoS Party's own",
+    ),
+]
+
+
+def ids(case: Case) -> str:
+    return f"{case.check}: {case.name}" if case.name else case.check
+
+
+@pytest.mark.parametrize("case", CASES, ids=ids)
+def test_refused_by_exactly_that_check(estate: Estate, case: Case):
+    state = case.state(estate.device(case.device_type))
+    means = estate.means()
+    run = means.book.start("test", section="request")
+    with pytest.raises(Refused) as refused:
+        process(state, case.data(estate), means, run)
+
+    assert refused.value.check == case.check
+    assert [v.check for v in run.verdicts() if v.outcome == "refused"] == [case.check]
+
+
+@pytest.mark.parametrize("case", CASES, ids=ids)
+def test_and_accepted_with_that_check_off(estate: Estate, case: Case):
+    state = case.state(estate.device(case.device_type))
+
+    reaction = hear(state, case.data(estate), estate.means(make_book(case.check)))
+
+    assert case.succeeds(reaction.state)
+    assert reaction.said
+
+
+def test_every_check_has_a_case():
+    assert {check.id for check in MESSAGE_CHECKS} == {case.check for case in CASES}
+
+
+def test_a_top_up_floor_without_the_floor_it_goes_with(estate: Estate, esme: DeviceState):
+    command = estate.command(Mode.SUPPLIER_BY_SUPPLIER)
+    command = command.with_fields(new_specialist_floors=(SpecialistSeqNumber(1),))
+    with pytest.raises(Refused) as refused:
+        hear(esme, command.data, estate.means())
+    assert refused.value.check == "meter.payload"
+    reaction = hear(esme, command.data, estate.means(make_book("meter.payload")))
+    assert reaction.state.counters.top_up == {}
+
+
+def test_unknown_use_case_stays_unanswered_even_with_its_check_off(
+    estate: Estate, esme: DeviceState
+):
+    data = estate.command(message_code=0x0042).data
+    with pytest.raises(Refused, match=r"meter\.message_code"):
+        hear(esme, data, estate.means())
+    with pytest.raises(NotUnderstood):
+        hear(esme, data, estate.means(make_book("meter.message_code")))
+
+
+def test_a_network_operator_cannot_do_what_a_cos_party_can(estate: Estate, esme: DeviceState):
+    """Signed and MACed in earnest, by a party the device knows, for a use case not its own."""
+    command = estate.command(originator=NETWORK, signer=estate.holder(NETWORK_DS))
+    with pytest.raises(Refused) as refused:
+        hear(esme, command.data, estate.means())
+    assert refused.value.check == "meter.originator"
+    assert refused.value.expected == TCOS
+    assert refused.value.found == NETWORK
+
+
+def test_z_never_shows(estate: Estate, esme: DeviceState):
+    command = estate.command()
+    authority, _ = authority_of(command.message, esme)
+    assert isinstance(authority, Authority)
+    claimed = Claimed(command.message, esme, authority, z=command.z)
+    assert command.z.hex() not in repr(claimed)
+    assert repr(command.z) not in repr(claimed)
+    assert DEVICE in repr(claimed)
