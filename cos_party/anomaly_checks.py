@@ -1,0 +1,30 @@
+"""The CoS Party's own threshold anomaly detection.
+
+The party counts the commands it signs and stops where a threshold would be passed, whoever asks
+and however well the request looks (docs/domain facts 6.2 and 9; SEC glossary, Threshold Anomaly
+Detection, which counts the CoS Party too). What it refuses so is quarantined: it may be asked
+again once an operator has raised the threshold or the window has moved on.
+
+RECONSTRUCTION: a rolling window, and its numbers, are settings; none are published.
+"""
+
+from __future__ import annotations
+
+from cos_party.model import RequestEvidence
+from services.chassis.checks import CheckFailed
+
+
+def threshold(evidence: RequestEvidence) -> None:
+    """One more command passes neither the requester's threshold nor that of all together."""
+    limits = evidence.thresholds
+    earlier = evidence.earlier
+    for whose, signed, limit in (
+        ("for this requester", earlier.signed_for_requester, limits.per_requester),
+        ("in total", earlier.signed_in_total, limits.total),
+    ):
+        if signed + 1 > limit:
+            raise CheckFailed(
+                f"quarantined: {signed} commands were signed {whose} within {limits.window}",
+                expected=f"at most {limit}",
+                found=str(signed + 1),
+            )

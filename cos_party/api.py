@@ -1,0 +1,58 @@
+"""The interface of a CoS Party: three routes, all of the signed link, for the broker alone.
+
+Thin: each reads its strict body and hands a `Delivery` to the workflow. Which system may call
+which is in the organisation's `authority.toml`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import APIRouter
+
+from cos_party.device_returns import DeviceReturns
+from cos_party.model import Delivery
+from cos_party.wire import CosCommandBody, DeviceReturnBody, octets
+from cos_party.workflow import CosWorkflow
+from services.link.opened import Opened
+from services.link.server import LinkServer
+
+PURPOSES: Final = ("cos-command", "device-response", "device-alert")
+"""What may be sent to a CoS Party over the link, and nothing else."""
+
+
+def path_of(purpose: str) -> str:
+    """The path of a purpose."""
+    return f"/link/{purpose}"
+
+
+def link_routes(link: LinkServer, workflow: CosWorkflow, returns: DeviceReturns) -> APIRouter:
+    """The routes of the interface."""
+    router = APIRouter(tags=["link"])
+
+    @router.post(path_of("cos-command"))
+    @link.route("cos-command")
+    async def cos_command(opened: Opened) -> dict[str, Any]:
+        """A service request to be checked and signed for; answers with the signed command."""
+        body = opened.read(CosCommandBody)
+        return await workflow.command(
+            Delivery(opened, body.transaction, octets(body.service_request))
+        )
+
+    @router.post(path_of("device-response"))
+    @link.route("device-response")
+    async def device_response(opened: Opened) -> dict[str, Any]:
+        """A device's response to a command this party signed."""
+        return await _device_return(opened)
+
+    @router.post(path_of("device-alert"))
+    @link.route("device-alert")
+    async def device_alert(opened: Opened) -> dict[str, Any]:
+        """A device's alert about a future-dated command this party signed."""
+        return await _device_return(opened)
+
+    async def _device_return(opened: Opened) -> dict[str, Any]:
+        body = opened.read(DeviceReturnBody)
+        return await returns.take(Delivery(opened, body.transaction, octets(body.message)))
+
+    return router

@@ -1,0 +1,121 @@
+"""The party's own copies of what others publish: registration data, certificates, lists.
+
+Kept so that a decision never depends on somebody answering at that moment, and never on the word
+of the system that asks. What is taken in is read strictly first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cos_party.model import Revocations
+from cos_party.registration_copy import RegistrationCopy
+from cos_party.tables import certificates, registration, revocation_lists
+from cos_party.wire import RegistrationExtract
+from duis.signature import SignatureReference
+from keys.certificate import Certificate
+from keys.crl import RevocationList, read_crl
+
+
+class RegistrationMemory:
+    """The registration copy, parsed once per extract and not once per decision."""
+
+    def __init__(self) -> None:
+        self._parsed: RegistrationCopy | None = None
+
+    async def known(self, conn: AsyncConnection) -> int | None:
+        """Number of the extract held, if one is."""
+        found: int | None = (await conn.execute(select(registration.c.number))).scalar_one_or_none()
+        return found
+
+    async def take(self, conn: AsyncConnection, new: RegistrationExtract, at: datetime) -> None:
+        """Keep an extract in place of the one held."""
+        values = {"number": new.number, "confirmed_at": at, "document": new.model_dump_json()}
+        await conn.execute(
+            insert(registration)
+            .values(one=1, **values)
+            .on_conflict_do_update(index_elements=["one"], set_=values)
+        )
+        self._parsed = None
+
+    async def confirm(self, conn: AsyncConnection, number: int, at: datetime) -> None:
+        """Note that registration called the extract `number` the current one, if it is held."""
+        await conn.execute(
+            update(registration).where(registration.c.number == number).values(confirmed_at=at)
+        )
+
+    async def read(self, conn: AsyncConnection) -> RegistrationCopy | None:
+        """The copy held, if one is."""
+        row = (
+            await conn.execute(select(registration.c.number, registration.c.confirmed_at))
+        ).one_or_none()
+        if row is None:
+            return None
+        if self._parsed is None or self._parsed.number != row.number:
+            document = (await conn.execute(select(registration.c.document))).scalar_one()
+            extract = RegistrationExtract.model_validate_json(document)
+            self._parsed = extract.copy_at(row.confirmed_at)
+        return replace(self._parsed, confirmed_at=row.confirmed_at)
+
+
+async def keep_certificate(conn: AsyncConnection, certificate: Certificate) -> None:
+    """Keep a certificate of the SMKI repository."""
+    await conn.execute(
+        insert(certificates)
+        .values(
+            fingerprint=certificate.fingerprint,
+            issuer=certificate.issuer,
+            serial=str(certificate.serial),
+            eui=certificate.subject_eui,
+            der=certificate.der,
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+async def certificate_named(
+    conn: AsyncConnection, reference: SignatureReference
+) -> Certificate | None:
+    """The one certificate of that issuer and serial, if it is held."""
+    query = select(certificates.c.der).where(
+        certificates.c.issuer == reference.issuer,
+        certificates.c.serial == str(reference.serial),
+    )
+    found = (await conn.execute(query)).scalars().all()
+    return Certificate.from_der(found[0]) if len(found) == 1 else None
+
+
+async def certificates_of(conn: AsyncConnection, eui: str) -> tuple[Certificate, ...]:
+    """Every certificate held whose subject is this entity."""
+    query = select(certificates.c.der).where(certificates.c.eui == eui)
+    return tuple(Certificate.from_der(der) for der in (await conn.execute(query)).scalars())
+
+
+async def known_lists(conn: AsyncConnection) -> dict[str, int]:
+    """Number of each revocation list held, by its name at the repository."""
+    rows = await conn.execute(select(revocation_lists.c.name, revocation_lists.c.number))
+    return {row.name: row.number for row in rows}
+
+
+async def keep_list(conn: AsyncConnection, name: str, item: RevocationList) -> None:
+    """Keep a revocation list in place of an older one; never of a newer one."""
+    held = (await known_lists(conn)).get(name)
+    if held is not None and item.number <= held:
+        return
+    values = {"number": item.number, "der": item.der}
+    await conn.execute(
+        insert(revocation_lists)
+        .values(name=name, **values)
+        .on_conflict_do_update(index_elements=["name"], set_=values)
+    )
+
+
+async def revocations(conn: AsyncConnection) -> Revocations:
+    """Every list held."""
+    query = select(revocation_lists.c.der).order_by(revocation_lists.c.name)
+    return Revocations(tuple(read_crl(der) for der in (await conn.execute(query)).scalars()))

@@ -1,0 +1,110 @@
+"""Gathering evidence: everything a decision looks at, read from the party's own store.
+
+What was pulled just before is taken into the copies first, in the same transaction; then the
+evidence is read from the copies alone. Nothing here talks to the network, and nothing decides.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cos_party import copies, store
+from cos_party.model import (
+    Delivery,
+    Limits,
+    Reading,
+    RequestEvidence,
+    ReturnEvidence,
+    ReturnReading,
+    Thresholds,
+    Trust,
+)
+from cos_party.pull import Pulled, Puller
+from cos_party.reading import read_path_certificates, read_replacements
+from services.chassis.clock import Clock
+from services.chassis.store import Database
+
+
+class Gatherer:
+    """Makes the evidence of one CoS Party's decisions."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        puller: Puller,
+        trust: Trust,
+        limits: Limits,
+        thresholds: Thresholds,
+        eui: str,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self.puller = puller
+        self._trust = trust
+        self._limits = limits
+        self._thresholds = thresholds
+        self._eui = eui
+        self._clock = clock
+
+    async def thresholds(self, conn: AsyncConnection) -> Thresholds:
+        """The thresholds in force: an operator's, else those of the settings."""
+        return await store.read_thresholds(conn) or self._thresholds
+
+    async def forget_thresholds(self) -> None:
+        """Take an operator's thresholds away: those of the settings hold again."""
+        async with self._database.begin() as conn:
+            await store.write_thresholds(conn, None)
+
+    async def request_evidence(
+        self, conn: AsyncConnection, delivery: Delivery, reading: Reading, pulled: Pulled
+    ) -> RequestEvidence:
+        """The evidence on a service request, as the copies stand in this transaction."""
+        await self.puller.take(conn, pulled)
+        now = self._clock.now()
+        request_id = None if reading.request is None else reading.request.header.request_id
+        thresholds = await self.thresholds(conn)
+        signatory = None
+        if reading.reference is not None:
+            signatory = await copies.certificate_named(conn, reading.reference)
+        return RequestEvidence(
+            delivery=delivery,
+            at=now,
+            limits=self._limits,
+            thresholds=thresholds,
+            trust=self._trust,
+            revocations=await copies.revocations(conn),
+            reading=reading,
+            signatory=signatory,
+            signatory_detail=pulled.signatory,
+            replacements=read_replacements(reading.request),
+            path_certificates=read_path_certificates(reading.request),
+            registration=await self.puller.registration.read(conn),
+            registration_detail=pulled.registration,
+            earlier=await store.earlier(
+                conn,
+                digest=delivery.digest,
+                request_id=None if request_id is None else request_id.text,
+                transaction=delivery.transaction,
+                requester=None if request_id is None else request_id.originator,
+                since=now - thresholds.window,
+            ),
+        )
+
+    async def return_evidence(
+        self, conn: AsyncConnection, delivery: Delivery, reading: ReturnReading, pulled: Pulled
+    ) -> ReturnEvidence:
+        """The evidence on a device's response or alert, as the copies stand here."""
+        await self.puller.take(conn, pulled)
+        device = "" if reading.message is None else reading.message.header.originator
+        return ReturnEvidence(
+            delivery=delivery,
+            at=self._clock.now(),
+            eui=self._eui,
+            trust=self._trust,
+            revocations=await copies.revocations(conn),
+            reading=reading,
+            command=await store.signed_command(conn, delivery.transaction),
+            device_certificates=await copies.certificates_of(conn, device),
+            last_alert_counter=await store.last_alert_counter(conn, device),
+        )

@@ -1,0 +1,322 @@
+"""The types of a CoS Party: what was opened, what is evidence, what was approved, what was signed.
+
+They mark progress. Only the link makes an `Opened`, and a `Delivery` holds one; evidence is
+gathered from a `Delivery`; only the complete list of checks makes an `Approved`; and signing
+takes nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from cos_party.registration_copy import RegistrationCopy
+from duis.errors import DuisError
+from duis.gate import Parsed
+from duis.model import Header, UpdateSecurityCredentialsCoS
+from duis.signature import SignatureReference
+from gbcs.credentials import CellId, CredentialsOutcome
+from gbcs.errors import GbcsError
+from gbcs.message import Message
+from keys.certificate import Certificate
+from keys.crl import RevocationList
+from keys.errors import CertificateError
+from services.link.opened import Opened
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What the link delivered: authentic, unaltered, and for the purpose it was sent for.
+
+    Attributes:
+        opened: the link's proof of that; only the link makes one.
+        transaction: the access control broker's name for the whole change of supplier.
+        content: the service request or the GBCS message, exactly the bytes received.
+    """
+
+    opened: Opened
+    transaction: str
+    content: bytes = field(repr=False)
+
+    @property
+    def purpose(self) -> str:
+        """The link purpose it was sent for."""
+        return self.opened.purpose
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the content, 64 hex digits: what "the same bytes" means here."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits a CoS Party judges by.
+
+    RECONSTRUCTION: no published document the project could read gives these numbers
+    (docs/domain facts 6.2 and 9); they are settings, and these are their defaults.
+
+    Attributes:
+        execution_horizon: how far ahead an execution date may lie.
+        registration_max_age: how old the own copy of the registration data may be.
+        floor_headroom: how many counter values must remain between a floor and the largest
+            floor there can be, 2**63 - 1 (the bound is the schema's).
+    """
+
+    execution_horizon: timedelta = timedelta(days=30)
+    registration_max_age: timedelta = timedelta(hours=24)
+    floor_headroom: int = 1 << 32
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """The anomaly detection thresholds: commands signed per rolling window.
+
+    Attributes:
+        window: the length of the window that ends now.
+        per_requester: at most this many for one requester's entity identifier.
+        total: at most this many for all requesters together.
+    """
+
+    window: timedelta = timedelta(hours=24)
+    per_requester: int = 10_000
+    total: int = 50_000
+
+    @classmethod
+    def of(cls, window_seconds: int, per_requester: int, total: int) -> Thresholds:
+        """Thresholds with their window in seconds."""
+        return cls(timedelta(seconds=window_seconds), per_requester, total)
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What the party trusts, read once at start from its own folder: authorities, no leaf.
+
+    Attributes:
+        organisation_root: anchor of every organisation certificate.
+        organisation_authorities: issuing authorities of organisations.
+        device_root: anchor of every device certificate.
+        device_authorities: issuing authorities of devices.
+    """
+
+    organisation_root: Certificate
+    organisation_authorities: tuple[Certificate, ...]
+    device_root: Certificate
+    device_authorities: tuple[Certificate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Revocations:
+    """The party's copies of the revocation lists; only genuine ones are ever taken in."""
+
+    lists: tuple[RevocationList, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRequest:
+    """A service request 6.23, Update Security Credentials (CoS), and nothing else."""
+
+    header: Header
+    body: UpdateSecurityCredentialsCoS
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One attempt to read a service request: how far it came, and what stopped it.
+
+    Each failure is None when its step succeeded; a value is None when its step failed.
+    """
+
+    document: Parsed | None = None
+    malformed: DuisError | None = None
+    schema: DuisError | None = None
+    unsupported: DuisError | None = None
+    variant: DuisError | None = None
+    signature_form: DuisError | None = None
+    request: ChangeRequest | None = None
+    reference: SignatureReference | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplacementEvidence:
+    """One replacement certificate of the request and the cell it is meant for."""
+
+    cell: CellId
+    der: bytes
+    certificate: Certificate | None
+    failure: CertificateError | None
+
+
+@dataclass(frozen=True, slots=True)
+class PathCertificateEvidence:
+    """One certification path certificate of the request."""
+
+    der: bytes
+    certificate: Certificate | None
+    failure: CertificateError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What this party already knows of the same request or transaction.
+
+    Attributes:
+        request_digest: digest of the bytes first seen under this request identifier.
+        transaction_digest: digest of the bytes first seen under this transaction.
+        signed_for_requester: commands signed for the requester within the window.
+        signed_in_total: commands signed for anyone within the window.
+    """
+
+    request_digest: str | None
+    transaction_digest: str | None
+    signed_for_requester: int
+    signed_in_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestEvidence:
+    """Everything the checks on a service request look at, fetched before any of them runs."""
+
+    delivery: Delivery
+    at: datetime
+    limits: Limits
+    thresholds: Thresholds
+    trust: Trust
+    revocations: Revocations
+    reading: Reading
+    signatory: Certificate | None
+    signatory_detail: str
+    replacements: tuple[ReplacementEvidence, ...]
+    path_certificates: tuple[PathCertificateEvidence, ...]
+    registration: RegistrationCopy | None
+    registration_detail: str
+    earlier: Earlier
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What the party set out to sign: committed before the key is used.
+
+    Attributes:
+        request_id: the service request it answers.
+        digest: SHA-256 of the service request's bytes, hex.
+        requester: entity identifier of the requesting supplier.
+        device: entity identifier of the device.
+        counter: the originator counter taken for it.
+        intended_at: when the checks had approved it.
+        pre_command: the exact bytes to be signed, as an unsigned GBCS message.
+        command: the signed command, once there is one.
+    """
+
+    request_id: str
+    digest: str
+    requester: str
+    device: str
+    counter: int
+    intended_at: datetime
+    pre_command: bytes = field(repr=False)
+    command: bytes | None = field(default=None, repr=False)
+
+
+class Decided(StrEnum):
+    """How a decision ended."""
+
+    SIGNED = "signed"
+    REFUSED = "refused"
+    QUARANTINED = "quarantined"
+    RECORDED = "recorded"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One decision, for the operators' list."""
+
+    at: datetime
+    purpose: str
+    transaction: str
+    request_id: str | None
+    requester: str | None
+    device: str | None
+    digest: str
+    outcome: Decided
+    check: str | None = None
+    code: str | None = None
+    detail: str | None = None
+    counter: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceReturn:
+    """What was taken from a device: a response or an alert, and what it said as JSON text."""
+
+    digest: str
+    purpose: str
+    transaction: str
+    device: str
+    counter: int
+    is_alert: bool
+    at: datetime
+    outcome_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignedCommandRecord:
+    """What the party remembers of a command it signed.
+
+    Attributes:
+        transaction: the transaction it was signed for.
+        request_id: the service request it answers.
+        requester: entity identifier of the requesting supplier.
+        device: entity identifier of the device it is for.
+        counter: the originator counter used.
+        command: the signed GBCS command.
+    """
+
+    transaction: str
+    request_id: str
+    requester: str
+    device: str
+    counter: int
+    command: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnReading:
+    """One attempt to read what a device sent back.
+
+    A message without an outcome is a response that only accepts: the device stored a future-dated
+    command or dropped a pending one. `alert_code` and `executed_at` (``YYYYMMDDHHMMSSZ``) are there
+    for alerts only.
+    """
+
+    failure: GbcsError | None = None
+    message: Message | None = None
+    outcome: CredentialsOutcome | None = None
+    alert_code: int | None = None
+    executed_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnEvidence:
+    """Everything the checks on a device's response or alert look at."""
+
+    delivery: Delivery
+    at: datetime
+    eui: str
+    trust: Trust
+    revocations: Revocations
+    reading: ReturnReading
+    command: SignedCommandRecord | None
+    device_certificates: tuple[Certificate, ...]
+    last_alert_counter: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A command signed by this party: the only thing of it that leaves towards a device."""
+
+    originator: str
+    counter: int
+    command: bytes = field(repr=False)

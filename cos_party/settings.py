@@ -1,0 +1,66 @@
+"""The settings only a CoS Party has, beside those of every party."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pydantic import Field
+
+from cos_party.model import Limits, Thresholds
+from services.chassis.settings import Settings, Strict
+
+
+class LimitSettings(Strict):
+    """The limits the party judges by (see `cos_party.model.Limits`; all reconstructions).
+
+    Attributes:
+        execution_horizon_days: how far ahead an execution date may lie, days.
+        registration_max_age_hours: how old the copy of the registration data may be, hours.
+        floor_headroom: counter values that must remain above a floor.
+    """
+
+    execution_horizon_days: int = Field(default=30, ge=0, le=3660)
+    registration_max_age_hours: int = Field(default=24, ge=0, le=8784)
+    floor_headroom: int = Field(default=1 << 32, ge=0, lt=1 << 63)
+
+    def limits(self) -> Limits:
+        """As the checks take them."""
+        return Limits(
+            execution_horizon=timedelta(days=self.execution_horizon_days),
+            registration_max_age=timedelta(hours=self.registration_max_age_hours),
+            floor_headroom=self.floor_headroom,
+        )
+
+
+class ThresholdSettings(Strict):
+    """Anomaly detection thresholds at start; the lab port may set others.
+
+    Attributes:
+        window_seconds: length of the rolling window, seconds.
+        per_requester: most commands signed for one requester within it.
+        total: most commands signed for all together within it.
+    """
+
+    window_seconds: int = Field(default=86_400, ge=1)
+    per_requester: int = Field(default=10_000, ge=0)
+    total: int = Field(default=50_000, ge=0)
+
+    def thresholds(self) -> Thresholds:
+        """As the checks take them."""
+        return Thresholds.of(self.window_seconds, self.per_requester, self.total)
+
+
+class CosPartySettings(Settings):
+    """Settings of a CoS Party.
+
+    Attributes:
+        eui: its entity identifier; required.
+        limits: what it judges by.
+        thresholds: its anomaly detection thresholds.
+        first_counter: the first originator counter it uses, if none was ever used.
+    """
+
+    eui: str = Field(pattern=r"^[0-9a-f]{16}$")
+    limits: LimitSettings = LimitSettings()
+    thresholds: ThresholdSettings = ThresholdSettings()
+    first_counter: int = Field(default=1, ge=1, lt=1 << 63)

@@ -1,0 +1,121 @@
+"""The tables of a CoS Party, in its own store. Nobody else reads them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Table, Text
+
+from services.chassis.store import UtcDateTime
+
+metadata: Final = MetaData()
+
+transactions: Final = Table(
+    "cos_transaction",
+    metadata,
+    Column("transaction", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+)
+"""Which transactions ask for which bytes: a repeated request may come in a new transaction."""
+
+commands: Final = Table(
+    "cos_command",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("request_id", Text, nullable=False, index=True),
+    Column("requester", Text, nullable=False, index=True),
+    Column("device", Text, nullable=False, index=True),
+    Column("counter", BigInteger, nullable=False, unique=True),
+    Column("intended_at", UtcDateTime, nullable=False, index=True),
+    Column("pre_command", LargeBinary, nullable=False),
+    Column("pre_command_digest", Text, nullable=False),
+    Column("signed_at", UtcDateTime),
+    Column("command", LargeBinary),
+)
+"""The intent to sign, with the exact bytes; and the signed command once there is one.
+
+One row per service request as signed by its supplier, known by the digest of its bytes. That no
+request identifier has two rows is for `request.duplicate` to see to, not for a constraint.
+"""
+
+decisions: Final = Table(
+    "cos_decision",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("transaction", Text, nullable=False, index=True),
+    Column("request_id", Text, index=True),
+    Column("requester", Text),
+    Column("device", Text),
+    Column("digest", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("check", Text),
+    Column("code", Text),
+    Column("detail", Text),
+    Column("counter", BigInteger),
+)
+"""Every decision this party took, for its operators."""
+
+registration: Final = Table(
+    "registration_copy",
+    metadata,
+    Column("one", Integer, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("confirmed_at", UtcDateTime, nullable=False),
+    Column("document", Text, nullable=False),
+)
+
+certificates: Final = Table(
+    "smki_certificate",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    Column("issuer", Text, nullable=False),
+    Column("serial", Text, nullable=False),
+    Column("eui", Text, index=True),
+    Column("der", LargeBinary, nullable=False),
+)
+
+revocation_lists: Final = Table(
+    "smki_revocation_list",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("der", LargeBinary, nullable=False),
+)
+
+thresholds: Final = Table(
+    "cos_threshold",
+    metadata,
+    Column("one", Integer, primary_key=True),
+    Column("window_seconds", Integer, nullable=False),
+    Column("per_requester", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
+)
+
+returns: Final = Table(
+    "cos_device_return",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("purpose", Text, primary_key=True),
+    Column("transaction", Text, primary_key=True),
+    Column("device", Text, nullable=False, index=True),
+    Column("counter", BigInteger, nullable=False),
+    Column("is_alert", Integer, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("outcome", Text, nullable=False),
+)
+"""What devices answered; the same bytes again are recognised by their digest."""
+
+cells: Final = Table(
+    "cos_device_cell",
+    metadata,
+    Column("device", Text, primary_key=True),
+    Column("cell", Text, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("key_identifier", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("transaction", Text, nullable=False),
+)
+"""What each cell of a device holds, by the device's own signed word."""

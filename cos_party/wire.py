@@ -1,0 +1,138 @@
+"""The bodies that go over the link: strict models, nothing unknown accepted.
+
+Octets travel as standard padded base64. Formats are this project's own: the interface
+specification of the real systems is not published (December 2022 consultation, section 7).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+
+from cos_party.registration_copy import (
+    MeterPoint,
+    Participant,
+    RegistrationCopy,
+    SupplyPeriod,
+)
+
+Eui = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+
+
+def _is_base64(text: str) -> str:
+    try:
+        octets = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("not padded base64") from None
+    if base64.b64encode(octets).decode() != text:
+        raise ValueError("not the one way to write these octets in base64")
+    return text
+
+
+Base64 = Annotated[str, Field(max_length=400_000), AfterValidator(_is_base64)]
+LongBase64 = Annotated[str, Field(max_length=8 * 1024 * 1024), AfterValidator(_is_base64)]
+"""A revocation list may be long; nothing else is."""
+
+
+class Body(BaseModel):
+    """What every body is: exact types, no unknown member."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    version: Literal[1]
+
+
+class CosCommandBody(Body):
+    """`cos-command`: the supplier's service request, exactly the bytes it signed."""
+
+    transaction: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")
+    service_request: Base64
+
+
+class DeviceReturnBody(Body):
+    """`device-response` and `device-alert`: a GBCS message, exactly the bytes the device sent."""
+
+    transaction: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")
+    message: Base64
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class _Participant(_Row):
+    id: str
+    name: str
+    euis: list[Eui]
+
+
+class _Registration(_Row):
+    participant: str
+    effective_from: AwareDatetime
+    effective_to: AwareDatetime | None
+
+
+class _MeterPoint(_Row):
+    mpxn: str
+    devices: list[Eui]
+    registrations: list[_Registration]
+
+
+class RegistrationExtract(Body):
+    """The answer to `registration-extract`."""
+
+    number: int = Field(ge=0)
+    unchanged: bool
+    participants: list[_Participant]
+    meter_points: list[_MeterPoint]
+
+    def copy_at(self, confirmed_at: datetime) -> RegistrationCopy:
+        """The extract as the party's own copy, confirmed at that time."""
+        return RegistrationCopy(
+            number=self.number,
+            confirmed_at=confirmed_at,
+            participants={
+                p.id: Participant(p.id, p.name, frozenset(p.euis)) for p in self.participants
+            },
+            meter_points={
+                m.mpxn: MeterPoint(
+                    m.mpxn,
+                    frozenset(m.devices),
+                    tuple(
+                        SupplyPeriod(
+                            r.participant,
+                            r.effective_from.astimezone(UTC),
+                            None if r.effective_to is None else r.effective_to.astimezone(UTC),
+                        )
+                        for r in m.registrations
+                    ),
+                )
+                for m in self.meter_points
+            },
+        )
+
+
+class CertificatesAnswer(Body):
+    """The answer to `smki-certificates`: certificates as DER in base64."""
+
+    certificates: list[Base64]
+
+
+class RevocationAnswer(Body):
+    """The answer to `smki-revocation`: lists by name; null where the known one is current."""
+
+    lists: dict[str, LongBase64 | None]
+
+
+def octets(text: str) -> bytes:
+    """The octets of a base64 text that a model has already accepted."""
+    return base64.b64decode(text, validate=True)
+
+
+def text(data: bytes) -> str:
+    """Octets as the base64 text the link carries."""
+    return base64.b64encode(data).decode()

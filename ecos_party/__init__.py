@@ -1,0 +1,1 @@
+"""The Enduring Change of Supplier Party as an organisation."""

@@ -1,0 +1,1 @@
+"""The Transitional Change of Supplier Party as an organisation."""

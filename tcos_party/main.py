@@ -1,0 +1,47 @@
+"""Start the Transitional CoS Party: ``python -m tcos_party.main --config FILE``.
+
+Settings, then keys, then store, workflow and listeners. The only module of this organisation that
+opens private keys; what goes further are signers.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from cos_party.assembly import CosKeys, assemble
+from cos_party.settings import CosPartySettings
+from keys.errors import KeysError
+from keys.software import SoftwareKeyStore, read_secret
+from keys.store import DIGITAL_SIGNING, LINK
+from services.chassis.app import Service, StartError, run
+from services.chassis.settings import load_settings
+from tcos_party.identity import ORGANISATION
+
+
+def open_keys(settings: CosPartySettings) -> CosKeys:
+    """The signers of this organisation, from its own folder.
+
+    Raises:
+        StartError: a key cannot be opened, or is not one of this simulation.
+    """
+    try:
+        passphrase = read_secret(settings.data / "passphrase")
+        store = SoftwareKeyStore.open(settings.data / "keys", passphrase)
+        return CosKeys(store.signer(DIGITAL_SIGNING), store.signer(LINK))
+    except (KeysError, OSError) as error:
+        raise StartError(str(error)) from error
+
+
+async def build(settings: CosPartySettings) -> Service:
+    """This CoS Party as a service."""
+    return await assemble(ORGANISATION, settings, open_keys(settings))
+
+
+def main() -> None:
+    """Run until asked to stop."""
+    settings = load_settings(CosPartySettings)
+    run(partial(build, settings), settings)
+
+
+if __name__ == "__main__":
+    main()
