@@ -1,0 +1,1 @@
+"""The Access Control Broker: the data company's side of a change of supplier."""

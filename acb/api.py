@@ -1,0 +1,106 @@
+"""The broker's interface: users on one side, devices' unasked messages on the other. Thin.
+
+``POST /service-requests``                  application/xml in, signed DUIS Response out
+``GET  /service-requests/{id}[?wait=s]``    JSON: how far the request has come
+``POST /device-messages``                   application/octet-stream (GBCS) in, 204
+
+Problem documents are given only until the sender is known: see `acb.request_checks`.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request, Response
+
+from acb import store
+from acb.checks import PARTY
+from acb.device_messages import DeviceMessages
+from acb.intake import Intake
+from acb.model import UNDER_WAY, State
+from acb.outbound import XML
+from acb.parts import Parts
+from acb.response_checks import MESSAGE_CHECKS, MESSAGE_SECTION
+from services.chassis.log import note
+from services.chassis.problems import Problem
+
+LONGEST_WAIT: Final = 60.0
+"""Seconds a caller may wait for a request to settle."""
+
+_MOVING: Final = {State.ACCEPTED, *UNDER_WAY}
+
+
+def routes(parts: Parts, intake: Intake, devices: DeviceMessages) -> APIRouter:
+    """The interface's routes."""
+    router = APIRouter()
+
+    @router.post("/service-requests")
+    async def take_service_request(request: Request) -> Response:
+        answer = await intake.receive(request.headers.get("content-type"), await request.body())
+        if check := answer.headers.get("Cos-Check"):
+            note(verdict="refused", check=check)
+        return Response(answer.document, media_type=XML, headers=answer.headers)
+
+    @router.get("/service-requests/{request_id}")
+    async def tell_service_request(
+        request_id: str, wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 0.0
+    ) -> dict[str, Any]:
+        async def read() -> dict[str, Any] | None:
+            return await _told(parts, request_id)
+
+        told = await parts.base.changes.wait(
+            request_id, read, lambda seen: seen is None or _settled(seen), wait
+        )
+        if told is None:
+            raise Problem(404, "No such request", "no request of this identifier", party=PARTY)
+        return told
+
+    @router.post("/device-messages", status_code=204)
+    async def hear_device(request: Request) -> Response:
+        run = parts.base.book.start("device message", MESSAGE_SECTION)
+        run.apply(MESSAGE_CHECKS[0], request.headers.get("content-type"))
+        await devices.receive(await request.body())
+        return Response(status_code=204)
+
+    return router
+
+
+def _settled(told: dict[str, Any]) -> bool:
+    return State(told["state"]) not in _MOVING
+
+
+async def _told(parts: Parts, request_id: str) -> dict[str, Any] | None:
+    async with parts.base.database.connect() as conn:
+        tracked = await store.find_request(conn, request_id)
+        refusal = None if tracked else await store.find_refusal(conn, request_id)
+    if tracked is not None:
+        why = tracked.refusal
+        return {
+            "request_id": tracked.request_id,
+            "state": tracked.state.value,
+            "response_code": tracked.response_code,
+            "acknowledgement": _text(tracked.acknowledgement),
+            "response": _text(tracked.response),
+            "refused": None
+            if why is None
+            else {"party": why.party, "check": why.check, "detail": why.detail},
+        }
+    if refusal is None:
+        return None
+    return {
+        "request_id": request_id,
+        "state": State.REFUSED.value,
+        "response_code": refusal.code,
+        "acknowledgement": None,
+        "response": _text(refusal.response),
+        "refused": {
+            "party": refusal.party,
+            "check": refusal.check_id,
+            "detail": refusal.detail,
+        },
+    }
+
+
+def _text(octets: bytes | None) -> str | None:
+    return None if octets is None else base64.b64encode(octets).decode("ascii")

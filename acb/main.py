@@ -1,0 +1,144 @@
+"""The broker's process: settings, keys, store, workflow, application. Keys are opened here only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+
+from acb import api, lab, records
+from acb.checks import book
+from acb.delivery import Delivery
+from acb.device_messages import DeviceMessages
+from acb.intake import Intake
+from acb.notices import Notices
+from acb.outbound import CosPartyLink, Users, Wan
+from acb.outcome import Outcomes
+from acb.parts import Parts
+from acb.replies import Replies
+from acb.services import OtherServices
+from acb.settings import AcbSettings
+from acb.smki import Smki
+from acb.store import tables
+from acb.trust import Trust
+from acb.workflow import Workflow
+from keys.errors import KeysError
+from keys.software import SoftwareKeyStore, read_secret
+from keys.store import DIGITAL_SIGNING, KEY_AGREEMENT, LINK, XML_SIGNING, KeyStore
+from services.chassis import http
+from services.chassis.app import Service, StartError, run
+from services.chassis.foundation import Foundation
+from services.chassis.settings import load_settings
+from services.chassis.store import StoreError
+from services.link.checks import response_checks
+from services.link.client import LinkClient
+from services.link.errors import LinkSetupError
+from services.link.evidence import EvidenceLog
+from services.link.identity import LinkIdentity
+from services.link.trust import LinkTrust
+
+AUTHORITY = Path(__file__).with_name("authority.toml")
+REPOSITORY = "smki_repository"
+METERS = "meter_sim"
+
+
+def parts_of(
+    base: Foundation,
+    settings: AcbSettings,
+    keys: KeyStore,
+    link_http: httpx.AsyncClient,
+    wan_http: httpx.AsyncClient,
+) -> Parts:
+    """Put the parts together; `keys` is used for nothing else.
+
+    Raises:
+        KeysError, LinkSetupError: a key, a certificate or an address is not what it must be.
+    """
+    identity = LinkIdentity(settings.party, keys.signer(LINK))
+    trust = LinkTrust.open(settings.data / "trust")
+    evidence = EvidenceLog(base.database, base.audit)
+
+    def link(peer: str) -> LinkClient:
+        if peer not in settings.peers:
+            raise LinkSetupError(f"no address of {peer} under [peers]")
+        return LinkClient(
+            identity=identity,
+            trust=trust,
+            peer=peer,
+            base_url=settings.peers[peer],
+            http=link_http,
+            evidence=evidence,
+            clock=base.system_clock,
+            book=base.book,
+        )
+
+    if METERS not in settings.peers:
+        raise LinkSetupError(f"no address of {METERS} under [peers]")
+    return Parts(
+        base=base,
+        settings=settings,
+        trust=Trust.read(settings.data / "trust"),
+        smki=Smki(
+            link(REPOSITORY),
+            base.database,
+            base.system_clock,
+            timedelta(seconds=settings.revocation_max_age_seconds),
+        ),
+        replies=Replies(settings.eui, keys.signer(XML_SIGNING)),
+        signer=keys.signer(DIGITAL_SIGNING),
+        mac_key=keys.key_agreement(KEY_AGREEMENT),
+        cos_parties={name: CosPartyLink(link(name)) for name in settings.cos_parties},
+        wan=Wan(wan_http, settings.peers[METERS]),
+        users=Users(wan_http),
+    )
+
+
+def service_of(parts: Parts, closing: Sequence[httpx.AsyncClient] = ()) -> Service:
+    """The broker as a service, ready to be run or driven by tests."""
+    notices = Notices(parts)
+    outcomes = Outcomes(parts, notices)
+    intake = Intake(parts, notices, outcomes, OtherServices(parts, notices, outcomes))
+    devices = DeviceMessages(parts, outcomes)
+    Workflow(parts, notices, outcomes, Delivery(parts, outcomes))
+
+    async def reset() -> None:
+        async with parts.base.database.begin() as conn:
+            await records.forget_thresholds(conn)
+
+    return Service(
+        parts.base,
+        authority_file=AUTHORITY,
+        routers=[api.routes(parts, intake, devices)],
+        lab_routers=[lab.routes(parts, intake)],
+        on_stop=[client.aclose for client in closing],
+        on_reset=[reset],
+    )
+
+
+async def build(settings: AcbSettings) -> Service:
+    """Open keys and store and give the service.
+
+    Raises:
+        StartError: something the broker cannot do without is missing or not as it must be.
+    """
+    try:
+        clients = (http.client(tls=http.peer_tls(settings)), http.client())
+        keys = SoftwareKeyStore.open(
+            settings.data / "keys", read_secret(settings.data / "passphrase")
+        )
+        base = await Foundation.open(settings, book(response_checks()), tables)
+        return service_of(parts_of(base, settings, keys, *clients), clients)
+    except (KeysError, LinkSetupError, StoreError, OSError) as error:
+        raise StartError(str(error)) from None
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the broker until it is told to stop."""
+    settings = load_settings(AcbSettings, argv)
+    run(lambda: build(settings), settings)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,304 @@
+"""How a request ends: judging what the device says, and everything that follows from it.
+
+The record of a device's cells changes here and nowhere else, cell by cell, and only for cells
+whose replacement the device itself says, under its signature, has succeeded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from acb import codes, gather, records, store
+from acb.checks import PARTY, RESPONSE_CHECKS
+from acb.model import SUPPLIER_CELL, Refusal, ResponseEvidence, State, Tracked
+from acb.notices import Notices
+from acb.outbound import DEVICE_ALERT, DEVICE_RESPONSE
+from acb.parts import Parts
+from acb.read_back import DetailsEvidence, cells_holding
+from acb.supported import SUPPORTED
+from gbcs.codes import StatusCode
+from gbcs.credentials import CANCEL_EXECUTION, CredentialsOutcome, UpdateCredentials
+from keys.certificate import Certificate
+from services.chassis.checks import Approved, CheckRun, Refused
+
+SILENCE: Final = "acb.response.received"
+"""The check that a silent device fails."""
+
+
+class Unacceptable(Exception):  # noqa: N818 - a verdict on a device's message
+    """A check refused what a device said.
+
+    Attributes:
+        refused: which check, and why.
+        run: the verdicts of the whole list.
+    """
+
+    def __init__(self, refused: Refused, run: CheckRun) -> None:
+        super().__init__(refused.check)
+        self.refused = refused
+        self.run = run
+
+
+class Outcomes:
+    """Ends requests, in the caller's transaction."""
+
+    def __init__(self, parts: Parts, notices: Notices) -> None:
+        self._parts = parts
+        self._notices = notices
+
+    async def end_refused(
+        self, conn: AsyncConnection, tracked: Tracked, why: Refusal, state: State = State.REFUSED
+    ) -> None:
+        """End a request without the act, and owe the user an answer that says so."""
+        code = why.code or codes.INTERNAL_TO_DCC
+        document = self._parts.replies.answer(tracked, code, None, self._parts.base.clock.now())
+        await store.refuse(conn, tracked.sequence, state, why)
+        await store.change(conn, tracked.sequence, response=document, response_code=code)
+        await self._notices.owe_answer(conn, tracked, code, document)
+        await self.release_device(conn, tracked.target)
+        self.tell(tracked.request_id)
+
+    async def refused_by_check(
+        self,
+        conn: AsyncConnection,
+        tracked: Tracked,
+        run: CheckRun,
+        refused: Refused,
+        state: State = State.REFUSED,
+    ) -> None:
+        """End a request because one of the broker's own checks said no."""
+        await self._parts.base.traces.record(
+            tracked.request_id,
+            "refused",
+            name=refused.check,
+            summary=refused.detail,
+            verdicts=run.verdicts(),
+            conn=conn,
+        )
+        why = Refusal(PARTY, refused.check, refused.detail, refused.code)
+        await self.end_refused(conn, tracked, why, state)
+
+    async def hear(
+        self, conn: AsyncConnection, tracked: Tracked | None, evidence: ResponseEvidence
+    ) -> None:
+        """Judge a device's response or alert, and do all that follows if it is accepted.
+
+        Args:
+            conn: the transaction in which everything happens.
+            tracked: the request it seems to be about, if there is one.
+            evidence: the message, read.
+
+        Raises:
+            Unacceptable: a check said no. Nothing was written.
+        """
+        base = self._parts.base
+        message = evidence.message
+        sender = message.header.originator if message is not None else None
+        device = tracked.target if tracked is not None else sender
+        command = (
+            None if tracked is None else gather.issued(tracked, self._parts.settings.connected)
+        )
+        evidence = replace(
+            evidence,
+            device=None if device is None else await records.find_device(conn, device),
+            command=command,
+            last_alert_counter=(
+                None if device is None else await records.seen_counter(conn, device, device)
+            ),
+        )
+        subject = tracked.request_id if tracked is not None else gather.subject(evidence)
+        run = base.book.start(subject, "response")
+        try:
+            for check in RESPONSE_CHECKS:
+                run.apply(check, evidence)
+            approved = run.approve()
+        except Refused as refused:
+            raise Unacceptable(refused, run) from None
+        await base.traces.record(
+            subject, "checked", name="device's answer", verdicts=approved.verdicts, conn=conn
+        )
+        if tracked is not None:
+            await self._settle(conn, approved, tracked, evidence)
+
+    async def _settle(
+        self,
+        conn: AsyncConnection,
+        approved: Approved,
+        tracked: Tracked,
+        evidence: ResponseEvidence,
+    ) -> None:
+        """Record what an approved answer says, and owe everybody what they are owed."""
+        del approved  # taken so that nothing is settled that was not approved
+        command, message = evidence.command, evidence.message
+        if command is None or message is None:  # only with checks switched off
+            return
+        now = self._parts.base.clock.now()
+        alert, response = evidence.alert, evidence.response
+        told = alert.outcome if alert is not None else response.outcome if response else None
+        if told is not None:
+            await self.record_cells(conn, tracked, command.update, told)
+        dated = command.update.execution_date_time
+        if alert is not None:
+            await records.raise_counter(
+                conn, tracked.target, tracked.target, message.header.counter
+            )
+            document = self._parts.replies.executed(tracked, alert.alert_code, evidence.raw, now)
+            purpose = DEVICE_ALERT
+        else:
+            document = self._parts.replies.answer(tracked, codes.SUCCESS, evidence.raw, now)
+            purpose = DEVICE_RESPONSE
+        waits = alert is None and dated is not None and dated != CANCEL_EXECUTION
+        if alert is None and dated is not None:
+            await self._supersede(conn, tracked)
+        await store.change(
+            conn,
+            tracked.sequence,
+            state=(State.SCHEDULED if waits else State.COMPLETED).value,
+            device_response=evidence.raw,
+            response=document,
+            response_code=codes.SUCCESS,
+            refused_party=None,
+            refused_check=None,
+            refused_detail=None,
+            refused_code=None,
+        )
+        await self._notices.owe_answer(conn, tracked, codes.SUCCESS, document)
+        await self._notices.owe_cos_party(conn, tracked, purpose, evidence.raw)
+        await self.release_device(conn, tracked.target)
+        self.tell(tracked.request_id)
+
+    async def record_cells(
+        self,
+        conn: AsyncConnection,
+        tracked: Tracked,
+        update: UpdateCredentials,
+        told: CredentialsOutcome,
+    ) -> dict[str, Certificate]:
+        """Record the cells whose replacement the device says succeeded; gives those."""
+        sent = {item.cell.name: item.certificate for item in update.replacements}
+        changed = {
+            item.cell.name: Certificate.from_der(sent[item.cell.name])
+            for item in told.outcomes
+            if item.status == StatusCode.SUCCESS and item.cell.name in sent
+        }
+        failed = [item for item in told.outcomes if item.status != StatusCode.SUCCESS]
+        summary = [f"{name}: replaced" for name in changed]
+        summary += [f"{item.cell.name}: {item.status.label}" for item in failed]
+        await self._put_cells(conn, tracked, changed, "; ".join(summary))
+        return changed
+
+    async def settle_read_back(
+        self,
+        conn: AsyncConnection,
+        approved: Approved,
+        tracked: Tracked,
+        evidence: DetailsEvidence,
+    ) -> None:
+        """Settle a request whose answer was lost by what the device says its cells hold."""
+        del approved
+        command = gather.issued(tracked, self._parts.settings.connected)
+        if command is None or evidence.details is None:  # only with checks switched off
+            return
+        wanted = command.update.replacements
+        found = cells_holding(evidence.details, wanted)
+        told = f"read back: {len(found)} of {len(wanted)} cells hold what was commanded"
+        if found:
+            await self._put_cells(conn, tracked, found, told)
+        if len(found) < len(wanted):
+            why = Refusal(
+                PARTY, SILENCE, f"the device said nothing; {told}", codes.NO_ANSWER_FROM_DEVICE
+            )
+            await self.end_refused(conn, tracked, why, State.FAILED)
+            return
+        document = self._parts.replies.answer(
+            tracked, codes.SUCCESS, None, self._parts.base.clock.now()
+        )
+        await store.change(
+            conn,
+            tracked.sequence,
+            state=State.COMPLETED.value,
+            response=document,
+            response_code=codes.SUCCESS,
+        )
+        await self._notices.owe_answer(conn, tracked, codes.SUCCESS, document)
+        await self.release_device(conn, tracked.target)
+        self.tell(tracked.request_id)
+
+    async def not_read_back(
+        self, conn: AsyncConnection, tracked: Tracked, run: CheckRun, refused: Refused
+    ) -> None:
+        """End a request whose device did not tell what it holds.
+
+        Nothing is known, so nothing is recorded; a late response may still be heard.
+        """
+        await self._parts.base.traces.record(
+            tracked.request_id,
+            "refused",
+            name=refused.check,
+            summary=refused.detail,
+            verdicts=run.verdicts(),
+            conn=conn,
+        )
+        detail = f"the device said nothing, and reading it back failed: {refused.detail}"
+        why = Refusal(PARTY, SILENCE, detail, codes.NO_ANSWER_FROM_DEVICE)
+        await self.end_refused(conn, tracked, why, State.FAILED)
+
+    async def _put_cells(
+        self,
+        conn: AsyncConnection,
+        tracked: Tracked,
+        changed: dict[str, Certificate],
+        summary: str,
+    ) -> None:
+        """Record what cells hold now, and owe a supplier that was replaced its notice."""
+        before = await records.find_device(conn, tracked.target)
+        await records.put_cells(conn, tracked.target, changed, tracked.request_id)
+        await self._parts.base.traces.record(
+            tracked.request_id,
+            "recorded",
+            name="trust anchor cells",
+            summary=summary,
+            conn=conn,
+        )
+        if before is None or SUPPLIER_CELL not in changed:
+            return
+        held = before.cells.get(SUPPLIER_CELL)
+        old = None if held is None else held.subject_eui
+        if old is not None and old != changed[SUPPLIER_CELL].subject_eui:
+            await self._notices.owe_old_supplier(conn, tracked, before, old)
+
+    async def _supersede(self, conn: AsyncConnection, tracked: Tracked) -> None:
+        """A dated or cancelling command takes the place of what waited in the device.
+
+        One pending command per authorising role, the newest replaces older ones
+        [K]: docs/domain facts 1.6.
+        """
+        for earlier in await store.scheduled_for(conn, tracked.target, tracked.cos_party or ""):
+            if earlier.sequence == tracked.sequence:
+                continue
+            why = Refusal(PARTY, "acb.schedule", f"its place was taken by {tracked.request_id}")
+            await store.refuse(conn, earlier.sequence, State.FAILED, why)
+            await self._parts.base.traces.record(
+                earlier.request_id, "superseded", summary=why.detail, conn=conn
+            )
+            self.tell(earlier.request_id)
+
+    async def release_device(self, conn: AsyncConnection, device: str) -> None:
+        """Let the next request for a device begin, if nothing is on the way to it."""
+        following = await store.next_for_device(conn, device)
+        if following is None:
+            return
+        await self._parts.base.outbox.put(
+            conn,
+            SUPPORTED[following.service_reference_variant].first_step,
+            str(following.sequence),
+            {"sequence": following.sequence},
+        )
+
+    def tell(self, request_id: str) -> None:
+        """Wake who waits for this request, once the transaction is committed."""
+        base = self._parts.base
+        base.database.on_commit(lambda: base.changes.notify(request_id))

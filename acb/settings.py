@@ -1,0 +1,58 @@
+"""The broker's own settings, beside those every party has."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from acb.model import CosParty
+from services.chassis.settings import Settings, Strict
+
+
+class CosPartySettings(Strict):
+    """A CoS Party that is connected here.
+
+    Attributes:
+        eui: its entity identifier, as certified in its role-5 certificate.
+    """
+
+    eui: str = Field(pattern=r"^[0-9a-f]{16}$")
+
+
+class AnomalySettings(Strict):
+    """Threshold anomaly detection (docs/domain facts 9; the numbers are [K], ours).
+
+    Attributes:
+        per_user: requests one user may send in a window; None: no limit.
+        everyone: requests all users together may send in a window; None: no limit.
+        window_seconds: length of the sliding window.
+    """
+
+    per_user: int | None = Field(default=1000, ge=0)
+    everyone: int | None = Field(default=None, ge=0)
+    window_seconds: int = Field(default=86_400, gt=0)
+
+
+class AcbSettings(Settings):
+    """Settings of the broker.
+
+    Attributes:
+        eui: the broker's entity identifier: required.
+        cos_parties: CoS Parties connected here, by their names on the link.
+        anomaly: thresholds in force unless the lab sets others.
+        revocation_max_age_seconds: how old the copy of the revocation lists may be before the
+            repository is asked again; 0: it is asked for every request.
+        sends_into_silence: how often a command is sent before a device's silence counts.
+        delivery_attempts: how often a device is tried before a request fails.
+    """
+
+    eui: str = Field(pattern=r"^[0-9a-f]{16}$")
+    cos_parties: dict[str, CosPartySettings]
+    anomaly: AnomalySettings = AnomalySettings()
+    revocation_max_age_seconds: int = Field(default=0, ge=0)
+    sends_into_silence: int = Field(default=2, gt=0)
+    delivery_attempts: int = Field(default=8, gt=0)
+
+    @property
+    def connected(self) -> tuple[CosParty, ...]:
+        """The CoS Parties connected here."""
+        return tuple(CosParty(name, party.eui) for name, party in self.cos_parties.items())
