@@ -1,0 +1,321 @@
+"""`cos demo`: homes change supplier through systems that do not trust each other.
+
+Three acts on a fresh stack:
+
+1. a home whose meter trusts TCoS moves from supplier A to supplier B;
+2. a home whose meter trusts ECoS does the same;
+3. supplier C, who is nobody's incoming supplier, tries to take the first home: a named check of
+   the CoS Party refuses, and nothing on the meter changes.
+
+Exit code 0 only if every outcome is the right one.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from cli.cells import cells_of, changed
+from cli.connection import Connection
+from cli.console import console, silence, whisper
+from cli.errors import REFUSED, CommandError
+from cli.export import Exported, export
+from cli.keys_commands import hold_ceremony
+from cli.layout import SYSTEMS, Stack, load_stack, stack_file
+from cli.processes import start, stop
+from cli.provision import devices_of, provision
+from cli.receiver import Receiver, own_address
+from cli.show import cells_table, story_of
+from cli.story import Story, tell
+from cli.supplier import Supplier
+from cli.switching import Outcome, switch
+from duis.errors import DuisError
+
+CALLBACK_LIMIT = 20.0  # seconds for a signed response to reach the supplier's own service
+SUPPLIER_CELLS = frozenset(
+    {
+        "supplier/digitalSignature/management",
+        "supplier/keyAgreement/management",
+        "supplier/keyAgreement/prePaymentTopUp",
+    }
+)
+PARTY_OF_PREFIX = {"tcos_party": "tcos", "ecos_party": "ecos"}
+
+
+@dataclass(frozen=True)
+class Act:
+    """One attempt: who wants which meter, and how it must end."""
+
+    title: str
+    meter: str
+    cos_party: str
+    supplier: str
+    refused_by: str | None = None  # check that must refuse; None: it must succeed
+
+
+@dataclass
+class Played:
+    """What an act came to, and every way in which it was not as it must be."""
+
+    act: Act
+    outcome: Outcome
+    wrong: list[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "title": self.act.title,
+            "meter": self.act.meter,
+            "cos_party": self.act.cos_party,
+            "supplier": self.act.supplier,
+            "must_be_refused_by": self.act.refused_by,
+            "state": self.outcome.state,
+            "refused": self.outcome.refused,
+            "wrong": self.wrong,
+        }
+
+
+def acts_for(devices: list[dict[str, Any]]) -> list[Act]:
+    """The three acts, on the first device of each CoS Party."""
+    first = {
+        party: next(d for d in devices if d["cos_party"] == party)
+        for party in ("tcos_party", "ecos_party")
+    }
+    tcos, ecos = first["tcos_party"]["eui"], first["ecos_party"]["eui"]
+    return [
+        Act("A home whose meter trusts TCoS moves to supplier B", tcos, "tcos_party", "B"),
+        Act("A home whose meter trusts ECoS moves to supplier B", ecos, "ecos_party", "B"),
+        Act(
+            "Supplier C, not the incoming supplier, tries to take the first home",
+            tcos,
+            "tcos_party",
+            "C",
+            refused_by="tcos.registration.incoming_supplier",
+        ),
+    ]
+
+
+@contextmanager
+def fresh_stack(data: Path, *, quiet: bool) -> Iterator[Stack]:
+    """A stack of its own for the demo: ceremony, six processes; stopped at the end."""
+    if stack_file(data).is_file():
+        stop(load_stack(data))
+    shutil.rmtree(data, ignore_errors=True)
+    say = silence if quiet else whisper
+    say("key ceremony: authorities, suppliers, systems and meters get simulated certificates")
+    hold_ceremony(data)
+    stack = start(data, say)
+    try:
+        yield stack
+    finally:
+        stop(stack)
+
+
+def run_demo(out: Path, *, quiet: bool = False) -> tuple[list[Played], Exported]:
+    """Start a stack, play the three acts on it, export what passed, stop it.
+
+    Args:
+        out: everything is left here: `stack/` (data folder), messages, keystore, capture.
+        quiet: show nothing (for `--json`).
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for old in [*out.glob("*.hex"), *out.glob("*.xml"), *out.glob("*.pcapng")]:
+        old.unlink()
+    if not quiet:
+        console.print(Rule("[bold]A change of supplier, end to end[/]"))
+    with fresh_stack(out / "stack", quiet=quiet) as stack, Connection(stack) as connection:
+        return play_all(connection, out / "stack", out, quiet=quiet)
+
+
+def play_all(
+    connection: Connection, data: Path, out: Path, *, quiet: bool
+) -> tuple[list[Played], Exported]:
+    """Provision the stack, play the acts, export; for a stack that runs already."""
+    stack = connection.stack
+    provision(connection, data, afresh=True)
+    if not quiet:
+        console.print(systems_table(stack))
+    with Receiver(own_address(stack.services["acb"].interface)) as receiver:
+        for supplier in stack.facts["suppliers"]:
+            connection.lab(
+                "acb",
+                "PUT",
+                f"/lab/users/{supplier['eui']}/callback",
+                {"callback_url": receiver.url(supplier["name"])},
+            )
+        played = [
+            play(connection, data, act, number, receiver, quiet=quiet)
+            for number, act in enumerate(acts_for(devices_of(data)), 1)
+        ]
+        write_documents(out, played, receiver)
+    exported = export(connection, out)
+    return played, exported
+
+
+def play(
+    connection: Connection, data: Path, act: Act, number: int, receiver: Receiver, *, quiet: bool
+) -> Played:
+    """Play one act and compare every outcome with what it must be."""
+    if not quiet:
+        console.print()
+        console.print(Rule(f"[bold]{number}. {act.title}[/]", align="left"))
+    before = cells_of(connection, act.meter)
+    answered = len(receiver.received(act.supplier))
+    began = time.monotonic()
+    outcome = switch(connection, data, act.meter, act.supplier)
+    took = time.monotonic() - began
+    deliveries = receiver.wait_for(act.supplier, answered + 1, CALLBACK_LIMIT)
+    connection.settle()
+    story = tell(connection, outcome.request_id)
+    after = cells_of(connection, act.meter)
+    wrong = judge(act, outcome, story, changed(before, after))
+    if len(deliveries) <= answered:
+        wrong.append(f"supplier {act.supplier} was sent no signed response")
+    supplier = Supplier.open(data, act.supplier)
+    for document in deliveries[answered:]:
+        try:
+            supplier.read(document)
+        except DuisError as error:
+            wrong.append(f"supplier {act.supplier} cannot accept what it was sent: {error}")
+    eui = connection.stack.supplier(act.supplier)["eui"]
+    held = {after[cell].subject for cell in SUPPLIER_CELLS}
+    if (held == {eui}) == bool(act.refused_by):
+        wrong.append(f"the supplier cells hold {', '.join(sorted(held))}")
+    if not quiet:
+        console.print(story_of(story, connection.stack))
+        console.print()
+        console.print(cells_table(before, after, connection.stack))
+        console.print()
+        console.print(verdict_line(act, outcome, wrong, took))
+    return Played(act, outcome, wrong)
+
+
+def judge(act: Act, outcome: Outcome, story: Story, cells: set[str]) -> list[str]:
+    """Everything that is not as it must be, as sentences; none where all is right."""
+    wrong = []
+    checks = [verdict["check"] for _, verdict in story.refusals]
+    if act.refused_by is None:
+        if outcome.state != "completed":
+            wrong.append(f"the request ended {outcome.state}, not completed")
+        if checks:
+            wrong.append(f"refused by {', '.join(checks)}")
+        if cells != SUPPLIER_CELLS:
+            wrong.append(f"cells that changed: {', '.join(sorted(cells)) or 'none'}")
+        made = {event.party for event in story.events if event.verdicts}
+        if not {"acb", act.cos_party, "meter_sim"} <= made:
+            wrong.append(f"only {', '.join(sorted(made))} made checks")
+    else:
+        if outcome.state != "refused":
+            wrong.append(f"the request ended {outcome.state}, not refused")
+        if checks != [act.refused_by]:
+            wrong.append(f"refused by {checks or 'nobody'}, not by {act.refused_by}")
+        if cells:
+            wrong.append(f"cells changed: {', '.join(sorted(cells))}")
+    return wrong
+
+
+def verdict_line(act: Act, outcome: Outcome, wrong: list[str], took: float) -> Panel:
+    """The act's end in a box: what happened, and whether that is right."""
+    if wrong:
+        return Panel(Text("\n".join(wrong)), title="NOT AS IT MUST BE", border_style="bold red")
+    if act.refused_by:
+        text = f"Refused by check {act.refused_by}. The meter still obeys who it obeyed before."
+    else:
+        text = (
+            f"Supplier {act.supplier} now holds the home: three cells replaced, the rest as before."
+        )
+    return Panel(
+        Text(f"{text}  (request {outcome.request_id}, {took:.2f} s)"),
+        border_style="green",
+        title="as it must be",
+        title_align="left",
+    )
+
+
+def systems_table(stack: Stack) -> Table:
+    """The systems that run: each a process of its own."""
+    table = Table("system", "interface", "lab port", "process", box=None, pad_edge=False)
+    for name in SYSTEMS:
+        if name in stack.services:
+            urls = stack.services[name]
+            table.add_row(name, urls.interface, urls.lab, str(stack.pids.get(name, "-")))
+    return table
+
+
+def write_documents(out: Path, played: list[Played], receiver: Receiver) -> None:
+    """Leave the DUIS documents beside the messages: as sent, as answered, as delivered."""
+    for number, one in enumerate(played, 1):
+        name = f"act{number}-supplier-{one.act.supplier}"
+        (out / f"{name}-1-request.xml").write_bytes(one.outcome.request)
+        if one.outcome.acknowledgement:
+            (out / f"{name}-2-acknowledgement.xml").write_bytes(one.outcome.acknowledgement)
+        if one.outcome.response:
+            (out / f"{name}-3-response.xml").write_bytes(one.outcome.response)
+    counts: dict[str, int] = {}
+    for delivery in receiver.deliveries:
+        counts[delivery.supplier] = counts.get(delivery.supplier, 0) + 1
+        name = f"delivered-to-{delivery.supplier}-{counts[delivery.supplier]}.xml"
+        (out / name).write_bytes(delivery.document)
+
+
+def finish(
+    played: list[Played], exported: Exported, out: Path, *, seconds: float, as_json: bool
+) -> int:
+    """Say how it went; returns the exit code."""
+    right = all(not one.wrong for one in played)
+    if as_json:
+        told = {
+            "ok": right,
+            "seconds": round(seconds, 2),
+            "acts": [one.as_dict() for one in played],
+            "messages": exported.messages,
+            "out": str(out),
+        }
+        print(json.dumps(told, indent=2))
+    else:
+        console.print()
+        console.print(Rule())
+        good = sum(not one.wrong for one in played)
+        style = "bold green" if right else "bold red"
+        console.print(Text(f"{good} of {len(played)} outcomes as they must be", style=style))
+        console.print(
+            f"{exported.messages} GBCS messages, the DUIS documents and the keys that check them "
+            f"are in [bold]{out}[/] ({seconds:.0f} s in all)."
+        )
+        console.print(
+            "Read one:   .venv/bin/cos gbcs decode --keystore "
+            f"{out}/keystore --acb {exported.acb_eui} {exported.first}"
+        )
+        console.print(f"Dissect:    tshark -r {out}/gbcs.pcapng -V")
+        console.print("Your turn:  .venv/bin/cos up --detach   then   .venv/bin/cos --help")
+    return 0 if right else REFUSED
+
+
+def demo(out: Path, *, as_json: bool, data: Path | None = None) -> int:
+    """Run the whole demo; on the stack of `data` if given, else on a fresh one.
+
+    Returns:
+        0 if every outcome was right, 1 otherwise.
+    """
+    began = time.monotonic()
+    if data is None:
+        played, exported = run_demo(out, quiet=as_json)
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        stack = load_stack(data)
+        if not stack.facts:
+            raise CommandError(f"{data} holds no facts of a ceremony")
+        with Connection(stack) as connection:
+            played, exported = play_all(connection, data, out, quiet=as_json)
+    return finish(played, exported, out, seconds=time.monotonic() - began, as_json=as_json)

@@ -1,0 +1,170 @@
+"""`cos gbcs`: reading and making the messages of a meter."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.tree import Tree
+
+from cli.console import console, fail
+from cli.errors import MISSING, REFUSED, USAGE, CommandError
+from gbcs.describe import build, describe
+from gbcs.errors import GbcsError
+from keys.errors import KeysError
+from keys.folder import KeyFolder
+
+app = typer.Typer(no_args_is_help=True, help="Read and make GBCS messages.")
+
+Keystore = Annotated[
+    Path | None,
+    typer.Option(
+        "--keystore",
+        help="Folder with <eui>-ds.pem, <eui>-ka.pem, <eui>-pp-ka.pem and private .key files.",
+        exists=True,
+        file_okay=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+def read_octets(source: str) -> bytes:
+    """The octets of a file or of standard input ("-"), given as binary or as hex text.
+
+    Hex may be spread over lines and groups. A file whose first octet can begin a GBCS message
+    (0xDD or 0xDF) is binary.
+
+    Raises:
+        CommandError: the file cannot be read, or is neither (exit code 2, with the offset).
+    """
+    try:
+        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except OSError as error:
+        raise CommandError(f"{source}: {error.strerror}", USAGE) from error
+    if data[:1] in (b"\xdd", b"\xdf"):
+        return data
+    try:
+        text = data.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise CommandError(
+            f"offset {error.start}: neither hex text nor a message (which begins DD or DF)", USAGE
+        ) from error
+    digits = "".join(text.split())
+    if not digits:
+        raise CommandError("offset 0: there is nothing to read", USAGE)
+    for offset, digit in enumerate(digits):
+        if digit not in "0123456789abcdefABCDEF":
+            raise CommandError(f"offset {offset // 2}: {digit!r} is not a hex digit", USAGE)
+    if len(digits) % 2:
+        raise CommandError(f"offset {len(digits) // 2}: the hex text ends within an octet", USAGE)
+    return bytes.fromhex(digits)
+
+
+@app.command()
+def decode(
+    source: Annotated[str, typer.Argument(metavar="FILE|-", help="Hex or binary; - is stdin.")],
+    keystore: Keystore = None,
+    acb: Annotated[
+        str | None,
+        typer.Option(help="Entity identifier of the Access Control Broker whose key makes MACs."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a message is, and whether its signature and MAC hold.
+
+    Exit code 0: fine. 1: a signature or MAC is invalid, or the message does not re-encode to the
+    same octets. 2: it cannot be parsed (the offset and the reason are named).
+    """
+    try:
+        keys = KeyFolder(keystore) if keystore else None
+        told = describe(read_octets(source), keys, acb.lower().replace("-", "") if acb else None)
+    except GbcsError as error:
+        where = f"offset {error.offset}: " if error.offset is not None else ""
+        fail(f"{where}{error.reason}", USAGE, as_json=as_json, offset=error.offset)
+    except KeysError as error:
+        fail(str(error), MISSING, as_json=as_json)
+    except CommandError as error:
+        fail(str(error), error.code, as_json=as_json)
+    if as_json:
+        print(json.dumps(told, indent=2))
+    else:
+        console.print(tree_of(told))
+    wrong = "invalid" in (told["signature"], told["mac"]) or not told["reencoded_identical"]
+    raise typer.Exit(REFUSED if wrong else 0)
+
+
+@app.command("build")
+def build_message(
+    source: Annotated[
+        str, typer.Argument(metavar="FILE|-", help="JSON as `decode --json` prints.")
+    ],
+    keystore: Keystore = None,
+    acb: Annotated[str | None, typer.Option(help="Whose key makes the MAC.")] = None,
+    binary: Annotated[bool, typer.Option("--binary", help="Write octets instead of hex.")] = False,
+) -> None:
+    """Make a message from its JSON description: the inverse of decode.
+
+    Nothing is checked for sense: what a tester describes is what is written.
+    """
+    try:
+        text = sys.stdin.read() if source == "-" else Path(source).read_text()
+        described: dict[str, Any] = json.loads(text)
+        keys = KeyFolder(keystore) if keystore else None
+        message = build(described, keys, acb)
+    except OSError as error:
+        fail(f"{source}: {error.strerror}", USAGE)
+    except json.JSONDecodeError as error:
+        fail(f"not JSON: {error}", USAGE)
+    except GbcsError as error:
+        fail(error.reason, USAGE)
+    except KeysError as error:
+        fail(str(error), MISSING)
+    if binary:
+        sys.stdout.buffer.write(message)
+    else:
+        print(message.hex())
+
+
+def tree_of(told: dict[str, Any]) -> Tree:
+    """The description as a tree: header first, protection in colour, then the payload."""
+    tree = Tree(f"[bold]{told['use_case']}[/] {told['message_code']} {told['cra']}")
+    for key in ("originator", "recipient", "originator_counter"):
+        tree.add(f"{key.replace('_', ' ')}: [cyan]{told[key]}[/]")
+    colours = {"valid": "green", "invalid": "bold red"}
+    for key in ("signature", "mac"):
+        tree.add(f"{key}: [{colours.get(told[key], 'yellow')}]{told[key]}[/]")
+    grow(tree.add("payload"), told["payload"])
+    if not told["reencoded_identical"]:
+        tree.add("[bold red]does not re-encode to the same octets[/]")
+    return tree
+
+
+def tree_branch(title: str, told: dict[str, Any]) -> Tree:
+    """Any JSON object as a tree under a title."""
+    tree = Tree(f"[bold]{title}[/]")
+    grow(tree, told)
+    return tree
+
+
+def grow(tree: Tree, value: Any) -> None:
+    """Hang a JSON value on a branch; long strings (certificates) are shortened for the eye."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if isinstance(inner, dict | list) and inner:
+                grow(tree.add(str(key)), inner)
+            else:
+                tree.add(f"{key}: [cyan]{shorten(inner)}[/]")
+    elif isinstance(value, list):
+        for number, inner in enumerate(value, 1):
+            grow(tree.add(f"{number}"), inner)
+    else:
+        tree.add(f"[cyan]{shorten(value)}[/]")
+
+
+def shorten(value: Any) -> str:
+    """One line of at most 64 characters; the JSON form has the whole value."""
+    text = str(value)
+    return text if len(text) <= 64 else f"{text[:48]}… ({len(text)} characters)"

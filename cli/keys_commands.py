@@ -1,0 +1,123 @@
+"""`cos keys`: the simulated authorities and everything they issue."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from cli.console import console, fail
+from cli.containers import lay_out
+from cli.errors import MISSING, REFUSED
+from cli.layout import stack_file
+from keys.ceremony import load_plan, run_ceremony
+from keys.certificate import Certificate
+from keys.errors import KeysError
+from keys.verify import verify_folder
+from services.chassis.clock import SystemClock
+
+app = typer.Typer(no_args_is_help=True, help="The simulated key infrastructure (SMKI).")
+
+Data = Annotated[Path, typer.Option("--data", envvar="COS_DATA", help="The stack's data folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+DEFAULT_DATA = Path("var/stack")
+
+
+def hold_ceremony(data: Path, plan: Path | None = None) -> None:
+    """Make every key and certificate of a new stack in an empty folder.
+
+    Raises:
+        KeysError: the folder already holds a ceremony, or the plan does not make sense.
+    """
+    run_ceremony(load_plan(plan), data, now=SystemClock().now())
+
+
+@app.command()
+def init(
+    data: Data = DEFAULT_DATA,
+    plan: Annotated[
+        Path | None, typer.Option(help="The ceremony as a TOML file; the shipped one by default.")
+    ] = None,
+    containers: Annotated[
+        bool, typer.Option("--containers", help="Lay the folder out for docker compose.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Hold the key ceremony: one declarative file in, a stack's whole key material out."""
+    if containers and stack_file(data).is_file():
+        console.print(f"{data} holds a ceremony already; nothing to do")
+        return
+    try:
+        hold_ceremony(data, plan)
+    except KeysError as error:
+        fail(str(error), MISSING, as_json=as_json)
+    if containers:
+        lay_out(data)
+    facts = json.loads((data / "estate.json").read_text())
+    if as_json:
+        print(json.dumps(facts, indent=2))
+    else:
+        console.print(f"Simulated keys and certificates are in [bold]{data}[/].")
+        console.print("They are useless for anything real, and say so in every name.")
+
+
+@app.command()
+def show(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+    """List every certificate of a stack: whose, for what, from when to when."""
+    rows = [(path, Certificate.from_pem(path.read_bytes())) for path in certificates_in(data)]
+    if not rows:
+        fail(f"no certificates in {data}: `cos keys init --data {data}`", MISSING, as_json=as_json)
+    if as_json:
+        print(json.dumps([row_of(data, path, c) for path, c in rows], indent=2))
+        return
+    table = Table("file", "subject", "OU", "usage", "key identifier", "issuer", "until")
+    for path, certificate in rows:
+        row = row_of(data, path, certificate)
+        table.add_row(
+            row["file"], row["subject"], row["role"], row["usage"], row["key_identifier"],
+            row["issuer"], row["not_after"][:10],
+        )  # fmt: skip
+    console.print(table)
+
+
+@app.command()
+def verify(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+    """Check a stack's key folders: pairs, paths, profiles, file modes, simulated marks.
+
+    Exit code 1 if anything is found.
+    """
+    if not (data / "estate.json").is_file():
+        fail(f"no ceremony in {data}: `cos keys init --data {data}`", MISSING, as_json=as_json)
+    findings = [str(finding) for finding in verify_folder(data, now=SystemClock().now())]
+    if as_json:
+        print(json.dumps({"findings": findings}, indent=2))
+    elif findings:
+        for finding in findings:
+            console.print(f"[red]✗[/] {finding}", markup=True)
+    else:
+        console.print(f"[green]✓[/] every key and certificate in {data} is as it must be")
+    raise typer.Exit(REFUSED if findings else 0)
+
+
+def certificates_in(data: Path) -> list[Path]:
+    """Every certificate file below the folder, each system's own before the shared ones."""
+    return sorted(p for p in data.rglob("*.pem") if "trust" not in p.parts)
+
+
+def row_of(data: Path, path: Path, certificate: Certificate) -> dict[str, str]:
+    """One certificate for the table and for scripts."""
+    return {
+        "file": str(path.relative_to(data)),
+        "subject": certificate.subject_eui or certificate.common_name or "",
+        "role": certificate.role or "",
+        "usage": str(certificate.usage or ""),
+        "key_identifier": certificate.key_identifier.hex(),
+        "issuer": certificate.issuer,
+        "serial": str(certificate.serial),
+        "not_before": certificate.not_before.isoformat(),
+        "not_after": certificate.not_after.isoformat(),
+        "fingerprint": certificate.fingerprint,
+    }

@@ -1,0 +1,191 @@
+"""`cos request`: the service requests other than a change of supplier, asked as a supplier."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.connection import Connection
+from cli.console import console, fail
+from cli.errors import REFUSED, USAGE, CommandError
+from cli.layout import load_stack
+from cli.service_requests import (
+    NewCertificates,
+    ask_update,
+    read_credentials,
+    read_inventory,
+    request_handover,
+    send_update,
+    sign_pre_command,
+)
+from cli.supplier import Supplier
+from cli.switching import Outcome, submit
+from duis.errors import DuisError
+from duis.model import Inventory, RemotePartyRole, Response, ResponseMessage
+from gbcs.describe import describe
+from gbcs.errors import GbcsError
+from keys.certificate import Certificate
+from keys.errors import KeysError
+
+app = typer.Typer(no_args_is_help=True, help="Ask the broker other services, as a supplier.")
+
+Data = Annotated[Path, typer.Option("--data", envvar="COS_DATA", help="The stack's data folder.")]
+Who = Annotated[str, typer.Option("--supplier", help="Name of the supplier that asks.")]
+Meter = Annotated[str, typer.Option(help="Entity identifier of the meter, 16 hex digits.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+CertificateFile = Annotated[
+    Path | None, typer.Option(help="A certificate (PEM) of the supplier's.", exists=True)
+]
+DEFAULT_DATA = Path("var/stack")
+
+
+@app.command()
+def inventory(
+    supplier: Who,
+    meter: Annotated[str | None, typer.Option(help="Search by device.")] = None,
+    mpxn: Annotated[str | None, typer.Option(help="Search by meter point.")] = None,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """8.2 Read Inventory: what the broker's record says of a device or a meter point."""
+    if (meter is None) == (mpxn is None):
+        fail("give either --meter or --mpxn", USAGE, as_json=as_json)
+    device = None if meter is None else plain(meter)
+
+    def act(connection: Connection, asker: Supplier) -> Outcome:
+        broker = connection.stack.facts["parties"]["acb"]
+        request_id, document = read_inventory(asker, broker, device=device, mpxn=mpxn)
+        return submit(connection, document, str(request_id))
+
+    run(act, supplier, data, as_json=as_json)
+
+
+@app.command(name="read-credentials")
+def read_credentials_(
+    supplier: Who,
+    meter: Meter,
+    role: Annotated[
+        list[RemotePartyRole] | None, typer.Option(help="Whose credentials; repeatable.")
+    ] = None,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """6.24.1 Retrieve Device Security Credentials (KRP): what a device's cells hold."""
+    roles = tuple(role or [RemotePartyRole.SUPPLIER])
+
+    def act(connection: Connection, asker: Supplier) -> Outcome:
+        request_id, document = read_credentials(asker, plain(meter), roles)
+        return submit(connection, document, str(request_id))
+
+    run(act, supplier, data, as_json=as_json)
+
+
+@app.command()
+def handover(
+    supplier: Who, meter: Meter, data: Data = DEFAULT_DATA, as_json: AsJson = False
+) -> None:
+    """6.21 Request Handover of DCC Controlled Device: take a device the broker holds."""
+
+    def act(connection: Connection, asker: Supplier) -> Outcome:
+        request_id, document = request_handover(asker, plain(meter))
+        return submit(connection, document, str(request_id))
+
+    run(act, supplier, data, as_json=as_json)
+
+
+@app.command(name="update-credentials")
+def update_credentials_(
+    supplier: Who,
+    meter: Meter,
+    *,
+    digital_signing: CertificateFile = None,
+    key_agreement: CertificateFile = None,
+    key_agreement_top_up: CertificateFile = None,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """6.15.1 Update Security Credentials (KRP): ask, sign what is written, send it.
+
+    Without certificates, those the supplier has in its key store now.
+    """
+
+    def act(connection: Connection, asker: Supplier) -> Outcome:
+        files = (digital_signing, key_agreement, key_agreement_top_up)
+        given = [
+            None if file is None else Certificate.from_pem(file.read_bytes()) for file in files
+        ]
+        new = NewCertificates(*given) if any(given) else NewCertificates.of(asker)
+        return update_credentials(connection, asker, plain(meter), new)
+
+    run(act, supplier, data, as_json=as_json)
+
+
+def update_credentials(
+    connection: Connection, supplier: Supplier, meter: str, new: NewCertificates
+) -> Outcome:
+    """Ask for the Pre-Command, sign it, send it back; how the one that ended it ended.
+
+    Raises:
+        CommandError: what the broker wrote is not what was asked for (exit code 1).
+        DuisError: what the broker answered is not the broker's.
+    """
+    request_id, document = ask_update(supplier, meter, new)
+    written = submit(connection, document, str(request_id))
+    if not written.ok or written.response is None:
+        return written
+    signed = sign_pre_command(supplier, supplier.read(written.response), new)
+    request_id, document = send_update(supplier, meter, signed)
+    return submit(connection, document, str(request_id))
+
+
+def run(
+    act: Callable[[Connection, Supplier], Outcome], supplier: str, data: Path, *, as_json: bool
+) -> None:
+    """Do it, print how it ended and leave with the exit code."""
+    try:
+        with Connection(load_stack(data)) as connection:
+            asker = Supplier.open(data, supplier)
+            done = act(connection, asker)
+            answer = None if done.response is None else told(asker.read(done.response))
+    except (KeysError, DuisError, GbcsError) as error:
+        fail(str(error), USAGE, as_json=as_json)
+    except CommandError as error:
+        fail(str(error), error.code, as_json=as_json)
+    if as_json:
+        print(json.dumps(done.as_dict() | {"answer": answer}, indent=2))
+    else:
+        style = "green" if done.ok else "red"
+        why = f" by {done.refused['check']}" if done.refused else ""
+        console.print(f"[{style}]{done.request_id}: {done.state}[/]{why}")
+        if answer is not None:
+            console.print_json(data=answer)
+    raise typer.Exit(0 if done.ok else REFUSED)
+
+
+def told(response: Response) -> dict[str, object] | None:
+    """What a verified response says: the inventory's devices, or the device's own message."""
+    body = response.body
+    if not isinstance(body, ResponseMessage):
+        return None
+    if isinstance(body.content, Inventory):
+        return {
+            "devices": [
+                {
+                    "device": item.device,
+                    "device_type": item.device_type,
+                    "status": item.status,
+                    "import_mpxn": item.import_mpxn,
+                }
+                for item in body.content.devices
+            ]
+        }
+    return None if body.gbcs_payload is None else dict(describe(body.gbcs_payload, None, None))
+
+
+def plain(eui: str) -> str:
+    """An entity identifier as the project writes it: 16 lower-case hex digits."""
+    return eui.lower().replace("-", "")

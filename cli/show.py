@@ -1,0 +1,155 @@
+"""How a story is shown: who sent what to whom, every named check, the cells before and after."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cli.cells import CellHeld
+from cli.layout import Stack
+from cli.story import Story, Told
+
+MARKS = {
+    "passed": ("✓", "green"),
+    "refused": ("✗", "bold red"),
+    "off": ("○", "bold yellow"),
+    "not_applicable": ("-", "dim"),
+    "not_reached": ("·", "dim"),
+}
+COLOURS = {
+    "acb": "magenta",
+    "tcos_party": "blue",
+    "ecos_party": "cyan",
+    "meter_sim": "yellow",
+}
+
+
+def story_of(story: Story, stack: Stack) -> RenderableType:
+    """The messages in order, each followed by the checks made on it.
+
+    What both ends tell of one transfer is shown once.
+    """
+    parts: list[RenderableType] = []
+    shown: set[tuple[str, str]] = set()
+    said: set[str] = set()
+    for event in story.events:
+        transfer = (event.receiver, event.message or "")
+        # A meter knows the business originator, not who carried the message: the broker tells that.
+        if event.message and transfer not in shown and event.party != "meter_sim":
+            shown.add(transfer)
+            parts.append(arrow(event, stack))
+        elif not event.message and not event.verdicts and event.summary not in said:
+            parts.append(Text(f"      {event.summary}", style="dim"))
+        said.update((event.summary, ""))
+        said.update(verdict["detail"] for verdict in event.verdicts if verdict.get("detail"))
+        if event.verdicts:
+            parts.append(verdicts_of(event))
+    return Group(*parts)
+
+
+def arrow(event: Told, stack: Stack) -> Text:
+    """`sender ──name──▶ receiver` with its size."""
+    size = f" {len(event.message) * 3 // 4:,} octets" if event.message else ""
+    return Text.assemble(
+        ("  ", ""),
+        named(event.sender, stack),
+        (" ──", "dim"),
+        (event.name or event.kind, "bold"),
+        ("──▶ ", "dim"),
+        named(event.receiver, stack),
+        (f" {size}", "dim"),
+        (f"  {event.summary}" if event.summary else "", "dim"),
+    )
+
+
+def named(who: str, stack: Stack) -> tuple[str, str]:
+    """A party's name in its colour; identifiers become names where they are known."""
+    name = stack.supplier_name(who) if len(who) == 16 else who
+    return name, COLOURS.get(name, "green" if name.startswith("supplier") else "yellow")
+
+
+def verdicts_of(event: Told) -> RenderableType:
+    """One line that sums up, then each named check with its mark, grouped by what it is about."""
+    reached = [v for v in event.verdicts if v["outcome"] != "not_reached"]
+    counts = {
+        outcome: sum(v["outcome"] == outcome for v in event.verdicts)
+        for outcome in ("passed", "refused", "off", "not_applicable", "not_reached")
+    }
+    summary = ", ".join(f"{n} {what.replace('_', ' ')}" for what, n in counts.items() if n)
+    head = Text.assemble(
+        ("      ", ""),
+        (event.party, COLOURS.get(event.party, "white")),
+        (f" checks: {summary}", "dim"),
+    )
+    groups: dict[str, list[Text]] = {}
+    for verdict in reached:
+        about, _, what = verdict["check"].rpartition(".")
+        groups.setdefault(about, []).append(mark(what, verdict["outcome"]))
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(min_width=4)
+    grid.add_column(min_width=18, no_wrap=True)
+    grid.add_column(ratio=1)
+    for about, marks in groups.items():
+        said = Text("  ").join(marks)
+        if about.startswith("link.") and counts["passed"] == len(reached):
+            said = Text(f"✓ all {len(marks)} of the signed link", "green")
+        grid.add_row("", Text(f"{about}.", "dim"), said)
+    rows: list[RenderableType] = [head, grid]
+    rows += [refusal_line(event.party, v) for v in reached if v["outcome"] == "refused"]
+    return Group(*rows)
+
+
+def mark(check: str, outcome: str) -> Text:
+    """The last part of a check's name behind the mark of its verdict, kept on one line."""
+    sign, colour = MARKS[outcome]
+    return Text.assemble((sign, colour), (check, "" if outcome == "passed" else colour))
+
+
+def refusal_line(party: str, verdict: dict[str, str]) -> Text:
+    """Who refused, by which check, what was expected and what was found."""
+    more = "".join(
+        f"\n          {what}: {verdict[what]}"
+        for what in ("expected", "found")
+        if verdict.get(what)
+    )
+    return Text.assemble(
+        ("      REFUSED ", "bold red"),
+        (f"by {party}, check {verdict['check']}\n", "red"),
+        (f"          {verdict.get('detail') or verdict['title']}", ""),
+        (more, "dim"),
+    )
+
+
+def cells_table(
+    before: dict[str, CellHeld], after: dict[str, CellHeld], stack: Stack
+) -> RenderableType:
+    """Every trust anchor cell: whose certificate it held, and whose it holds now.
+
+    "/management", the default of the format, is left out of the names as the format leaves it out.
+    """
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(min_width=2)
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_row("", *(Text(t, "bold") for t in ("trust anchor cell", "before", "after")))
+    for name, new in after.items():
+        old, shown = before[name], name.removesuffix("/management")
+        if old == new:
+            whose = holder(old, stack).rpartition(" ")[0]
+            grid.add_row("", *(Text(t, "dim") for t in (shown, whose, "unchanged")))
+        else:
+            grid.add_row(
+                "",
+                Text(shown, "bold"),
+                Text(holder(old, stack), "red"),
+                Text(holder(new, stack), "green"),
+            )
+    return grid
+
+
+def holder(held: CellHeld, stack: Stack) -> str:
+    """`supplier A 4f5688`: who, and the first digits of the key identifier; a root has no name."""
+    who = stack.supplier_name(held.subject) if held.subject.strip("0") else "root"
+    return f"{who} {held.key_identifier[:6]}"

@@ -1,0 +1,130 @@
+"""`cos tamper`: a proxy between two systems, for those who want to see what is refused."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.console import console, errors, fail
+from cli.errors import USAGE
+from cli.gbcs_commands import tree_branch
+from tamper.errors import TamperError
+from tamper.exchange import Exchange
+from tamper.proxy import Proxy
+from tamper.script import Act, Script, load_script
+
+_TURN = threading.RLock()
+"""One exchange at a time on the terminal."""
+
+
+def tamper(
+    listen: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: any free one.")],
+    to: Annotated[str, typer.Option(metavar="URL", help="Origin of the service behind.")],
+    script: Annotated[
+        Path | None,
+        typer.Option(help="Python file with request(exchange), response(exchange) or both."),
+    ] = None,
+    hold: Annotated[
+        bool,
+        typer.Option("--hold", help="Ask before each message passes; its body can be changed."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object per line and message.")
+    ] = False,
+) -> None:
+    """Stand between two systems: show each message decoded; change, drop, replay or re-sign it.
+
+    Point a caller at it with `cos up --peer acb:ecos_party=http://127.0.0.1:PORT`. Ctrl-C ends it.
+    """
+
+    def watch(stage: str, exchange: Exchange) -> None:
+        with _TURN:
+            if as_json:
+                print(json.dumps(told(stage, exchange)), flush=True)
+            else:
+                show(stage, exchange)
+
+    try:
+        acts = load_script(script) if script else Script()
+        proxy = Proxy(to, held(acts) if hold else acts, watch, port=listen)
+    except TamperError as error:
+        fail(str(error), USAGE, as_json=as_json)
+    if as_json:
+        print(json.dumps({"listening": proxy.url, "to": to}), flush=True)
+    else:
+        console.print(f"[bold]{proxy.url}[/] ──▶ {to}; Ctrl-C ends it.")
+    proxy.serve()
+
+
+def told(stage: str, exchange: Exchange) -> dict[str, Any]:
+    """One message for `--json`: as it is now, with what was done to it."""
+    request, response = exchange.request, exchange.response
+    shown: dict[str, Any] = {
+        "exchange": exchange.number,
+        "stage": stage,
+        "method": request.method,
+        "path": request.path,
+        "acts": list(exchange.acts),
+    }
+    if stage == "response" and response is not None:
+        shown |= {"status": response.status, **response.decoded()}
+    else:
+        shown |= request.decoded()
+    return shown
+
+
+def show(stage: str, exchange: Exchange) -> None:
+    """One message for people."""
+    message = told(stage, exchange)
+    arrow = "──▶" if stage == "request" else "◀──"
+    status = f" {message['status']}" if "status" in message else ""
+    title = f"{exchange.number} {arrow} {message['method']} {message['path']}{status}"
+    shown = {name: message[name] for name in message if name not in _IN_TITLE}
+    console.print(tree_branch(title, shown))
+    for act in exchange.acts:
+        console.print(f"    {act}", style="bold red", markup=False)
+
+
+_IN_TITLE = frozenset({"exchange", "stage", "method", "path", "status", "acts"})
+
+
+def held(script: Script) -> Script:
+    """The same script, with a person asked after it."""
+
+    def then_ask(stage: str, act: Act) -> Act:
+        def acting(exchange: Exchange) -> None:
+            act(exchange)
+            with _TURN:
+                ask(stage, exchange)
+
+        return acting
+
+    return Script(then_ask("request", script.request), then_ask("response", script.response))
+
+
+def ask(stage: str, exchange: Exchange) -> None:
+    """Hold a message until a person says what becomes of it."""
+    show(stage, exchange)
+    part = exchange.response if stage == "response" else exchange.request
+    if part is None or exchange.dropped:
+        return
+    while True:
+        line = typer.prompt("send, drop, save FILE or load FILE", default="send", err=True)
+        word, _, file = line.strip().partition(" ")
+        if word == "send":
+            return
+        if word == "drop":
+            exchange.drop()
+            return
+        if word in {"save", "load"} and file:
+            try:
+                if word == "save":
+                    Path(file).write_bytes(part.body)
+                else:
+                    part.body = Path(file).read_bytes()
+            except OSError as error:
+                errors.print(str(error), markup=False)

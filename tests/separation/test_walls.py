@@ -1,0 +1,84 @@
+"""The walls between systems hold in the code, and the contracts that hold them bite."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = (
+    "gbcs", "keys", "duis", "services", "acb", "cos_party", "ecos_party", "tcos_party",
+    "meter_sim", "cli", "tamper", "cos_pytest", "probe",
+)  # fmt: skip
+
+# (what is injected, into which file, which contract must break)
+VIOLATIONS = [
+    ("import cos_party", "acb/checks.py", "never import each other"),
+    ("import acb", "cos_party/checks.py", "never import each other"),
+    ("import meter_sim", "acb/workflow.py", "never import each other"),
+    ("import ecos_party", "tcos_party/main.py", "two CoS Parties"),
+    ("import acb", "ecos_party/main.py", "two CoS Parties"),
+    ("import acb", "services/chassis/checks.py", "Code flows one way"),
+    ("import services.link", "services/chassis/checks.py", "Code flows one way"),
+    ("import keys.certificate", "gbcs/message.py", "formats do no I/O"),
+    ("import time", "gbcs/message.py", "formats do no I/O"),
+    ("import socket", "duis/gate.py", "formats do no I/O"),
+    ("import services.link", "meter_sim/workflow.py", "The meter trusts GBCS bytes"),
+    ("import duis", "meter_sim/workflow.py", "The meter trusts GBCS bytes"),
+    ("import keys.software", "acb/workflow.py", "Private keys are opened only"),
+    ("import keys.software", "cos_party/workflow.py", "Private keys are opened only"),
+    ("import acb", "cli/app.py", "drives the parties over HTTP only"),
+    ("import acb", "tamper/proxy.py", "drives the parties over HTTP only"),
+    ("import tamper", "services/link/server.py", "No honest room"),
+    ("import probe", "meter_sim/workflow.py", "No honest room"),
+    ("import probe", "cli/switching.py", "entry knows the attacks"),
+    ("import httpx", "acb/checks.py", "Checks decide"),
+    ("import sqlalchemy", "cos_party/checks.py", "Checks decide"),
+]
+
+
+def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    tool = Path(sys.executable).with_name("lint-imports")
+    return subprocess.run(
+        [str(tool), "--no-cache"], cwd=folder, capture_output=True, text=True, check=False,
+        env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin", "COLUMNS": "200"},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("walls")
+    for package in PACKAGES:
+        shutil.copytree(
+            ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+@pytest.mark.check
+def test_the_code_as_it_is_keeps_every_contract(copy: Path) -> None:
+    done = lint(copy)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 broken" in done.stdout
+
+
+@pytest.mark.check
+@pytest.mark.parametrize(("line", "where", "contract"), VIOLATIONS)
+def test_a_wall_that_is_crossed_is_named(copy: Path, line: str, where: str, contract: str) -> None:
+    path = copy / where
+    honest = path.read_text()
+    anchor = "from __future__ import annotations\n"
+    assert anchor in honest, f"{where} has no place to inject into"
+    try:
+        path.write_text(honest.replace(anchor, f"{anchor}\n{line}\n", 1))
+        done = lint(copy)
+    finally:
+        path.write_text(honest)
+    assert done.returncode != 0, f"{line} in {where} went unnoticed"
+    broken = [row for row in done.stdout.splitlines() if row.rstrip().endswith("BROKEN")]
+    assert any(contract in row for row in broken), done.stdout
