@@ -1,0 +1,1 @@
+"""Fuzzing of what stands open to others: `make fuzz`. Never shipped, never imported by a system."""

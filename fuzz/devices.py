@@ -1,0 +1,129 @@
+"""Mutated messages at a device: none may be obeyed, and none may make anything fall over.
+
+Most go through the pure rules, which is where a device decides; a share goes over HTTP to a real
+process, where a device is waiting for the honest original and obeys it in the end.
+"""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+
+from cli.connection import Connection
+from cli.keys_commands import hold_ceremony
+from cli.processes import start, stop
+from cli.provision import devices_of, provision
+from cli.supplier import Supplier
+from cli.switching import submit
+from fuzz.finding import Tally
+from fuzz.noise import Noise, mutated
+from gbcs.codes import CredentialsReplacementMode as Mode
+from gbcs.codes import RemotePartyRole as Role
+from gbcs.message import encode
+from meter_sim.device_types import TRANS_COS_DS
+from services.chassis.checks import Refused
+from tests.unit.meter_sim.estate import TCOS, Estate, ask_details, hear
+
+OCTETS = {"Content-Type": "application/octet-stream"}
+LOST = 1000
+
+
+def honest_messages(estate: Estate) -> list[bytes]:
+    """Messages that a device obeys or answers, of every kind of protection."""
+    by_recovery = estate.command(Mode.ANY_EXCEPT_ABNORMAL_ROOT_BY_RECOVERY)
+    by_cos = ask_details(
+        estate,
+        (Role.SUPPLIER,),
+        by=estate.holder(TRANS_COS_DS),
+        cell=TRANS_COS_DS,
+        originator=TCOS,
+    )
+    return [
+        estate.command().data,
+        estate.command().with_fields(execution_date_time="20270101000000Z").data,
+        estate.command(Mode.ACCESS_CONTROL_BROKER_BY_ACB).data,
+        estate.command(Mode.SUPPLIER_BY_SUPPLIER).data,
+        by_recovery.with_fields(new_floor=1).data,
+        encode(ask_details(estate, (Role.SUPPLIER,))),
+        encode(by_cos),
+    ]
+
+
+def in_process(count: int, seed: int) -> Tally:
+    """`count` mutations through the pure rules of a meter."""
+    tally, noise, estate = Tally("device, pure rules"), Noise(seed, "device"), Estate()
+    device, means, honest = estate.device(), estate.means(), honest_messages(estate)
+    for message in honest:
+        if not hear(device, message, means).said:
+            raise AssertionError("a message that shall be mutated is not answered as it is")
+    for _ in range(count):
+        data = mutated(noise.one_of(honest), noise)
+        try:
+            hear(device, data, means)
+        except Refused as refused:
+            tally.refused(refused.check)
+        except Exception as error:  # noqa: BLE001 - whatever else it is, it is a finding
+            tally.found(f"{type(error).__name__} {error}", data)
+        else:
+            tally.found("obeyed", data)
+    return tally
+
+
+def over_http(count: int, seed: int) -> Tally:
+    """`count` mutations of a real command, posted to a real process that still awaits it."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        hold_ceremony(data)
+        stack = start(data, lambda _line: None, first_port=None)
+        try:
+            with Connection(stack) as connection:
+                provision(connection, data)
+                return _at_the_wan(connection, data, count, seed)
+        finally:
+            stop(stack)
+
+
+def _at_the_wan(connection: Connection, data: Path, count: int, seed: int) -> Tally:
+    tally, noise = Tally("device, over HTTP"), Noise(seed, "wan")
+    meter = str(devices_of(data)[0]["eui"])
+    url = f"{connection.stack.services['meter_sim'].interface}/devices/{meter}/messages"
+    honest = _undelivered(connection, data, meter)
+    before = connection.lab("meter_sim", "GET", f"/lab/devices/{meter}")
+    for _ in range(count):
+        message = mutated(honest, noise)
+        try:
+            answer = connection.http.post(url, content=message, headers=OCTETS)
+        except httpx.TransportError as error:
+            tally.found(f"no answer: {type(error).__name__}", message)
+            continue
+        if answer.status_code == httpx.codes.NO_CONTENT or answer.is_client_error:
+            tally.refused(str(answer.status_code))
+        else:
+            tally.found(f"answered {answer.status_code}", message)
+    after = connection.lab("meter_sim", "GET", f"/lab/devices/{meter}")
+    if any(before[kept] != after[kept] for kept in ("cells", "counters", "pending")):
+        tally.findings.append("the device is not as it was")
+    if connection.http.post(url, content=honest, headers=OCTETS).status_code != httpx.codes.OK:
+        tally.findings.append("the honest original is not obeyed: the run proves nothing")
+    return tally
+
+
+def _undelivered(connection: Connection, data: Path, meter: str) -> bytes:
+    """A command with signature and MAC that the WAN lost, so that the meter still awaits it."""
+    lose, sizes = f"/lab/devices/{meter}/wan", {"lose_messages": LOST, "lose_answers": 0}
+    connection.lab("meter_sim", "PUT", lose, sizes)
+    mpxn = next(d["mpxn"] for d in devices_of(data) if d["eui"] == meter)
+    request_id, document = Supplier.open(data, "B").change_of_supplier(meter, mpxn)
+    submit(connection, document, str(request_id))
+    connection.lab("meter_sim", "PUT", lose, {"lose_messages": 0, "lose_answers": 0})
+    entries = connection.lab("acb", "GET", f"/lab/trace/{request_id}")["entries"]
+    sent: Sequence[bytes] = [
+        base64.b64decode(entry["message"])
+        for entry in entries
+        if entry["kind"] == "sent" and entry["receiver"] == meter and entry["message"]
+    ]
+    return sent[0]

@@ -1,0 +1,88 @@
+"""Every route of every system under schemathesis: whatever is sent, no system answers 5xx.
+
+Both ports of all six, from the descriptions the systems give of themselves. The lab ports are
+asked with their credential, so their acts do happen: the stack is the run's own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.connection import Connection
+from cli.keys_commands import hold_ceremony
+from cli.layout import SYSTEMS
+from cli.processes import start, stop
+from cli.provision import provision
+from fuzz.finding import Tally
+
+MISSING = "schemathesis is not installed: .venv/bin/pip install -e '.[fuzz]' --no-build-isolation"
+_GENERATED = re.compile(r"(\d+) generated")
+
+
+def run(count: int, seed: int) -> list[Tally]:
+    """Have about `count` requests made of each port of each system."""
+    if importlib.util.find_spec("schemathesis") is None:
+        return [Tally("OpenAPI", skipped=MISSING)]
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        hold_ceremony(data)
+        stack = start(data, lambda _line: None, first_port=None)
+        try:
+            with Connection(stack) as connection:
+                provision(connection, data)
+                asked = Asked(Path(folder), count, seed)
+                return [
+                    _port(connection, system, port, asked)
+                    for system in SYSTEMS
+                    for port in ("interface", "lab")
+                ]
+        finally:
+            stop(stack)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How much to try, from which seed, and a folder to work in."""
+
+    folder: Path
+    count: int
+    seed: int
+
+
+def _port(connection: Connection, system: str, port: str, asked: Asked) -> Tally:
+    tally = Tally(f"OpenAPI, {system} {port}")
+    described = connection.lab(system, "GET", f"/lab/openapi/{port}.json")
+    operations = sum(len(methods) for methods in described["paths"].values())
+    schema = asked.folder / f"{system}-{port}.json"
+    schema.write_text(json.dumps(described))
+    credential = f"Authorization: Bearer {connection.stack.lab_tokens[system]}"
+    done = subprocess.run(  # noqa: S603 - schemathesis' own command
+        [
+            str(Path(sys.executable).with_name("schemathesis")),
+            "run",
+            str(schema),
+            "--url",
+            getattr(connection.stack.services[system], port),
+            *(["--header", credential] if port == "lab" else []),
+            "--checks=not_a_server_error",
+            f"--max-examples={max(1, asked.count // max(1, operations))}",
+            f"--seed={asked.seed}",
+            "--no-color",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=asked.folder,
+        check=False,
+    )
+    generated = _GENERATED.findall(done.stdout)
+    tally.tried = int(generated[-1]) if generated else 0
+    if done.returncode != 0 or not generated:
+        tally.findings.append("\n".join((done.stdout + done.stderr).splitlines()[-40:]))
+    return tally

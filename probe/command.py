@@ -1,0 +1,176 @@
+"""`cos probe`: attack a running stack, and see who refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from cli.connection import Connection
+from cli.console import console, errors, fail
+from cli.errors import REFUSED, USAGE, CommandError
+from cli.layout import load_stack
+from keys.errors import KeysError
+from probe import matrix as matrices
+from probe.catalogue import catalogue, chosen
+from probe.model import Attack, Result, Rung
+from probe.reports import as_json as to_json
+from probe.reports import as_junit, as_sarif, complaint, totals
+from probe.runner import run
+from probe.world import World
+
+app = typer.Typer(
+    invoke_without_command=True,
+    help="Attack a running stack. Exit code 1 if an attack was not refused as it must be.",
+)
+
+Data = Annotated[Path, typer.Option("--data", envvar="COS_DATA", help="The stack's data folder.")]
+DEFAULT_DATA = Path("var/stack")
+
+
+@app.callback()
+def probe(
+    context: typer.Context,
+    data: Data = DEFAULT_DATA,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="ID", help="An attack, or a family.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="Attacks with this tag.")] = None,
+    rung: Annotated[
+        list[int] | None, typer.Option("--rung", min=0, max=7, help="Attacks of this rung.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
+    sarif: Annotated[Path | None, typer.Option(help="Write SARIF 2.1.0 to this file.")] = None,
+    list_only: Annotated[bool, typer.Option("--list", help="Only list them.")] = False,
+) -> None:
+    """Run attacks against the stack of a data folder, each on freshly installed meters.
+
+    Rung 5, which turns checks of the stack off, runs only where asked for (`--rung 5`).
+
+    The homes of the stack are put back as the ceremony left them: do not run it on a stack whose
+    state you want to keep.
+    """
+    if context.invoked_subcommand is not None:
+        context.obj = data
+        return
+    attacks = catalogue()
+    if Rung.CHECK_OFF in (rung or ()) or "weakened" in (tag or ()):
+        attacks += matrices.weakened(attacks)
+    attacks = chosen(attacks, only or (), tag or (), rung or ())
+    if not attacks:
+        fail("no attack of that name, tag or rung", USAGE, as_json=as_json)
+    if list_only:
+        show_list(attacks, as_json=as_json)
+        return
+    results = against(data, attacks, as_json=as_json)
+    if junit is not None:
+        junit.write_bytes(as_junit(results))
+    if sarif is not None:
+        sarif.write_text(as_sarif(results))
+    if as_json:
+        print(json.dumps(to_json(results), indent=2))
+    else:
+        show(results)
+    raise typer.Exit(0 if all(r.ok for r in results) else REFUSED)
+
+
+@app.command()
+def matrix(
+    context: typer.Context,
+    own: Annotated[
+        Path | None, typer.Option("--data", help="The stack's data folder; also before `matrix`.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The document to write.")] = Path("docs/attacks.md"),
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit code 1 if it would differ.")
+    ] = False,
+) -> None:
+    """Turn off every check in turn, repeat what it refused, and write down what gets through."""
+    attacks = catalogue()
+    data = own or context.obj
+    try:
+        with Connection(load_stack(data)) as connection:
+            world = World(connection, data)
+            lines = matrices.next_lines(world, attacks, counting(len(attacks)))
+            text = matrices.document(attacks, lines, matrices.checks_of(world))
+    except (CommandError, KeysError) as error:
+        fail(str(error), getattr(error, "code", REFUSED))
+    if check:
+        same = out.is_file() and out.read_text() == text and matrices.recorded() == lines
+        console.print(f"{out} is {'current' if same else 'stale'}")
+        raise typer.Exit(0 if same else REFUSED)
+    out.write_text(text)
+    matrices.record(lines)
+    console.print(f"{len(lines)} attacks repeated without the check that refused them: {out}")
+
+
+def against(data: Path, attacks: list[Attack], *, as_json: bool = False) -> list[Result]:
+    """Run attacks against the stack of a data folder; ends the command where there is none."""
+    try:
+        with Connection(load_stack(data)) as connection:
+            return run(World(connection, data), attacks, counting(len(attacks)))
+    except KeysError as error:
+        fail(str(error), 3, as_json=as_json)
+    except CommandError as error:
+        fail(str(error), error.code, as_json=as_json)
+
+
+def counting(total: int) -> Counter:
+    """Progress on the error channel, so that JSON on the other stays JSON."""
+    return Counter(total)
+
+
+class Counter:
+    """Says now and then how far a run is, and at once what went wrong."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.done = 0
+
+    def __call__(self, result: Result) -> None:
+        """One more is done."""
+        self.done += 1
+        if not result.ok and result.attack.off is None:
+            errors.print(f"{result.attack.id}: {complaint(result)}", markup=False)
+        if self.done % 50 == 0 or self.done == self.total:
+            errors.print(f"{self.done} of {self.total}", markup=False)
+
+
+def show_list(attacks: list[Attack], *, as_json: bool) -> None:
+    """The catalogue, or a part of it."""
+    if as_json:
+        told = [{"id": a.id, "title": a.title, "rung": int(a.rung)} for a in attacks]
+        print(json.dumps(told, indent=2))
+        return
+    table = Table("attack", "rung", "title", "refused by", box=None)
+    for a in attacks:
+        table.add_row(a.id, str(int(a.rung)), a.title, a.expected.check if a.expected else "nobody")
+    console.print(table)
+
+
+def show(results: list[Result]) -> None:
+    """One line per attack, and the sum."""
+    table = Table("attack", "rung", "outcome", "by", "state", box=None)
+    for r in results:
+        style = "green" if r.ok else "red"
+        table.add_row(
+            r.attack.id,
+            str(int(r.attack.rung)),
+            f"[{style}]{r.outcome}[/]",
+            r.stopped_by.check if r.stopped_by else "-",
+            "unchanged" if r.state_unchanged else ", ".join(r.changed),
+        )
+    console.print(table)
+    count = totals(results)
+    style = "green" if not count["not_ok"] else "red"
+    console.print(
+        f"[{style}]{count['ok']} of {count['attacks']} as they must be[/]: "
+        f"{count['refused']} refused, {count['succeeded']} succeeded, {count['error']} errors"
+    )
+    for r in results:
+        if not r.ok:
+            console.print(f"{r.attack.id}: {complaint(r)}", markup=False)

@@ -1,0 +1,187 @@
+"""Which check holds what: every check off in turn, and what then happens to what it refused.
+
+Checks of one party run in one order and the first refusal ends it. So turning off check C can
+change the fate of those attacks only that C refused: what an earlier check refuses it still
+refuses, and what C let pass it lets pass. Hence each attack is repeated once, without the check
+that refused it; that is the whole matrix. What was found is kept in `next_line.json` beside this
+module, and `cos probe --rung 5` holds a stack to it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from probe.catalogue import NOT_RUN
+from probe.model import RUNGS, Attack, Result, Rung, Stop
+from probe.runner import run
+from probe.world import World
+
+RECORD = Path(__file__).parent / "next_line.json"
+ANYTHING = frozenset({"cells", "counters", "pending", "certificates", "record", "signed"})
+Lines = dict[str, Stop | None]
+"""By attack: who refuses it without the check that refuses it; None: it gets through."""
+
+COLUMNS = ("attack", "rung", "what is attempted", "the attacker holds", "requirement",
+           "refused by", "and without that check by")  # fmt: skip
+_AT_BROKER = {"request", "edge"}
+_ANSWERS = {"link.response"}
+
+
+def recorded() -> Lines:
+    """What the last matrix found."""
+    told = json.loads(RECORD.read_text()) if RECORD.is_file() else {}
+    return {name: Stop(*line) if line else None for name, line in told.items()}
+
+
+def record(lines: Lines) -> None:
+    """Keep what a matrix found."""
+    told = {n: [s.party, s.check] if s else None for n, s in sorted(lines.items())}
+    RECORD.write_text(json.dumps(told, indent=1) + "\n")
+
+
+def without(attack: Attack, expected: Stop | None) -> Attack:
+    """The same attack at a stack that lacks the check which refuses it."""
+    check = attack.expected
+    assert check is not None
+    return replace(
+        attack,
+        id=f"{attack.id}.without-its-check",
+        title=f"{attack.title}, with {check.check} off",
+        rung=Rung.CHECK_OFF,
+        expected=expected,
+        off=check,
+        may_change=ANYTHING if expected is None else attack.may_change | {"counters", "signed"},
+        tags=(*attack.tags, "weakened"),
+    )
+
+
+def weakened(attacks: Sequence[Attack]) -> Iterator[Attack]:
+    """Rung 5: every refused attack without its check, held to what the last matrix found."""
+    lines = recorded()
+    for attack in attacks:
+        if attack.expected is not None and attack.id in lines:
+            yield without(attack, lines[attack.id])
+
+
+def next_lines(
+    world: World, attacks: Sequence[Attack], progress: Callable[[Result], None]
+) -> Lines:
+    """Repeat every refused attack without its check.
+
+    An attack whose check cannot be turned off (it is none of the party's book: a route that does
+    not exist, for instance) is left out.
+    """
+    known = {(c["party"], c["id"]) for c in checks_of(world)}
+    repeated = [
+        without(a, None)
+        for a in attacks
+        if a.expected is not None and (a.expected.party, a.expected.check) in known
+    ]
+    results = run(world, repeated, progress)
+    return {
+        r.attack.id.removesuffix(".without-its-check"): r.stopped_by
+        for r in results
+        if r.outcome != "error"
+    }
+
+
+def checks_of(world: World) -> list[dict[str, str]]:
+    """Every check that the matrix is about: party, identifier, title.
+
+    What the broker asks of a request; everything that a CoS Party asks of others but the answers
+    it gets on the link; everything that a meter asks.
+    """
+    found = []
+    for party in ("acb", "tcos_party", "ecos_party", "meter_sim"):
+        for check in world.lab(party, "GET", "/lab/checks")["checks"]:
+            section = check.get("section", "")
+            if (party == "acb" and section not in _AT_BROKER) or section in _ANSWERS:
+                continue
+            found.append({"party": party, "id": check["id"], "title": check["title"]})
+    return found
+
+
+def document(attacks: Sequence[Attack], lines: Lines, checks: Sequence[dict[str, str]]) -> str:
+    """docs/attacks.md: the same for the same attacks and behaviour, whenever it is made."""
+    return "\n".join([*_head(attacks), *_matrix(attacks, lines, checks), *_list(attacks, lines)])
+
+
+def _head(attacks: Sequence[Attack]) -> list[str]:
+    out = [
+        "# Attacks, and which check holds what",
+        "",
+        "Made by `cos probe matrix`; do not edit. `cos probe matrix --check` says whether it is",
+        "current. Run the attacks themselves with `cos probe` against a running stack.",
+        "",
+        "## Rungs",
+        "",
+        "| rung | the attacker has | attacks |",
+        "|---|---|---|",
+    ]
+    for rung, title in RUNGS.items():
+        count = sum(a.rung is rung for a in attacks)
+        shown = "every refused attack below, again" if rung is Rung.CHECK_OFF else str(count)
+        out.append(f"| {int(rung)} | {title} | {shown} |")
+    out += ["", "## What is not attacked here, and why", ""]
+    out += [f"- **{what}**: {' '.join(why.split())}" for what, why in NOT_RUN]
+    return [*out, ""]
+
+
+def _matrix(attacks: Sequence[Attack], lines: Lines, checks: Sequence[dict[str, str]]) -> list[str]:
+    by_check: dict[tuple[str, str], list[Attack]] = defaultdict(list)
+    for attack in attacks:
+        if attack.expected is not None:
+            by_check[attack.expected.party, attack.expected.check].append(attack)
+    out = [
+        "## The matrix",
+        "",
+        "One line per check: how many attacks it refuses, how many of them get through when it is",
+        "off, and who refuses the others then. (Order decides: with a check off, only what that",
+        "check refused can end otherwise.) Where a check is its own next line, nothing can be",
+        "made of such octets: there is nothing to go on with, on or off.",
+        "",
+        "| party | check | refuses | get through without it | still refused by |",
+        "|---|---|---|---|---|",
+    ]
+    idle = []
+    for check in checks:
+        held = [a for a in by_check[check["party"], check["id"]] if a.id in lines]
+        through = [a.id for a in held if lines[a.id] is None]
+        behind = sorted({stop.check for a in held if (stop := lines[a.id]) is not None})
+        if not through:
+            idle.append((check, len(held)))
+        if held:
+            shown = ", ".join(f"`{b}`" for b in behind) or "-"
+            out.append(
+                f"| {check['party']} | `{check['id']}` | {len(held)} | {len(through)} | {shown} |"
+            )
+    out += ["", "### Redundant or untested", "",
+            "Checks whose removal lets nothing through here. With attacks: others stand behind",
+            "them (defence in depth). Without: no attack of this bench reaches them.", "",
+            "| party | check | attacks it refuses | |", "|---|---|---|---|"]  # fmt: skip
+    for check, count in idle:
+        why = "others stand behind it" if count else "untested here"
+        out.append(f"| {check['party']} | `{check['id']}` | {count} | {why} |")
+    return [*out, ""]
+
+
+def _list(attacks: Sequence[Attack], lines: Lines) -> list[str]:
+    out = [
+        "## The attacks",
+        "",
+        f"| {' | '.join(COLUMNS)} |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for a in attacks:
+        refused = f"{a.expected.party} `{a.expected.check}`" if a.expected else "**nobody**"
+        behind = "-"
+        if a.expected is not None and a.id in lines:
+            stop = lines[a.id]
+            behind = "**nobody**" if stop is None else f"{stop.party} `{stop.check}`"
+        cells = (f"`{a.id}`", str(int(a.rung)), a.title, a.holds, a.requirement, refused, behind)
+        out.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")
+    return [*out, ""]

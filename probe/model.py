@@ -1,0 +1,129 @@
+"""What an attack is: an act on the wire, who holds what, and which check must refuse it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from probe.world import World
+
+
+class Rung(IntEnum):
+    """How much the attacker has. Each rung holds at least a stronger idea than the one below."""
+
+    HONEST = 0
+    WIRE = 1
+    RECORDING = 2
+    SUPPLIER = 3
+    ONE_PARTY = 4
+    CHECK_OFF = 5
+    TWO_PARTIES = 6
+    OLD_KEYS = 7
+
+
+RUNGS = {
+    Rung.HONEST: "an honest run, which must succeed",
+    Rung.WIRE: "the wire: anybody who can connect",
+    Rung.RECORDING: "the wire and a recording of what an honest party signed",
+    Rung.SUPPLIER: "a dishonest supplier's own account and keys",
+    Rung.ONE_PARTY: "every key of one party",
+    Rung.CHECK_OFF: "one party with one of its checks off",
+    Rung.TWO_PARTIES: "the keys of two parties together",
+    Rung.OLD_KEYS: "keys that were replaced, by rotation, recovery or migration",
+}
+
+SEPARATION = "ECoS separation consultation"
+ORIGIN = f"{SEPARATION}, 11(i)"
+PURPOSE = f"{SEPARATION}, 9"
+BOTH_CHECK = f"{SEPARATION}, 4"
+METER_CHECKS = f"{SEPARATION}, 2"
+BROKER_CHECKS = f"{SEPARATION}, 3"
+KEY_TRANSFER = "December 2022 consultation, 3.1"
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Who said no, and by which check. `party` is a system's name."""
+
+    party: str
+    check: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What became of an act: who stopped it (None: nobody), and one sentence about it."""
+
+    stopped_by: Stop | None
+    note: str = ""
+
+
+Act = Callable[["World"], Seen]
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One attack.
+
+    Attributes:
+        id: permanent dotted identifier.
+        title: what is attempted.
+        rung: how much the attacker has.
+        requirement: document and paragraph that the refusal serves.
+        holds: what the attacker holds.
+        act: does it, and says what became of it.
+        expected: who must refuse it by which check; None where it must succeed.
+        may_change: parts of the state that may change though it is refused, because hearing an
+            authentic message counts (`counters`); each use says why in the title or the docs.
+        tags: family and more, for `--tag`.
+        off: the check that is turned off before the act (rung 5).
+    """
+
+    id: str
+    title: str
+    rung: Rung
+    requirement: str
+    holds: str
+    act: Act = field(repr=False)
+    expected: Stop | None
+    may_change: frozenset[str] = frozenset()
+    tags: tuple[str, ...] = ()
+    off: Stop | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one attack did to a running stack."""
+
+    attack: Attack
+    outcome: str
+    stopped_by: Stop | None
+    changed: tuple[str, ...]
+    ok: bool
+    note: str
+
+    @property
+    def state_unchanged(self) -> bool:
+        """Whether nothing at all changed, in any party or meter."""
+        return not self.changed
+
+    def as_dict(self) -> dict[str, Any]:
+        """The line of `--json`."""
+        attack, expected = self.attack, self.attack.expected
+        return {
+            "id": attack.id,
+            "title": attack.title,
+            "rung": int(attack.rung),
+            "requirement": attack.requirement,
+            "expected_party": expected.party if expected else None,
+            "expected_check": expected.check if expected else None,
+            "outcome": self.outcome,
+            "stopped_by": None
+            if self.stopped_by is None
+            else {"party": self.stopped_by.party, "check": self.stopped_by.check},
+            "state_unchanged": self.state_unchanged,
+            "ok": self.ok,
+            "note": self.note,
+        }

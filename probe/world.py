@@ -1,0 +1,205 @@
+"""The stack under attack, as a tester has it: its interfaces, its lab ports, and stolen keys.
+
+Keys are opened from the data folder, because that is what an attacker who holds a party's keys
+holds. Which keys an attack uses is what its `holds` says.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cli.connection import Connection
+from cli.errors import CommandError
+from cli.provision import devices_of, provision
+from cli.supplier import Supplier
+from cli.switching import FINAL_STATES
+from keys.certificate import Certificate
+from keys.software import SoftwareKeyStore, read_secret
+from probe.model import Seen, Stop
+
+PARTIES = ("acb", "tcos_party", "ecos_party", "meter_sim")
+COS = {"tcos": "tcos_party", "ecos": "ecos_party"}
+_METER_SILENT = ("acb.response.", "acb.read_back.")
+
+
+class World:
+    """One running stack. Made once for a run of many attacks."""
+
+    def __init__(self, connection: Connection, data: Path) -> None:
+        self.connection = connection
+        self.data = data
+        self.devices = devices_of(data)
+        self._stores: dict[Path, SoftwareKeyStore] = {}
+        self._suppliers: dict[str, Supplier] = {}
+        self._last_counter = 0
+        self._baseline: dict[str, Any] | None = None
+        self._disturbed = set(PARTIES)
+        self.prepared = False
+
+    # Who is there
+
+    def meter(self, cos_party: str) -> str:
+        """The meter that trusts this CoS Party (`tcos_party` or `ecos_party`)."""
+        return str(next(d["eui"] for d in self.devices if d["cos_party"] == cos_party))
+
+    def device(self, eui: str) -> dict[str, Any]:
+        """The ceremony's record of a device."""
+        return next(d for d in self.devices if d["eui"] == eui)
+
+    def eui(self, name: str) -> str:
+        """The entity identifier of a party or organisation."""
+        facts = self.connection.stack.facts
+        return str({**facts["organisations"], **facts["parties"]}[name])
+
+    def supplier(self, name: str) -> Supplier:
+        """A supplier's account and keys."""
+        if name not in self._suppliers:
+            self._suppliers[name] = Supplier.open(self.data, name)
+        return self._suppliers[name]
+
+    def keys(self, party: str) -> SoftwareKeyStore:
+        """Every key of a party, a supplier or another organisation."""
+        for folder in (party, f"suppliers/{party}", f"organisations/{party}"):
+            path = self.data / folder
+            if (path / "keys").is_dir():
+                if path not in self._stores:
+                    secret = read_secret(path / "passphrase")
+                    self._stores[path] = SoftwareKeyStore.open(path / "keys", secret)
+                return self._stores[path]
+        raise CommandError(f"no keys of {party} in {self.data}", 3)
+
+    def device_certificate(self, eui: str, name: str = "key-agreement") -> Certificate:
+        """A device's own certificate."""
+        return Certificate.from_der(base64.b64decode(self.device(eui)["certificates"][name]))
+
+    def next_counter(self) -> int:
+        """A request counter above every one before, in milliseconds as suppliers' tools use."""
+        self._last_counter = max(self._last_counter + 10, time.time_ns() // 1_000_000)
+        return self._last_counter
+
+    # The lab
+
+    def lab(self, system: str, method: str, path: str, body: Any = None) -> Any:
+        """One lab route of one system; what an act there changed is undone by `fresh`."""
+        if method != "GET" and system in PARTIES:
+            self._disturbed.add(system)
+        return self.connection.lab(system, method, path, body)
+
+    def fresh(self) -> None:
+        """Every check on, real time, and the homes as the ceremony left them."""
+        for party in sorted(self._disturbed):
+            self.connection.lab(party, "POST", "/lab/reset")
+        provision(self.connection, self.data, afresh=True)
+        self._disturbed.clear()
+        self._baseline = None
+        self.prepared = False
+
+    @contextmanager
+    def without(self, check: Stop) -> Iterator[None]:
+        """Run with one check of one party off."""
+        path = f"/lab/checks/{check.check}"
+        self.connection.lab(check.party, "PUT", path, {"enabled": False})
+        try:
+            yield
+        finally:
+            self.connection.lab(check.party, "PUT", path, {"enabled": True})
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a refused act must leave as it was, by `what:whose`."""
+        found: dict[str, Any] = {}
+        for device in self.devices:
+            eui = device["eui"]
+            told = self.lab("meter_sim", "GET", f"/lab/devices/{eui}")
+            for part in ("cells", "counters", "pending", "certificates"):
+                found[f"{part}:{eui}"] = told[part]
+            found[f"record:{eui}"] = self.lab("acb", "GET", f"/lab/devices/{eui}")["cells"]
+        for party in COS.values():
+            found[f"signed:{party}"] = self.lab(party, "GET", "/lab/counters")["last"]
+        return found
+
+    def mark(self) -> None:
+        """What is done up to here was preparation: compare the state with this moment."""
+        self._baseline = self.state()
+        self.prepared = True
+
+    def baseline(self) -> dict[str, Any]:
+        """The state to compare with."""
+        if self._baseline is None:
+            self._baseline = self.state()
+        return self._baseline
+
+    def changes(self) -> tuple[str, ...]:
+        """What differs from the baseline."""
+        before, now = self.baseline(), self.state()
+        return tuple(sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k)))
+
+    # The meter's interface
+
+    def to_meter(self, eui: str, message: bytes) -> bytes:
+        """What a device answers to octets on the WAN; nothing where it is silent."""
+        url = f"{self.connection.stack.services['meter_sim'].interface}/devices/{eui}/messages"
+        headers = {"Content-Type": "application/octet-stream"}
+        answer = self.connection.send("meter_sim", "POST", url, content=message, headers=headers)
+        return answer.content if answer.status_code == 200 else b""
+
+    def meter_stop(self, eui: str) -> Stop | None:
+        """By which check the device refused what it heard last, if it did."""
+        entries = self.lab("meter_sim", "GET", f"/lab/devices/{eui}/trace")["entries"]
+        refused = entries[-1].get("refused") if entries else None
+        if refused:
+            return Stop("meter_sim", refused["check"])
+        for cell in entries[-1].get("cells") or () if entries else ():
+            for verdict in cell["verdicts"]:
+                if verdict["outcome"] == "refused":
+                    return Stop("meter_sim", verdict["check"])
+        return None
+
+    def tell_meter(self, eui: str, message: bytes) -> Seen:
+        """Send octets to a device and see whether it refused them."""
+        answer = self.to_meter(eui, message)
+        stop = self.meter_stop(eui)
+        return Seen(stop, f"{len(answer)} octets of answer" if answer else "the device is silent")
+
+    # The broker's interface
+
+    def to_broker(self, body: bytes, content_type: str = "application/xml") -> Seen:
+        """Post to the broker and follow the request to its end."""
+        url = f"{self.connection.stack.services['acb'].interface}/service-requests"
+        headers = {"Content-Type": content_type}
+        answer = self.connection.send("acb", "POST", url, content=body, headers=headers)
+        if answer.is_error:
+            problem = answer.json()
+            return Seen(Stop("acb", problem["check"]), problem.get("detail") or "")
+        if check := answer.headers.get("Cos-Check"):
+            return Seen(Stop(answer.headers.get("Cos-Party", "acb"), check), "signed refusal")
+        request_id = body.split(b"RequestID>")[1].split(b"<")[0].decode()
+        return self.follow(request_id)
+
+    def follow(self, request_id: str) -> Seen:
+        """How a request that the broker accepted ended."""
+        told = self.connection.request_state(request_id, wait=20)
+        for _ in range(3):
+            if told["state"] in FINAL_STATES:
+                break
+            told = self.connection.request_state(request_id, wait=20)
+        if told["state"] in {"completed", "scheduled"}:
+            return Seen(None, f"{told['state']} {told.get('response_code') or ''}".strip())
+        refused = told.get("refused") or {}
+        if told["state"] == "quarantined":
+            return Seen(Stop("acb", "acb.anomaly.threshold"), "quarantined")
+        check = str(refused.get("check") or f"acb.state.{told['state']}")
+        if check.startswith(_METER_SILENT):
+            meter = request_id.split(":")[1].replace("-", "").lower()
+            if stop := self.refused_command(meter):
+                return Seen(stop, f"the broker saw {check}")
+        return Seen(Stop(refused.get("party") or "acb", check), str(refused.get("detail") or ""))
+
+    def refused_command(self, meter: str) -> Stop | None:
+        """By which check a device refused last, whatever came after."""
+        refusals = self.lab("meter_sim", "GET", f"/lab/devices/{meter}/refusals")["refusals"]
+        return Stop("meter_sim", refusals[-1]["refused"]["check"]) if refusals else None

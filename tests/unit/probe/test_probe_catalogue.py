@@ -1,0 +1,99 @@
+"""The catalogue of attacks: permanent names, a requirement each, checks that exist."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import pytest
+
+from cli.layout import SYSTEMS
+from meter_sim.book import meter_checks
+from probe.catalogue import NOT_RUN, catalogue, chosen
+from probe.matrix import document, recorded, weakened, without
+from probe.model import Attack, Rung, Stop
+from services.link.checks import request_checks
+
+ATTACKS = catalogue()
+
+
+def test_names_are_unique_and_of_one_form() -> None:
+    assert not [n for n, count in Counter(a.id for a in ATTACKS).items() if count > 1]
+    assert [a.id for a in ATTACKS if not re.fullmatch(r"[a-z0-9]+([.-][a-z0-9_-]+)+", a.id)] == []
+
+
+def test_every_attack_says_what_it_tests_and_what_it_takes() -> None:
+    for attack in ATTACKS:
+        assert re.match(r"(ECoS separation|December 2022) consultation, \d", attack.requirement)
+        assert attack.title
+        assert attack.holds
+        assert attack.expected is None or attack.expected.party in SYSTEMS
+
+
+def test_there_are_attacks_on_every_rung_but_the_generated_one() -> None:
+    assert {a.rung for a in ATTACKS} == set(Rung) - {Rung.CHECK_OFF}
+    assert len(ATTACKS) > 150
+
+
+def test_what_must_succeed_is_an_honest_run_or_shown_on_purpose() -> None:
+    for attack in ATTACKS:
+        if attack.expected is None:
+            assert attack.rung is Rung.HONEST or "shown" in attack.tags, attack.id
+
+
+@pytest.mark.parametrize(("prefix", "known"), [
+    ("meter.", {c.id for c in meter_checks()}),
+    ("link.", {c.id for c in request_checks()}),
+])  # fmt: skip
+def test_the_checks_named_exist(prefix: str, known: set[str]) -> None:
+    named = {a.expected.check for a in ATTACKS if a.expected is not None}
+    assert {c for c in named if c.startswith(prefix)} <= known
+
+
+def test_every_link_check_that_one_system_can_provoke_is_attacked() -> None:
+    named = {a.expected.check for a in ATTACKS if a.expected is not None}
+    # The key's own certificate and its mark cannot be wrong without another ceremony.
+    unreachable = {"link.request.certificate", "link.request.simulated"}
+    assert {c.id for c in request_checks()} - named == unreachable
+
+
+def test_choosing_by_name_family_tag_and_rung() -> None:
+    one = chosen(ATTACKS, ["link.ecos.replay.same-process"])
+    assert [a.id for a in one] == ["link.ecos.replay.same-process"]
+    family = chosen(ATTACKS, ["link.ecos"])
+    assert {a.id.split(".")[1] for a in family} == {"ecos"}
+    assert len(family) > 100
+    assert {a.rung for a in chosen(ATTACKS, rungs=[7])} == {Rung.OLD_KEYS}
+    assert all("separation" in a.tags for a in chosen(ATTACKS, tags=["separation"]))
+    assert chosen(ATTACKS, ["link.ec"]) == []
+
+
+def test_the_fifth_rung_is_every_refused_attack_without_its_check() -> None:
+    again = list(weakened(ATTACKS))
+    assert {a.id.removesuffix(".without-its-check") for a in again} == set(recorded())
+    assert {a.rung for a in again} == {Rung.CHECK_OFF}
+    assert all(a.off is not None for a in again)
+
+
+def attack(name: str, check: str | None) -> Attack:
+    expected = None if check is None else Stop("acb", check)
+    return Attack(name, "t", Rung.WIRE, "r", "h", lambda _: None, expected)  # type: ignore[arg-type,return-value]
+
+
+def test_the_document_tells_what_gets_through_and_what_is_untested() -> None:
+    attacks = [attack("a.one", "acb.x"), attack("a.two", "acb.x"), attack("a.three", "acb.y")]
+    lines = {"a.one": None, "a.two": Stop("acb", "acb.y"), "a.three": Stop("acb", "acb.z")}
+    checks = [{"party": "acb", "id": f"acb.{n}", "title": n} for n in "xyz"]
+    text = document(attacks, lines, checks)
+    assert "| acb | `acb.x` | 2 | 1 | `acb.y` |" in text
+    assert "| acb | `acb.y` | 1 | others stand behind it |" in text
+    assert "| acb | `acb.z` | 0 | untested here |" in text
+    assert text == document(attacks, lines, checks)
+    assert all(what in text for what, _ in NOT_RUN)
+
+
+def test_without_its_check_an_attack_keeps_its_act() -> None:
+    original = attack("a.one", "acb.x")
+    again = without(original, None)
+    assert again.act is original.act
+    assert (again.off, again.expected) == (Stop("acb", "acb.x"), None)

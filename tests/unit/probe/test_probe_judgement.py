@@ -1,0 +1,136 @@
+"""A run's judgement: refused by the named check, and nothing changed, or it is not right."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from lxml import etree
+
+from cli.errors import CommandError
+from probe.model import Attack, Result, Rung, Seen, Stop
+from probe.reports import as_json, as_junit, as_sarif, complaint
+from probe.runner import judge, run
+
+CHECK = Stop("ecos_party", "link.request.nonce")
+OTHER = Stop("ecos_party", "link.request.stale")
+
+
+def attack(expected: Stop | None = CHECK, act: Callable[[Any], Seen] | None = None) -> Attack:
+    return Attack(
+        "link.ecos.x", "title", Rung.RECORDING, "ECoS separation consultation, 11(i)", "holds",
+        act or (lambda _: Seen(expected)), expected, frozenset({"counters"}), ("link",),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("expected", "found", "changed", "ok", "outcome"), [
+    (CHECK, CHECK, (), True, "refused"),
+    (CHECK, CHECK, ("counters:m",), True, "refused"),  # allowed to this attack
+    (CHECK, CHECK, ("cells:m",), False, "refused"),
+    (CHECK, CHECK, ("counters:m", "signed:ecos_party"), False, "refused"),
+    (CHECK, OTHER, (), False, "refused"),
+    (CHECK, None, ("cells:m",), False, "succeeded"),
+    (CHECK, None, (), False, "succeeded"),
+    (None, None, ("cells:m",), True, "succeeded"),
+    (None, CHECK, (), False, "refused"),
+])  # fmt: skip
+def test_judgement(
+    expected: Stop | None, found: Stop | None, changed: tuple[str, ...], ok: bool, outcome: str
+) -> None:
+    result = judge(attack(expected), Seen(found), changed)
+    assert (result.ok, result.outcome) == (ok, outcome)
+    assert result.state_unchanged == (not changed)
+    assert bool(complaint(result)) != ok
+
+
+class Stack:
+    """A world of one value: what was done to it is counted."""
+
+    def __init__(self) -> None:
+        self.value = 0
+        self.before: int | None = None
+        self.freshened = 0
+        self.prepared = False
+        self.off: list[Stop] = []
+
+    def fresh(self) -> None:
+        self.freshened += 1
+        self.value, self.before, self.prepared = 0, None, False
+
+    def baseline(self) -> None:
+        if self.before is None:
+            self.before = self.value
+
+    def changes(self) -> tuple[str, ...]:
+        return ("cells:m",) if self.value != self.before else ()
+
+    def without(self, check: Stop) -> Stack:
+        self.off.append(check)
+        return self
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self.off.append(Stop("on", "again"))
+
+
+def spoil(stack: Stack) -> Seen:
+    stack.value += 1
+    return Seen(CHECK)
+
+
+def die(_: Stack) -> Seen:
+    raise CommandError("cannot be reached")
+
+
+def test_each_attack_finds_a_stack_that_none_has_touched() -> None:
+    stack, seen = Stack(), []
+    attacks = [attack(), attack(), attack(act=spoil), attack(), attack(act=die), attack()]
+    results = run(stack, attacks, seen.append)  # type: ignore[arg-type]
+    assert [r.outcome for r in results] == ["refused"] * 4 + ["error", "refused"]
+    assert [r.ok for r in results] == [True, True, False, True, False, True]
+    assert seen == results
+    # Before the first, after the spoiling one, after the broken one.
+    assert stack.freshened == 3
+
+
+def test_a_check_is_off_for_one_act_only() -> None:
+    stack = Stack()
+    weak = replace(attack(), off=OTHER)
+    run(stack, [weak], lambda _: None)  # type: ignore[arg-type]
+    assert stack.off == [OTHER, Stop("on", "again")]
+
+
+def results() -> list[Result]:
+    return [
+        judge(attack(), Seen(CHECK), ()),
+        judge(attack(), Seen(None, "accepted\x00"), ("cells:m",)),
+    ]
+
+
+def test_json() -> None:
+    told = as_json(results())
+    assert told["totals"] == {
+        "attacks": 2, "ok": 1, "not_ok": 1, "refused": 1, "succeeded": 1, "error": 0,
+    }  # fmt: skip
+    assert {"id", "title", "rung", "requirement", "expected_party", "expected_check", "outcome",
+            "stopped_by", "state_unchanged", "ok"} <= told["attacks"][0].keys()  # fmt: skip
+    assert json.loads(json.dumps(told)) == told
+
+
+def test_junit() -> None:
+    root = etree.fromstring(as_junit(results()))
+    assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("2", "1", "0")
+    assert len(root.findall("testcase")) == 2
+    assert root.find("testcase/failure") is not None
+
+
+def test_sarif() -> None:
+    run_of = json.loads(as_sarif(results()))["runs"][0]
+    assert [r["level"] for r in run_of["results"]] == ["error"]
+    assert run_of["results"][0]["ruleId"] == "link.ecos.x"
+    assert len(run_of["tool"]["driver"]["rules"]) == 2
