@@ -1,0 +1,1 @@
+"""What the work costs, as multiples of the raw cryptography it needs, measured in the same run."""
