@@ -27,6 +27,7 @@ from cli.errors import REFUSED, USAGE, CommandError
 from cli.export import export as write_export
 from cli.finding import find_stack
 from cli.layout import Stack, load_stack
+from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
 from cli.processes import is_running, read_detours, start, stop
 from cli.provision import provision
 from cli.show import holder, story_of
@@ -58,26 +59,6 @@ app.add_typer(probe_command.app, name="probe")
 app.add_typer(clock_commands.app, name="clock")
 app.add_typer(evidence_commands.app, name="evidence")
 app.command()(tamper)
-
-Data = Annotated[Path, typer.Option("--data", envvar="COS_DATA", help="The stack's data folder.")]
-Services = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--service",
-        metavar="NAME=URL[,LAB_URL]",
-        help="A service by its base URLs instead of --data; once per service.",
-    ),
-]
-Tokens = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--lab-token",
-        metavar="NAME=TOKEN",
-        help="Lab credential of a service that is named by URL; once per service.",
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-DEFAULT_DATA = Path("var/stack")
 
 
 @app.command()

@@ -24,6 +24,7 @@ from cli.connection import Connection
 from cli.console import console, fail
 from cli.errors import CommandError
 from cli.finding import find_stack
+from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,25 +34,6 @@ app = typer.Typer(
     ),
 )
 
-Data = Annotated[Path, typer.Option("--data", envvar="COS_DATA", help="The stack's data folder.")]
-Services = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--service",
-        metavar="NAME=URL[,LAB_URL]",
-        help="A service by its base URLs instead of --data; once per service.",
-    ),
-]
-Tokens = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--lab-token",
-        metavar="NAME=TOKEN",
-        help="Lab credential of a service that is named by URL; once per service.",
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-DEFAULT_DATA = Path("var/stack")
 Act = Callable[[Connection], dict[str, ClockTold]]
 
 

@@ -12,6 +12,7 @@ import typer
 from cli.console import console, fail
 from cli.errors import MISSING, REFUSED, USAGE, CommandError
 from cli.gbcs_commands import tree_branch
+from cli.options import DEFAULT_DATA, AsJson, Data
 from cli.supplier import Supplier
 from duis.errors import DuisError
 from duis.show import show as describe_document
@@ -22,9 +23,6 @@ from keys.errors import KeysError
 app = typer.Typer(no_args_is_help=True, help="Sign, verify and read DUIS documents.")
 
 Source = Annotated[str, typer.Argument(metavar="FILE|-", help="A DUIS document; - is stdin.")]
-Data = Annotated[Path, typer.Option("--data", envvar="COS_DATA", help="The stack's data folder.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-DEFAULT_DATA = Path("var/stack")
 
 
 def read_document(source: str) -> bytes:

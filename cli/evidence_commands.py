@@ -14,12 +14,12 @@ from cli.errors import REFUSED, USAGE, CommandError
 from cli.evidence import Report, Unreadable, judge, write_bundle
 from cli.evidence_collect import AUTHORITIES, collect, file_of, read_pem
 from cli.layout import load_stack
+from cli.options import AsJson
 
 app = typer.Typer(
     no_args_is_help=True, help="Take an exchange out of both ends' logs; verify it offline."
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 ROOTS = tuple(name for name in AUTHORITIES if name.endswith("_root"))
 
 

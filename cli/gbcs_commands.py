@@ -12,6 +12,7 @@ from rich.tree import Tree
 
 from cli.console import console, fail
 from cli.errors import MISSING, REFUSED, USAGE, CommandError
+from cli.options import AsJson
 from gbcs.describe import build, describe
 from gbcs.errors import GbcsError
 from keys.errors import KeysError
@@ -28,7 +29,6 @@ Keystore = Annotated[
         file_okay=False,
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 def read_octets(source: str) -> bytes:

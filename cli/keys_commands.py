@@ -13,6 +13,7 @@ from cli.console import console, fail
 from cli.containers import lay_out
 from cli.errors import MISSING, REFUSED
 from cli.layout import stack_file
+from cli.options import DEFAULT_DATA, AsJson, Data
 from keys.ceremony import load_plan, run_ceremony
 from keys.certificate import Certificate
 from keys.errors import KeysError
@@ -20,10 +21,6 @@ from keys.verify import verify_folder
 from services.chassis.clock import SystemClock
 
 app = typer.Typer(no_args_is_help=True, help="The simulated key infrastructure (SMKI).")
-
-Data = Annotated[Path, typer.Option("--data", envvar="COS_DATA", help="The stack's data folder.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-DEFAULT_DATA = Path("var/stack")
 
 
 def hold_ceremony(data: Path, plan: Path | None = None) -> None:

@@ -13,6 +13,7 @@ from cli.connection import Connection
 from cli.console import console, fail
 from cli.errors import REFUSED, USAGE, CommandError
 from cli.layout import load_stack
+from cli.options import DEFAULT_DATA, AsJson, Data
 from cli.service_requests import (
     NewCertificates,
     ask_update,
@@ -33,14 +34,11 @@ from keys.errors import KeysError
 
 app = typer.Typer(no_args_is_help=True, help="Ask the broker other services, as a supplier.")
 
-Data = Annotated[Path, typer.Option("--data", envvar="COS_DATA", help="The stack's data folder.")]
 Who = Annotated[str, typer.Option("--supplier", help="Name of the supplier that asks.")]
 Meter = Annotated[str, typer.Option(help="Entity identifier of the meter, 16 hex digits.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 CertificateFile = Annotated[
     Path | None, typer.Option(help="A certificate (PEM) of the supplier's.", exists=True)
 ]
-DEFAULT_DATA = Path("var/stack")
 
 
 @app.command()
