@@ -8,8 +8,13 @@ control is 80 last block, 40 streaming, 3F window. Blocks are numbered from 1; p
 data is the GBCS message. The layout is what the published dissector takes apart (domain facts 2.1).
 
 Reconstructions [K], all in this module: tag E0; about 1,200 octets to a block; what an
-acknowledgement looks like (same transfer, the two entities swapped, no data, `acknowledged` the
-highest number up to which every block has come).
+acknowledgement looks like (same transfer, the two entities swapped, number 0, no data,
+`acknowledged` the highest number up to which every block has come); and who says what when:
+
+- the sender streams its blocks (`split`); the receiver acknowledges each that it takes;
+- the sender sends again what an acknowledgement does not cover (`still_to_send`);
+- an answer in blocks goes one block at a time: each is sent when the one before it has been
+  acknowledged, so its streaming bit is 0.
 
 Putting blocks together again is in gbcs.reassembly.
 """
@@ -46,6 +51,16 @@ class Transfer:
     recipient: str
     message_code: int
 
+    @property
+    def reference(self) -> str:
+        """`originator:recipient:counter`, as the message itself is named (gbcs.message)."""
+        return f"{self.originator}:{self.recipient}:{self.counter}"
+
+    @property
+    def back(self) -> Transfer:
+        """The same transfer as its acknowledgements name it: the two entities swapped."""
+        return replace(self, originator=self.recipient, recipient=self.originator)
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -59,6 +74,11 @@ class Block:
     window: int = 0
     acknowledged: int = 0
     invocation_counter: int = 0
+
+    @property
+    def acknowledges(self) -> bool:
+        """Whether this only says what has come, and carries nothing itself."""
+        return self.number == 0 and not self.data
 
 
 def is_block(data: bytes) -> bool:
@@ -137,8 +157,30 @@ def decode_block(data: bytes) -> Block:
     )
 
 
-def split(message: bytes, block_size: int = ASSUMED_BLOCK_SIZE) -> tuple[bytes, ...]:
+def cut(data: bytes) -> tuple[bytes, ...]:
+    """Frames that follow each other without anything between them, one by one, each decodable.
+
+    Raises:
+        ParseError: what is there is not exactly some whole frames.
+    """
+    frames: list[bytes] = []
+    at = 0
+    while at < len(data) or not frames:
+        octets = Octets(bytes(data), at)
+        _decode_routing(octets)
+        octets.take(octets.length("routing header"), "block")
+        decode_block(data[at : octets.at])
+        frames.append(bytes(data[at : octets.at]))
+        at = octets.at
+    return tuple(frames)
+
+
+def split(
+    message: bytes, block_size: int = ASSUMED_BLOCK_SIZE, *, streaming: bool = True
+) -> tuple[bytes, ...]:
     """The frames of a message, in order, each with at most `block_size` octets of it.
+
+    `streaming`: whether the next is sent without waiting for the acknowledgement of this.
 
     Raises:
         ParseError: `message` is not a GBCS message.
@@ -151,7 +193,9 @@ def split(message: bytes, block_size: int = ASSUMED_BLOCK_SIZE) -> tuple[bytes, 
     if len(pieces) > _MOST_BLOCKS:
         raise EncodeError(f"{len(pieces)} blocks are more than {_MOST_BLOCKS}")
     return tuple(
-        encode_block(Block(transfer, number, piece, last=number == len(pieces), streaming=True))
+        encode_block(
+            Block(transfer, number, piece, last=number == len(pieces), streaming=streaming)
+        )
         for number, piece in enumerate(pieces, 1)
     )
 
@@ -170,8 +214,7 @@ def acknowledge(transfer: Transfer, upto: int) -> bytes:
     Raises:
         EncodeError: the number does not fit.
     """
-    back = replace(transfer, originator=transfer.recipient, recipient=transfer.originator)
-    return encode_block(Block(back, 0, b"", last=True, acknowledged=upto))
+    return encode_block(Block(transfer.back, 0, b"", last=True, acknowledged=upto))
 
 
 def still_to_send(frames: Sequence[bytes], acknowledgement: bytes) -> tuple[bytes, ...]:
@@ -185,8 +228,7 @@ def still_to_send(frames: Sequence[bytes], acknowledgement: bytes) -> tuple[byte
         return ()
     transfer = decode_block(frames[0]).transfer
     answer = decode_block(acknowledgement)
-    back = replace(transfer, originator=transfer.recipient, recipient=transfer.originator)
-    if answer.transfer != back or answer.data:
+    if answer.transfer != transfer.back or answer.data:
         raise ParseError("not an acknowledgement of this transfer")
     if answer.acknowledged > len(frames):
         raise ParseError(f"acknowledges block {answer.acknowledged} of {len(frames)}")
