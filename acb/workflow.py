@@ -152,7 +152,7 @@ class Workflow:
                     sender=PARTY,
                     receiver=party.name,
                     name="cos-command",
-                    summary="the supplier's own document, over the signed link",
+                    summary="the supplier's own octets",
                     message=tracked.body,
                     conn=conn,
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -38,9 +39,9 @@ def story_of(story: Story, stack: Stack) -> RenderableType:
         # A meter knows the business originator, not who carried the message: the broker tells that.
         if event.message and transfer not in shown and event.party != "meter_sim":
             shown.add(transfer)
-            parts.append(arrow(event, stack))
+            parts.append(Padding(arrow(event, stack), (0, 0, 0, 2)))
         elif not event.message and not event.verdicts and event.summary not in said:
-            parts.append(Text(f"      {event.summary}", style="dim"))
+            parts.append(Padding(Text(event.summary, style="dim"), (0, 0, 0, 6)))
         said.update((event.summary, ""))
         said.update(verdict["detail"] for verdict in event.verdicts if verdict.get("detail"))
         if event.verdicts:
@@ -52,7 +53,6 @@ def arrow(event: Told, stack: Stack) -> Text:
     """`sender ──name──▶ receiver` with its size."""
     size = f" {len(event.message) * 3 // 4:,} octets" if event.message else ""
     return Text.assemble(
-        ("  ", ""),
         named(event.sender, stack),
         (" ──", "dim"),
         (event.name or event.kind, "bold"),

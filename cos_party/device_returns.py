@@ -114,7 +114,7 @@ class DeviceReturns:
         await self._base.traces.record(
             subject,
             "recorded",
-            sender=header.originator,
+            sender=delivery.opened.sender,
             receiver=self._party,
             name=delivery.purpose,
             summary=said["summary"],

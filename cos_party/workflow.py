@@ -218,7 +218,7 @@ class CosWorkflow:
                 sender=self._party,
                 receiver=delivery.opened.sender,
                 name="Signed command",
-                summary=f"counter {intent.counter}, for device {intent.device}",
+                summary=f"counter {intent.counter}",
                 message=command,
                 gbcs_ref=message.reference,
                 conn=conn,
