@@ -10,7 +10,10 @@ from services.chassis.audit import AuditLog
 from services.chassis.changes import Changes
 from services.chassis.checks import CheckBook
 from services.chassis.clock import Clock, LabClock, SystemClock
+from services.chassis.fault_board import Faults
+from services.chassis.http import Client
 from services.chassis.outbox import Outbox, Retry
+from services.chassis.quirks import Quirks
 from services.chassis.settings import Settings
 from services.chassis.store import Database
 from services.chassis.trace import Traces
@@ -30,6 +33,8 @@ class Foundation:
         traces: Its traces.
         outbox: Its outbox; the service starts and stops the worker.
         changes: Who waits for what.
+        faults: What the lab has it suffer.
+        quirks: What the lab has it do oddly.
     """
 
     settings: Settings
@@ -41,6 +46,8 @@ class Foundation:
     traces: Traces
     outbox: Outbox
     changes: Changes
+    faults: Faults
+    quirks: Quirks
 
     @classmethod
     async def open(
@@ -66,21 +73,42 @@ class Foundation:
             StoreError: The store cannot be opened.
         """
         database = await Database.open(settings.store)
-        for own in tables:
-            await database.create_all(own)
+        try:
+            for own in tables:
+                await database.create_all(own)
+        except BaseException:
+            await database.close()
+            raise
         machine = system_clock or SystemClock()
         lab_clock, changes = clock or LabClock(machine), Changes()
+        audit, traces = AuditLog(database, machine), Traces(database, machine, changes)
+        faults = Faults(settings.party, database, audit, traces, lab_clock)
+        quirks = Quirks(settings.party)
+        book.weakened_by(faults.weakened)
+        book.weakened_by(quirks.weakened)
         return cls(
             settings=settings,
             book=book,
             clock=lab_clock,
             system_clock=machine,
             database=database,
-            audit=AuditLog(database, machine),
-            traces=Traces(database, machine, changes),
+            audit=audit,
+            traces=traces,
             outbox=Outbox(database, machine, retry=retry),
             changes=changes,
+            faults=faults,
+            quirks=quirks,
         )
+
+    def expose(self, client: Client, otherwise: str | None = None) -> None:
+        """Let the lab's faults act on what this party sends with a client.
+
+        Args:
+            client: The client.
+            otherwise: What to call whoever it calls besides the peers of the settings; None where
+                it calls nobody else.
+        """
+        client.wire.expose(self.faults, self.settings.peers, otherwise)
 
     async def close(self) -> None:
         """Stop the outbox and close the store."""

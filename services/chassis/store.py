@@ -2,7 +2,8 @@
 
 What it guarantees: writes of one process are serialised (`begin` holds one lock and a
 ``BEGIN IMMEDIATE`` transaction), a committed write is on the disk (WAL, ``synchronous=FULL``), and
-what waits for a commit is told after it (`on_commit`), never before.
+what waits for a commit is told after it (`on_commit`), never before. `close` closes every
+connection: it waits for those at work, and none is opened later.
 
 What it leaves to others: tables (each room declares its own in its own MetaData) and meaning.
 """
@@ -60,6 +61,10 @@ class Database:
         self._writer = asyncio.Lock()
         self._owner: asyncio.Task[Any] | None = None
         self._after_commit: list[Callable[[], None]] = []
+        self._closed = False
+        self._lent = 0
+        self._all_back = asyncio.Event()
+        self._all_back.set()
 
     @classmethod
     async def open(cls, where: str | Path) -> Database:
@@ -83,9 +88,11 @@ class Database:
         database = cls(engine)
         try:
             await database.create_all(metadata)
-        except (SQLAlchemyError, OSError) as error:
-            await engine.dispose()
-            raise StoreError(f"the store cannot be opened ({type(error).__name__})") from error
+        except BaseException as error:
+            await database.close()
+            if isinstance(error, (SQLAlchemyError, OSError)):
+                raise StoreError(f"the store cannot be opened ({type(error).__name__})") from error
+            raise
         return database
 
     @property
@@ -112,7 +119,7 @@ class Database:
             self._owner = task
             self._after_commit = []
             try:
-                async with self._engine.connect() as plain:
+                async with self._lend() as plain:
                     conn = await plain.execution_options(cos_write=True)
                     async with conn.begin():
                         yield conn
@@ -126,8 +133,23 @@ class Database:
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
         """A read transaction: a consistent snapshot of what is committed. Nothing is written."""
-        async with self._engine.connect() as conn:
+        async with self._lend() as conn:
             yield conn
+
+    @asynccontextmanager
+    async def _lend(self) -> AsyncIterator[AsyncConnection]:
+        """A connection, counted until it is given back."""
+        if self._closed:
+            raise StoreError("the store is closed")
+        self._lent += 1
+        self._all_back.clear()
+        try:
+            async with self._engine.connect() as conn:
+                yield conn
+        finally:
+            self._lent -= 1
+            if not self._lent:
+                self._all_back.set()
 
     def on_commit(self, callback: Callable[[], None]) -> None:
         """Call `callback` once the present write transaction has been committed.
@@ -140,7 +162,18 @@ class Database:
         self._after_commit.append(callback)
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, once those at work have been given back; lend no more.
+
+        Disposing of the engine closes only what lies in its pool: a connection that somebody
+        still had would go back to a pool that nobody looks after, and stay open.
+
+        Raises:
+            StoreError: This task is writing (it would wait for itself for ever).
+        """
+        if self._owner is not None and self._owner is asyncio.current_task():
+            raise StoreError("still writing in this task: end the transaction first")
+        self._closed = True
+        await self._all_back.wait()
         await self._engine.dispose()
 
 

@@ -64,6 +64,7 @@ async def life(tmp_path: Path, logs_as_they_come: None) -> AsyncIterator[Life]:
     await provision(world)
     meters = await install_meters(world.around, tmp_path)
     yield Life(world, meters, itertools.count(1))
+    await world.stop()
     await meters.close()
     await world.close()
 

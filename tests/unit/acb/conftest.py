@@ -59,4 +59,5 @@ async def meters(world: World, tmp_path: Path) -> AsyncIterator[Meters]:
     """Real meters in the place of the stand-in."""
     made = await install_meters(world.around, tmp_path)
     yield made
+    await world.stop()
     await made.close()

@@ -21,6 +21,7 @@ from tests.unit.acb.world import Surroundings, World
 class Meters:
     """Real meters behind the broker's WAN."""
 
+    around: Surroundings
     service: Service
     wan: httpx.ASGITransport
     lab: httpx.AsyncClient
@@ -35,6 +36,8 @@ class Meters:
         return await self.wan.handle_async_request(request)
 
     async def close(self) -> None:
+        """Stop them; who may still send to them must have been stopped before."""
+        await self.around.wire.quiet()
         await self.lab.aclose()
         await self.service.stop()
 
@@ -65,7 +68,7 @@ async def install_meters(around: Surroundings, folder: Path) -> Meters:
         names = ("eui", "device_type", "cells", "certificates")
         answer = await lab.post("/lab/devices", json={name: device[name] for name in names})
         assert answer.is_success, answer.text
-    meters = Meters(service, httpx.ASGITransport(service.interface), lab)
+    meters = Meters(around, service, httpx.ASGITransport(service.interface), lab)
     around.wire.hosts["meter_sim"] = httpx.MockTransport(meters.over_wan)
     return meters
 

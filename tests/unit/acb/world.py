@@ -83,6 +83,7 @@ class Wire(httpx.AsyncBaseTransport):
     def __init__(self) -> None:
         self.hosts: dict[str, httpx.AsyncBaseTransport] = {}
         self.down: set[str] = set()
+        self._answering: set[asyncio.Future[httpx.Response]] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         host = request.url.host
@@ -90,7 +91,14 @@ class Wire(httpx.AsyncBaseTransport):
             raise httpx.ConnectError(f"{host} is down")
         # Others finish what they began, whatever becomes of the one who asked.
         answering = asyncio.ensure_future(self.hosts[host].handle_async_request(request))
+        self._answering.add(answering)
+        answering.add_done_callback(self._answering.discard)
         return await asyncio.shield(answering)
+
+    async def quiet(self) -> None:
+        """Return when nobody answers any more, whoever still listens."""
+        while self._answering:
+            await asyncio.gather(*self._answering, return_exceptions=True)
 
 
 @dataclass
@@ -358,6 +366,7 @@ class World:
 
     async def close(self) -> None:
         await self.stop()
+        await self.around.wire.quiet()
         for peer in self.peers.values():
             await peer.database.close()
 

@@ -172,3 +172,35 @@ async def test_a_reader_cannot_write_while_someone_does(database: Database) -> N
         with pytest.raises(OperationalError):  # its snapshot is stale: it may not write on it
             await reader.execute(insert(things).values(name="y"))
     assert await names(database) == ["x"]
+
+
+async def test_closing_waits_for_those_at_work_and_lends_no_more(tmp_path: Path) -> None:
+    """A connection given back after the pool is gone would stay open until it is collected."""
+    database = await Database.open(tmp_path / "s.sqlite3")
+    await database.create_all(own)
+    reading, may_end = asyncio.Event(), asyncio.Event()
+
+    async def read() -> int:
+        async with database.connect() as conn:
+            reading.set()
+            await may_end.wait()
+            return int((await conn.execute(select(func.count()).select_from(things))).scalar_one())
+
+    at_work = asyncio.create_task(read())
+    await reading.wait()
+    closing = asyncio.create_task(database.close())
+    await asyncio.wait({closing}, timeout=0)
+    assert not closing.done()
+    may_end.set()
+    await closing
+    assert await at_work == 0
+    for open_one in (database.connect, database.begin):
+        with pytest.raises(StoreError, match="closed"):
+            async with open_one():
+                pass
+
+
+async def test_who_writes_cannot_close(database: Database) -> None:
+    async with database.begin():
+        with pytest.raises(StoreError, match="end the transaction first"):
+            await database.close()
