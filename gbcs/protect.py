@@ -81,10 +81,20 @@ def verify_signature(m: Message, public_key: ec.EllipticCurvePublicKey | bytes) 
     """
     if not m.signature:
         raise SignatureInvalid("the message carries no signature")
-    key = _public_key(public_key)
-    r, s = (int.from_bytes(m.signature[i : i + 32], "big") for i in (0, 32))
+    verify_raw(_public_key(public_key), m.signature, signature_input(m))
+
+
+def verify_raw(key: ec.EllipticCurvePublicKey, signature: bytes, data: bytes) -> None:
+    """Check r||s of 64 octets over octets: ECDSA with SHA-256 and a key that is on P-256.
+
+    Raises:
+        SignatureInvalid: it has another length, or was not made over these octets by that key.
+    """
+    if len(signature) != SIGNATURE_LENGTH:
+        raise SignatureInvalid(f"a signature has {SIGNATURE_LENGTH} octets, not {len(signature)}")
+    r, s = (int.from_bytes(signature[i : i + 32], "big") for i in (0, 32))
     try:
-        key.verify(encode_dss_signature(r, s), signature_input(m), ec.ECDSA(SHA256()))
+        key.verify(encode_dss_signature(r, s), data, ec.ECDSA(SHA256()))
     except InvalidSignature:
         raise SignatureInvalid("the signature was not made over this message by this key") from None
 
@@ -129,10 +139,13 @@ def verify_mac(m: Message, z: bytes) -> None:
 
 
 def _mac(m: Message, z: bytes) -> bytes:
-    gcm = AESGCM(mac_key(z, m.header))
     covered = _AAD_START + encode_signed_part(m)
-    tag = gcm.encrypt(_originator(m.header) + bytes(4), b"", covered)
-    return tag[:MAC_LENGTH]
+    return gmac(mac_key(z, m.header), _originator(m.header) + bytes(4), covered)
+
+
+def gmac(key: bytes, iv: bytes, covered: bytes) -> bytes:
+    """The first 12 octets of the AES-GCM tag of no plaintext: key 16, IV 12 octets."""
+    return AESGCM(key).encrypt(iv, b"", covered)[:MAC_LENGTH]
 
 
 def _originator(header: GroupingHeader) -> bytes:

@@ -55,6 +55,13 @@ def test_numbers_out_of_range_are_refused(pre_command: Message, cos_party: Any, 
         verify_signature(replace(pre_command, signature=signature), cos_party.certificate)
 
 
+@pytest.mark.parametrize("spoil", [lambda s: s + b"\x00", lambda s: b"\x00" + s, lambda s: s[:-1]])
+def test_a_signature_of_another_length_is_refused(command: Message, cos_party: Any, spoil: Any):
+    other = replace(command, signature=spoil(command.signature))
+    with pytest.raises(SignatureInvalid, match="has 64 octets"):
+        verify_signature(other, cos_party.certificate)
+
+
 @pytest.mark.parametrize("field", ["counter", "originator", "recipient", "cra", "date_time"])
 def test_every_field_of_the_header_is_signed_and_in_the_mac(
     command: Message, cos_party: Any, acb: Any, meter: Any, field: Any
