@@ -129,6 +129,8 @@ async def build(settings: AcbSettings) -> Service:
             settings.data / "keys", read_secret(settings.data / "passphrase")
         )
         base = await Foundation.open(settings, book(response_checks()), tables)
+        base.expose(clients[0])
+        base.expose(clients[1], otherwise="users")
         return service_of(parts_of(base, settings, keys, *clients), clients)
     except (KeysError, LinkSetupError, StoreError, OSError) as error:
         raise StartError(str(error)) from None

@@ -99,6 +99,7 @@ async def assemble(
     except (KeysError, StoreError, OSError) as error:
         raise StartError(str(error)) from error
     http = client(tls=_client_tls(settings.tls), transport=transport)
+    base.expose(http)
     try:
         return await _put_together(
             organisation=organisation,

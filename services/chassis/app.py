@@ -24,11 +24,22 @@ from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Scope
 
 from services.chassis import log, problems
-from services.chassis.authority import Authority, AuthorityError
+from services.chassis.authority import ANYONE, Authority, AuthorityError
 from services.chassis.checks import CheckBook
-from services.chassis.edge import LAB_BODY_LIMIT, BodyGate, LabGate, RequestLine, edge_checks
+from services.chassis.edge import (
+    LAB_BODY_LIMIT,
+    OPEN_PATHS,
+    BodyGate,
+    LabGate,
+    RequestLine,
+    edge_checks,
+)
+from services.chassis.fault_board import Faults
+from services.chassis.fault_points import FaultPoint, HangingUp
+from services.chassis.faults import Direction
 from services.chassis.foundation import Foundation
 from services.chassis.lab import Reset, common_routes
+from services.chassis.lab_faults import fault_routes
 from services.chassis.settings import Listen, Settings, TlsSettings, refuse_to_start
 from services.chassis.store import StoreError
 
@@ -92,10 +103,13 @@ class Service:
             self.authority.compare([route for r in routers for route in r.routes])
         except AuthorityError as error:
             raise StartError(str(error)) from None
-        lab = [common_routes(base, self.authority, on_reset), *lab_routers, self._openapi()]
+        base.faults.know(Direction.INBOUND, (ANYONE, *self.authority.systems))
+        common = [common_routes(base, self.authority, on_reset), fault_routes(base)]
+        lab = [*common, *lab_routers, self._openapi()]
         self.lab_app = self._application("lab", lab)
         token = read_lab_token(settings.data / "lab.token")
-        gated = BodyGate(self.interface_app, book=base.book, limit=settings.body_limit)
+        open_to_faults = FaultPoint(self.interface_app, base.faults, OPEN_PATHS)
+        gated = BodyGate(open_to_faults, book=base.book, limit=settings.body_limit)
         self.interface: ASGIApp = _lined(gated, base.book, "interface")
         lab_book = CheckBook(settings.party, edge_checks("lab"))
         sized = BodyGate(self.lab_app, book=lab_book, limit=LAB_BODY_LIMIT)
@@ -228,12 +242,12 @@ async def _serve(build: Callable[[], Awaitable[Service]], settings: Settings) ->
         stack.push_async_callback(service.stop)
         await service.start()
         servers = [
-            _Server(_config(service.interface, tls)),
+            _Server(_config(service.interface, tls, HangingUp)),
             _Server(_config(service.lab, None)),
         ]
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, _ask_to_stop, servers)
+            loop.add_signal_handler(number, _ask_to_stop, servers, service.base.faults)
         for name, listener in (("interface", interface_socket), ("lab", lab_socket)):
             host, port = listener.getsockname()[:2]
             _log.info("listening", listener=name, host=host, port=port)
@@ -249,16 +263,20 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _ask_to_stop(servers: Sequence[uvicorn.Server]) -> None:
+def _ask_to_stop(servers: Sequence[uvicorn.Server], faults: Faults) -> None:
+    faults.clear()  # what is held back would keep its connection open
     for server in servers:
         # A second signal does not wait for open connections.
         server.force_exit = server.should_exit
         server.should_exit = True
 
 
-def _config(app: ASGIApp, tls: ssl.SSLContext | None) -> uvicorn.Config:
+def _config(
+    app: ASGIApp, tls: ssl.SSLContext | None, protocol: type[Any] | None = None
+) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=protocol or "auto",
         lifespan="off",
         log_config=None,
         access_log=False,

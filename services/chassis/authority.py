@@ -71,6 +71,11 @@ class Authority:
         """The whole table, for showing."""
         return {line: sorted(callers) for line, callers in self._accepts.items()}
 
+    @property
+    def systems(self) -> frozenset[str]:
+        """Every system that may call anything here."""
+        return frozenset(c for callers in self._accepts.values() for c in callers) - {ANYONE}
+
     def compare(self, routes: Iterable[BaseRoute]) -> None:
         """Check that table and mounted routes name the same things.
 

@@ -166,6 +166,7 @@ class CheckBook:
         self.party = party
         self._checks: dict[str, Check[Any]] = {}
         self._unsafe: dict[str, UnsafeSkip] = {}
+        self._also: list[Callable[[], list[str]]] = []
         self.extend(checks)
 
     def extend(self, checks: Iterable[Check[Any]]) -> None:
@@ -223,6 +224,15 @@ class CheckBook:
     def off(self) -> list[str]:
         """Identifiers of the checks that are turned off, in book order."""
         return [check_id for check_id in self._checks if check_id in self._unsafe]
+
+    def weakened_by(self, also: Callable[[], list[str]]) -> None:
+        """Have `weakened` say what weakens the party besides checks that are off."""
+        self._also.append(also)
+
+    @property
+    def weakened(self) -> list[str]:
+        """All that weakens the party now: checks that are off, armed faults, quirks."""
+        return [*self.off, *(one for also in self._also for one in also())]
 
     def body(self, check_id: str) -> Callable[[Any], None]:
         """What is run for this check now: its own function, or its `UnsafeSkip`."""

@@ -152,8 +152,8 @@ class LabGate:
 
         async def weakened(message: Message) -> None:
             # Read when the answer begins, so that the act that weakens already shows it.
-            if message["type"] == "http.response.start" and self._book.off:
-                MutableHeaders(scope=message)["Lab-Weakened"] = ", ".join(self._book.off)
+            if message["type"] == "http.response.start" and (now := self._book.weakened):
+                MutableHeaders(scope=message)["Lab-Weakened"] = ", ".join(now)
             await send(message)
 
         if scope["path"] in OPEN_PATHS or self._holds_token(scope):
@@ -225,7 +225,7 @@ class RequestLine:
             "verdict": None,
             "check": None,
             "took_ms": round(took * 1000, 2),
-            "weakened": self._book.off,
+            "weakened": self._book.weakened,
         }
         facts["verdict"] = _verdict(status)
         return facts | notes

@@ -12,10 +12,26 @@ from typing import Final
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from services.chassis.fault_points import Wire
 from services.chassis.settings import Settings
 
 TIMEOUT: Final = httpx.Timeout(10.0, connect=3.0)
 LIMITS: Final = httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=4.0)
+
+
+class Client(httpx.AsyncClient):
+    """A client whose transport faults of the lab can be let act on (`Foundation.expose`)."""
+
+    def __init__(self, wire: Wire, *, base_url: str, timeout: httpx.Timeout) -> None:
+        super().__init__(
+            base_url=base_url,
+            transport=wire,
+            timeout=timeout,
+            trust_env=False,
+            follow_redirects=False,
+            headers={"accept-encoding": "identity"},
+        )
+        self.wire = wire
 
 
 def client(
@@ -24,7 +40,7 @@ def client(
     tls: ssl.SSLContext | None = None,
     timeout: httpx.Timeout = TIMEOUT,
     transport: httpx.AsyncBaseTransport | None = None,
-) -> httpx.AsyncClient:
+) -> Client:
     """A client that follows no redirect, reads no proxy from the environment, asks for no encoding.
 
     Args:
@@ -36,14 +52,7 @@ def client(
     chosen = transport or AiohttpTransport(
         verify=True if tls is None else tls, trust_env=False, limits=LIMITS
     )
-    return httpx.AsyncClient(
-        base_url=base_url,
-        transport=chosen,
-        timeout=timeout,
-        trust_env=False,
-        follow_redirects=False,
-        headers={"accept-encoding": "identity"},
-    )
+    return Client(Wire(chosen), base_url=base_url, timeout=timeout)
 
 
 def peer_tls(settings: Settings) -> ssl.SSLContext | None:

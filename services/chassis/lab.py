@@ -65,7 +65,7 @@ def common_routes(
             await base.audit.append(conn, kind, subject, facts)
 
     def weakened() -> dict[str, Any]:
-        return {"party": party, "weakened": base.book.off}
+        return {"party": party, "weakened": base.book.weakened}
 
     @router.get("/lab/party")
     async def who() -> dict[str, Any]:
@@ -141,6 +141,8 @@ def common_routes(
     async def reset() -> dict[str, Any]:
         await record("lab.reset", party)
         base.book.reset()
+        base.faults.clear()
+        base.quirks.reset()
         base.clock.reset()
         for also in on_reset:
             await also()
