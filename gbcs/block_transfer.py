@@ -157,21 +157,31 @@ def decode_block(data: bytes) -> Block:
     )
 
 
+def first_frame(data: bytes) -> bytes:
+    """The frame with which `data` begins, whatever comes after it.
+
+    Raises:
+        ParseError: it begins with no block.
+    """
+    octets = Octets(bytes(data))
+    _decode_routing(octets)
+    octets.take(octets.length("routing header"), "block")
+    frame = bytes(data[: octets.at])
+    decode_block(frame)
+    return frame
+
+
 def cut(data: bytes) -> tuple[bytes, ...]:
-    """Frames that follow each other without anything between them, one by one, each decodable.
+    """Frames that follow each other without anything between them, one by one.
 
     Raises:
         ParseError: what is there is not exactly some whole frames.
     """
-    frames: list[bytes] = []
-    at = 0
-    while at < len(data) or not frames:
-        octets = Octets(bytes(data), at)
-        _decode_routing(octets)
-        octets.take(octets.length("routing header"), "block")
-        decode_block(data[at : octets.at])
-        frames.append(bytes(data[at : octets.at]))
-        at = octets.at
+    frames = [first_frame(data)]
+    at = len(frames[0])
+    while at < len(data):
+        frames.append(first_frame(data[at:]))
+        at += len(frames[-1])
     return tuple(frames)
 
 

@@ -118,8 +118,9 @@ def not_as_announced(transfer: Transfer, message: bytes) -> str | None:
 
 
 class Assembly:
-    """What has come of each transfer. It holds and forgets; whether a block may be held is not
-    decided here. `at`, wherever it is asked for, is the holder's time in seconds.
+    """What has come of each transfer: it holds and forgets, and judges nothing.
+
+    `at`, wherever it is asked for, is the holder's time in seconds.
     """
 
     def __init__(self, limits: Limits) -> None:

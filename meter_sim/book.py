@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from meter_sim.block_checks import BLOCK_CHECKS
 from meter_sim.certificate_checks import CERTIFICATE_CHECKS
 from meter_sim.checks import MESSAGE_CHECKS
 from meter_sim.installation import INSTALLATION_CHECKS
@@ -16,6 +17,7 @@ from services.chassis.checks import Check
 def meter_checks() -> Iterator[Check[Any]]:
     """The book's contents."""
     yield from RECEPTION_CHECKS
+    yield from BLOCK_CHECKS
     yield from MESSAGE_CHECKS
     yield from CERTIFICATE_CHECKS
     yield from OWN_CERTIFICATE_CHECKS

@@ -13,9 +13,11 @@ import httpx
 
 from keys.software import SoftwareKeyStore, read_secret
 from meter_sim.api import wan_routes
+from meter_sim.blocks import Blocks
 from meter_sim.book import meter_checks
 from meter_sim.due_watch import DueWatch
 from meter_sim.lab import lab_routes
+from meter_sim.lab_blocks import block_routes
 from meter_sim.lab_faults import fault_routes
 from meter_sim.lab_fleets import fleet_routes
 from meter_sim.outbound import AlertPush
@@ -55,19 +57,23 @@ async def assemble(
     push = AlertPush(base.outbox, client, settings.alert_url)
     power = Power()
     workflow = Workflow(base, devices, fleet.keys_of, push, power, on_step=on_step)
-    wan = Wan(base, workflow, push)
+    blocks = Blocks(base, devices, workflow, power, settings.block_size)
+    push.speak_by(blocks.alert_frames)
+    wan = Wan(base, blocks, push)
+    forgetting = [wan.forget, power.forget, blocks.forget]
     watch = DueWatch(base, devices, workflow, wan, power)
     return app.Service(
         base,
         authority_file=AUTHORITY,
         routers=[wan_routes(wan)],
         lab_routers=[
-            lab_routes(base, devices, fleet.public_key, [wan.forget, power.forget]),
-            fleet_routes(base, devices, fleet.public_key, [wan.forget, power.forget]),
+            lab_routes(base, devices, fleet.public_key, forgetting),
+            fleet_routes(base, devices, fleet.public_key, forgetting),
             fault_routes(base, devices, wan, workflow, power),
+            block_routes(base, devices, blocks),
         ],
         on_start=[watch.start],
-        on_reset=[wan.recover, workflow.mend_keys, power.restore],
+        on_reset=[wan.recover, blocks.recover, workflow.mend_keys, power.restore],
         on_stop=[client.aclose, watch.stop],
     )
 

@@ -1,6 +1,7 @@
 """How a device's Alerts leave: over the WAN to one address, again and again until they arrive.
 
-So do answers that the network delayed or duplicated (meter_sim.wan).
+So do answers that the network delayed or duplicated (meter_sim.wan). An Alert in blocks
+(meter_sim.blocks) arrived when its last block was taken and no acknowledgement asks for more.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -34,7 +36,12 @@ class AlertPush:
         self._outbox = outbox
         self._http = http
         self._url = url
+        self._frames: Callable[[bytes], Sequence[bytes]] = lambda alert: (alert,)
         outbox.register(KIND, self._post)
+
+    def speak_by(self, frames: Callable[[bytes], Sequence[bytes]]) -> None:
+        """Say an Alert as `frames` cuts it, instead of whole."""
+        self._frames = frames
 
     async def put(self, conn: AsyncConnection, alert: bytes) -> None:
         """Have an Alert sent once the caller's transaction is committed."""
@@ -51,17 +58,23 @@ class AlertPush:
         await self._outbox.put(conn, KIND, key, {"alert": base64.b64encode(answer).decode()})
 
     async def _post(self, item: OutboxItem) -> None:
+        frames = self._frames(base64.b64decode(item.payload["alert"]))
+        also = {HTTPStatus.CONFLICT} if len(frames) > 1 else set()
+        told = [await self._send(frame, _WORTH_REPEATING | also) for frame in frames]
+        if len(frames) > 1 and told[-1]:  # an acknowledgement, so there are gaps
+            raise TryLater("not every block of it has come")
+
+    async def _send(self, octets: bytes, repeated: frozenset[HTTPStatus]) -> bytes:
         if self._url is None:
             raise Undeliverable("no address for Alerts is configured")
-        alert = base64.b64decode(item.payload["alert"])
         try:
             answer = await self._http.post(
-                self._url, content=alert, headers={"content-type": OCTETS}
+                self._url, content=octets, headers={"content-type": OCTETS}
             )
         except httpx.HTTPError as error:
             raise TryLater(f"{type(error).__name__} on the way out") from None
         if answer.is_success:
-            return
-        if answer.is_client_error and answer.status_code not in _WORTH_REPEATING:
+            return answer.content
+        if answer.is_client_error and answer.status_code not in repeated:
             raise Undeliverable(f"answered {answer.status_code}")
         raise TryLater(f"answered {answer.status_code}")

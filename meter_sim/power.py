@@ -43,6 +43,11 @@ class Power:
         self._off: set[str] = set()
         self._after: dict[str, str] = {}
         self._when_on: list[Callable[[], None]] = []
+        self._when_off: list[Callable[[str], None]] = []
+
+    def when_off(self, callback: Callable[[str], None]) -> None:
+        """Call `callback` with every device that goes off, as it does."""
+        self._when_off.append(callback)
 
     def when_on(self, callback: Callable[[], None]) -> None:
         """Call `callback` whenever a device comes on again."""
@@ -68,7 +73,7 @@ class Power:
         if off_after_step is not None:
             self._after[eui] = off_after_step
         if not on:
-            self._off.add(eui)
+            self._go_off(eui)
         elif eui in self._off:
             self._off.remove(eui)
             self._tell()
@@ -81,7 +86,7 @@ class Power:
         """
         if self.is_on(eui) and self._after.get(eui) == step:
             del self._after[eui]
-            self._off.add(eui)
+            self._go_off(eui)
             _log.warning("a device went off", device=eui, after=step)
             raise PowerLost(step)
 
@@ -95,6 +100,11 @@ class Power:
         self._off.clear()
         self._after.clear()
         self._tell()
+
+    def _go_off(self, eui: str) -> None:
+        self._off.add(eui)
+        for callback in self._when_off:
+            callback(eui)
 
     def _tell(self) -> None:
         for callback in self._when_on:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from gbcs.codes import AlertCode
 from meter_sim import checks
+from meter_sim.block_checks import BLOCK_CHECKS
 from meter_sim.model import SecurityEvent
 
 KEPT = 100
 """Entries a device keeps, the oldest falling out first (SMETS asks for 100 at least [K])."""
 
 CODE_OF_CHECK: dict[str, AlertCode] = {
+    **{check.id: AlertCode.UNUSUAL_COMMANDS for check in BLOCK_CHECKS},
     checks.FRAME.id: AlertCode.UNUSUAL_COMMANDS,
     checks.INNER.id: AlertCode.UNUSUAL_COMMANDS,
     checks.CRA.id: AlertCode.UNUSUAL_COMMANDS,

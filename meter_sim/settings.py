@@ -1,8 +1,14 @@
-"""The meters' settings: the chassis' own, and where Alerts go."""
+"""The meters' settings: the chassis' own, where Alerts go, how long a block is."""
 
 from __future__ import annotations
 
+from pydantic import Field
+
+from gbcs.block_transfer import ASSUMED_BLOCK_SIZE
 from services.chassis.settings import Settings
+
+SMALLEST_BLOCK = 64
+"""Octets: the longest message a device takes then has as many blocks as it takes."""
 
 
 class MeterSettings(Settings):
@@ -10,6 +16,8 @@ class MeterSettings(Settings):
 
     Attributes:
         alert_url: URL that Alerts are posted to (the broker's device messages); None: nowhere.
+        block_size: octets of message to a block, where a device speaks in blocks [K].
     """
 
     alert_url: str | None = None
+    block_size: int = Field(default=ASSUMED_BLOCK_SIZE, ge=SMALLEST_BLOCK, le=65_535)

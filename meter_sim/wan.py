@@ -9,6 +9,9 @@ network only; a device never learns of it, and checks what it hears as always.
 - overtaken (reorder): it is carried on after the next one the same way has arrived;
 - duplicated: it arrives twice.
 
+Of a message that travels in blocks, each block is carried by itself, and so is each
+acknowledgement of one: what may befall a message befalls a block (meter_sim.blocks).
+
 Whoever sent a message that is held back gets silence at once. An answer that comes late, or twice,
 is posted where Alerts go.
 """
@@ -21,9 +24,10 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from meter_sim.blocks import Blocks
 from meter_sim.disturbances import Disturbances, Knob, WanOrder, Way
 from meter_sim.outbound import AlertPush
-from meter_sim.workflow import Workflow, reference_of
+from meter_sim.workflow import reference_of
 from services.chassis.checks import Refused
 from services.chassis.foundation import Foundation
 
@@ -48,13 +52,13 @@ class Wan:
 
     Args:
         base: the chassis.
-        workflow: what happens to devices.
+        devices: what they make of a message or a block.
         push: how late answers leave.
     """
 
-    def __init__(self, base: Foundation, workflow: Workflow, push: AlertPush) -> None:
+    def __init__(self, base: Foundation, devices: Blocks, push: AlertPush) -> None:
         self._base = base
-        self._workflow = workflow
+        self._devices = devices
         self._push = push
         self._ordered: dict[str, Disturbances] = {}
         self._carried: list[Carried] = []
@@ -77,7 +81,7 @@ class Wan:
         if knob in (Knob.DELAY, Knob.REORDER):
             await self._hold(knob, Carried(eui, Way.MESSAGES, data, subject, content_type))
             return None
-        said = await self._back(eui, subject, await self._workflow.receive(eui, data, content_type))
+        said = await self._back(eui, subject, await self._devices.receive(eui, data, content_type))
         if knob is Knob.DUPLICATE:
             await self._happened(subject, "duplicated", "the message arrived twice")
             await self._arrive(Carried(eui, Way.MESSAGES, data, subject, content_type))
@@ -166,7 +170,7 @@ class Wan:
         said: bytes | None = one.data
         if one.way is Way.MESSAGES:
             try:
-                said = await self._workflow.receive(one.eui, one.data, one.content_type)
+                said = await self._devices.receive(one.eui, one.data, one.content_type)
             except Refused as refused:  # the device was scrapped, or these are no octets
                 await self._happened(one.subject, "lost", refused.detail)
                 return

@@ -14,6 +14,7 @@ same message again, after an answer that was lost, is refused by the counter, as
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 from collections.abc import Callable
 from dataclasses import asdict
@@ -21,6 +22,7 @@ from dataclasses import asdict
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gbcs.block_transfer import decode_block, is_block
 from gbcs.codes import KeyUsage
 from gbcs.errors import ParseError
 from gbcs.message import Message, decode
@@ -104,7 +106,7 @@ class Workflow:
         try:
             return await self._receive(eui, data, content_type)
         except PowerLost as lost:
-            await self._went_off(eui, reference_of(eui, data), lost.step)
+            await self.went_off(eui, reference_of(eui, data), lost.step)
             return None
 
     async def _receive(self, eui: str, data: bytes, content_type: str) -> bytes | None:
@@ -138,6 +140,21 @@ class Workflow:
         note(verdict="answered")
         return reaction.said
 
+    async def refuse_block(
+        self,
+        conn: AsyncConnection,
+        state: DeviceState,
+        data: bytes,
+        run: CheckRun,
+        refusal: Refusal,
+    ) -> None:
+        """Record that a device refused a block, as it records that it refused a message.
+
+        Raises:
+            PowerLost: the device goes off at this moment; what was recorded is to be undone.
+        """
+        await self._silent(conn, state, data, run, refusal)
+
     async def execute_due(self) -> int:
         """Execute everything whose time has come; the number of Commands executed."""
         done = 0
@@ -155,7 +172,7 @@ class Workflow:
         try:
             return await self._execute_due_of(eui)
         except PowerLost as lost:
-            await self._went_off(eui, eui, lost.step)
+            await self.went_off(eui, eui, lost.step)
             return 1  # it is off now, and so not due any more
 
     async def _execute_due_of(self, eui: str) -> int:
@@ -270,7 +287,7 @@ class Workflow:
         self._on_step(step)
         self._power.passed(eui, step)
 
-    async def _went_off(self, eui: str, subject: str, step: str) -> None:
+    async def went_off(self, eui: str, subject: str, step: str) -> None:
         """Say so, once what the device was doing is either undone or finished."""
         async with self._base.database.begin() as conn:
             await self._audit(conn, "device.went_off", eui, b"", {"after": step})
@@ -321,10 +338,13 @@ def _message(data: bytes) -> Message | None:
 
 
 def reference_of(eui: str, data: bytes) -> str:
-    """The message's reference, or for what cannot be read a name of its own."""
+    """The reference of a message, or of what it is a block of; else a name of its own."""
     message = _message(data)
     if message is not None:
         return message.reference
+    if is_block(data):
+        with contextlib.suppress(ParseError):
+            return decode_block(data).transfer.reference
     return f"unreadable:{eui}:{hashlib.sha256(data).hexdigest()[:16]}"
 
 
