@@ -18,6 +18,7 @@ Run = Callable[[int, int], list[Tally]]
 
 TARGETS: dict[str, Run] = {
     "device": lambda count, seed: [devices.in_process(count, seed)],
+    "device-signed": lambda count, seed: [devices.signed_by_their_own(count, seed)],
     "device-http": lambda count, seed: [devices.over_http(max(1, count // HTTP_SHARE), seed)],
     **{
         name: lambda count, seed, name=name: [coverage.run(name, count, seed)]  # type: ignore[misc]

@@ -1,7 +1,12 @@
 """Mutated messages at a device: none may be obeyed, and none may make anything fall over.
 
 Most go through the pure rules, which is where a device decides; a share goes over HTTP to a real
-process, where a device is waiting for the honest original and obeys it in the end.
+process, where a device is waiting for the honest original and obeys it in the end. One in three is
+mended after it was changed: lengths and MAC fit, as if whoever holds the Broker's key had done it,
+so that the signature has to hold.
+
+Apart from these, parties sign what is mutated themselves. What they may say they may have obeyed,
+so there only a device that falls over is a finding.
 """
 
 from __future__ import annotations
@@ -9,6 +14,7 @@ from __future__ import annotations
 import base64
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -22,14 +28,33 @@ from cli.switching import submit
 from fuzz.finding import Tally
 from fuzz.noise import Noise, mutated
 from gbcs.codes import CredentialsReplacementMode as Mode
+from gbcs.codes import KeyUsage
 from gbcs.codes import RemotePartyRole as Role
-from gbcs.message import encode
+from gbcs.device_certificates import (
+    CertificateUpdate,
+    KeyUsageRequest,
+    encode_certificate_update,
+    encode_key_usage_request,
+)
+from gbcs.message import Message, decode, encode
+from gbcs.protect import add_mac
 from meter_sim.device_types import TRANS_COS_DS
+from meter_sim.model import DeviceState, Means, OwnKey
 from services.chassis.checks import Refused
-from tests.unit.meter_sim.estate import TCOS, Estate, ask_details, hear
+from tests.unit.meter_sim.estate import (
+    DEVICE,
+    TCOS,
+    Estate,
+    about_own_keys,
+    ask_details,
+    device_certificate,
+    hear,
+)
 
 OCTETS = {"Content-Type": "application/octet-stream"}
 LOST = 1000
+MENDED = 3  # one in so many
+OBEYED = "(none: it may be said)"
 
 
 def honest_messages(estate: Estate) -> list[bytes]:
@@ -57,20 +82,88 @@ def in_process(count: int, seed: int) -> Tally:
     """`count` mutations through the pure rules of a meter."""
     tally, noise, estate = Tally("device, pure rules"), Noise(seed, "device"), Estate()
     device, means, honest = estate.device(), estate.means(), honest_messages(estate)
+    signed = [message for message in map(decode, honest) if message.signature]
     for message in honest:
         if not hear(device, message, means).said:
             raise AssertionError("a message that shall be mutated is not answered as it is")
     for _ in range(count):
-        data = mutated(noise.one_of(honest), noise)
-        try:
-            hear(device, data, means)
-        except Refused as refused:
-            tally.refused(refused.check)
-        except Exception as error:  # noqa: BLE001 - whatever else it is, it is a finding
-            tally.found(f"{type(error).__name__} {error}", data)
+        if noise.below(MENDED):
+            data = mutated(noise.one_of(honest), noise)
         else:
+            data = mended(noise.one_of(signed), estate.broker_secret(DEVICE), noise)
+        if _heard(device, data, means, tally):
             tally.found("obeyed", data)
     return tally
+
+
+def signed_by_their_own(count: int, seed: int) -> Tally:
+    """`count` mutated payloads under good signatures and MACs: nothing may make a meter fall."""
+    tally, noise, estate = Tally("device, signed nonsense"), Noise(seed, "signed"), Estate()
+    device, means = estate.device(own={KeyUsage.DIGITAL_SIGNATURE: OwnKey(0, 1)}), estate.means()
+    commands = [
+        estate.command(),
+        estate.command().with_fields(execution_date_time="20270101000000Z"),
+        estate.command(Mode.SUPPLIER_BY_SUPPLIER),
+        estate.command(Mode.TRANS_COS_BY_TRANS_COS),
+        estate.command(Mode.ACCESS_CONTROL_BROKER_BY_ACB),
+        estate.command(Mode.ANY_EXCEPT_ABNORMAL_ROOT_BY_RECOVERY).with_fields(new_floor=1),
+    ]
+    payloads = [(command, command.unsigned.payload) for command in commands]
+    asked, own_keys = ask_details(estate, (Role.SUPPLIER,)), _about_own_keys(estate)
+    for _ in range(count):
+        match noise.below(8):
+            case 0:
+                code, payload = noise.one_of(own_keys)
+                data = about_own_keys(estate, code, mutated(payload, noise))
+            case 1:
+                message = replace(asked, payload=mutated(asked.payload, noise), mac=None)
+                data = encode(add_mac(message, estate.broker_secret(DEVICE)))
+            case _:
+                command, payload = noise.one_of(payloads)
+                data = command.but(payload=mutated(payload, noise)).data
+        if _heard(device, data, means, tally):
+            tally.refused(OBEYED)
+    return tally
+
+
+def _about_own_keys(estate: Estate) -> list[tuple[int, bytes]]:
+    """Message codes and payloads of CS02c, CS02d and CS02e, as a supplier would send them."""
+    asking = encode_key_usage_request(KeyUsageRequest(KeyUsage.DIGITAL_SIGNATURE))
+    next_one = device_certificate(estate, DEVICE, "digital_signature", generation=1)
+    giving = encode_certificate_update(CertificateUpdate(next_one.der))
+    return [(0x000A, asking), (0x000B, giving), (0x000C, asking)]
+
+
+def _heard(device: DeviceState, data: bytes, means: Means, tally: Tally) -> bool:
+    """Whether the device obeys; refusals are counted, and whatever else happens is a finding."""
+    try:
+        hear(device, data, means)
+    except Refused as refused:
+        tally.refused(refused.check)
+    except Exception as error:  # noqa: BLE001 - whatever else it is, it is a finding
+        tally.found(f"{type(error).__name__} {error}", data)
+    else:
+        return True
+    return False
+
+
+def mended(honest: Message, z: bytes, noise: Noise) -> bytes:
+    """A signed message with something of it changed, and lengths and MAC made to fit again."""
+    header, payload, signature = honest.header, honest.payload, honest.signature or b""
+    while (header, payload, signature) == (honest.header, honest.payload, honest.signature):
+        match noise.below(5):
+            case 0:
+                spoilt = bytearray(signature)
+                spoilt[noise.below(len(spoilt))] ^= 1 << noise.below(8)
+                signature = bytes(spoilt)
+            case 1:
+                header = replace(header, counter=header.counter + 1 + noise.below(1 << 20))
+            case 2:
+                header = replace(header, date_time=noise.octets(12))
+            case _:
+                payload = mutated(payload, noise)
+    message = replace(honest, header=header, payload=payload, signature=signature, mac=None)
+    return encode(message if honest.mac is None else add_mac(message, z))
 
 
 def over_http(count: int, seed: int) -> Tally:

@@ -10,7 +10,10 @@ import pytest
 
 from fuzz import coverage, devices, openapi
 from fuzz.noise import Noise, mutated
-from gbcs.errors import ParseError
+from gbcs.errors import ParseError, SignatureInvalid
+from gbcs.message import decode
+from gbcs.protect import verify_mac, verify_signature
+from meter_sim.device_types import TRANS_COS_DS
 
 RUN = 20_000
 
@@ -94,4 +97,25 @@ def test_no_mutation_is_obeyed() -> None:
     assert tally.findings == []
     assert tally.tried == RUN
     # Not all at the first door: the MAC and the signature had their share of the work.
-    assert min(tally.refused_by[check] for check in ("meter.mac", "meter.signature")) > RUN // 100
+    assert tally.refused_by["meter.mac"] > RUN // 100
+    assert tally.refused_by["meter.signature"] > RUN // 5
+
+
+@pytest.mark.check
+def test_no_payload_that_is_signed_makes_a_device_fall_over() -> None:
+    tally = devices.signed_by_their_own(RUN // 4, seed=1)
+    assert tally.findings == []
+    assert sum(tally.refused_by.values()) == tally.tried == RUN // 4
+    # Some were read and judged certificate by certificate, not only refused as no payload.
+    assert tally.refused_by[devices.OBEYED] > RUN // 100
+
+
+def test_what_is_mended_fits_but_for_its_signature() -> None:
+    estate, noise = devices.Estate(), Noise(5)
+    honest = decode(estate.command().data)
+    secret = estate.broker_secret(devices.DEVICE)
+    for _ in range(200):
+        message = decode(devices.mended(honest, secret, noise))
+        verify_mac(message, secret)
+        with pytest.raises(SignatureInvalid):
+            verify_signature(message, estate.holder(TRANS_COS_DS).certificate.public_key)
