@@ -32,8 +32,6 @@ pytestmark = pytest.mark.check
 
 ESTATE = Estate()
 ACB, ECOS = ESTATE.holders["acb"], ESTATE.holders["ecos_party"]
-NOW = dt.datetime.now(dt.UTC)  # noqa: TID251 - the library reads the machine's clock
-SECONDS = int(NOW.timestamp())
 SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 segments = st.text("abcXYZ019._~-", min_size=1, max_size=12).filter(
@@ -99,8 +97,13 @@ def covered_by(result: Any) -> list[str]:
     return components
 
 
+def now() -> dt.datetime:
+    """Asked anew for each signature: the library reads the machine's clock when it verifies."""
+    return dt.datetime.now(dt.UTC)  # noqa: TID251
+
+
 def stamp(held: Held) -> Stamp:
-    return Stamp(key_id=held.key_id, nonce=NONCE, created=SECONDS)
+    return Stamp(key_id=held.key_id, nonce=NONCE, created=int(now().timestamp()))
 
 
 def ours(path: str, body: bytes, purpose: str, message_id: str) -> HttpRequest:
@@ -116,7 +119,7 @@ def envelope(message: HttpRequest | HttpResponse, request: HttpRequest | None = 
         own="ecos_party" if is_request else "acb",
         peers=("acb",) if is_request else ("ecos_party",),
         keys=AT_ANY_TIME,
-        now=NOW,
+        now=now(),
         request=request,
     )
 
@@ -190,8 +193,8 @@ def test_we_verify_the_requests_they_sign(
     signer().sign(
         message,
         key_id=ACB.key_id,
-        created=NOW,
-        expires=NOW + dt.timedelta(seconds=60),
+        created=(at := now()),
+        expires=at + dt.timedelta(seconds=60),
         nonce=NONCE,
         label=profile.LABEL,
         tag=profile.REQUEST_TAG,
@@ -225,8 +228,8 @@ def test_we_verify_the_responses_they_sign(path: str, status: int):
     signer().sign(
         message,
         key_id=ECOS.key_id,
-        created=NOW,
-        expires=NOW + dt.timedelta(seconds=60),
+        created=(at := now()),
+        expires=at + dt.timedelta(seconds=60),
         nonce=NONCE,
         label=profile.LABEL,
         tag=profile.RESPONSE_TAG,
