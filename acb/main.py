@@ -38,6 +38,7 @@ from services.link.errors import LinkSetupError
 from services.link.evidence import EvidenceLog
 from services.link.identity import LinkIdentity
 from services.link.trust import LinkTrust
+from services.link.unsafe_old_key import UnsafeOldKey
 
 AUTHORITY = Path(__file__).with_name("authority.toml")
 REPOSITORY = "smki_repository"
@@ -57,6 +58,7 @@ def parts_of(
         KeysError, LinkSetupError: a key, a certificate or an address is not what it must be.
     """
     identity = LinkIdentity(settings.party, keys.signer(LINK))
+    base.faults.resigner = UnsafeOldKey(identity, base.system_clock)
     trust = LinkTrust.open(settings.data / "trust")
     evidence = EvidenceLog(base.database, base.audit)
 

@@ -42,6 +42,7 @@ from services.link.identity import LinkIdentity
 from services.link.nonces import NonceWindow
 from services.link.server import LinkServer
 from services.link.trust import LinkTrust
+from services.link.unsafe_old_key import UnsafeOldKey
 
 REGISTRATION = "registration"
 SMKI_REPOSITORY = "smki_repository"
@@ -125,6 +126,7 @@ async def _put_together(
     http: httpx.AsyncClient,
 ) -> Service:
     identity = LinkIdentity(organisation.party, keys.link)
+    base.faults.resigner = UnsafeOldKey(identity, base.system_clock)
     link_trust = LinkTrust.open(settings.data / "trust")
     evidence = EvidenceLog(base.database, base.audit)
 

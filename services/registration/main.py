@@ -25,6 +25,7 @@ from services.link.identity import LinkIdentity
 from services.link.nonces import NonceWindow
 from services.link.server import LinkServer
 from services.link.trust import LinkTrust
+from services.link.unsafe_old_key import UnsafeOldKey
 from services.registration import api, lab
 from services.registration.checks import CHECKS
 from services.registration.settings import RegistrationSettings
@@ -76,8 +77,10 @@ async def assemble(
     base = await Foundation.open(settings, book, metadata, system_clock=transport_clock)
     try:
         authority = Authority.read(AUTHORITY)
+        identity = LinkIdentity(PARTY, signer)
+        base.faults.resigner = UnsafeOldKey(identity, base.system_clock)
         link = LinkServer(
-            identity=LinkIdentity(PARTY, signer),
+            identity=identity,
             trust=trust,
             allowed={p: authority.callers(f"POST {api.path_of(p)}") for p in api.PURPOSES},
             nonces=await NonceWindow.open(base.database),
