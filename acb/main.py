@@ -17,6 +17,7 @@ from acb.notices import Notices
 from acb.outbound import CosPartyLink, Users, Wan
 from acb.outcome import Outcomes
 from acb.parts import Parts
+from acb.quirks import QUIRKS
 from acb.replies import Replies
 from acb.services import OtherServices
 from acb.settings import AcbSettings
@@ -57,6 +58,7 @@ def parts_of(
     Raises:
         KeysError, LinkSetupError: a key, a certificate or an address is not what it must be.
     """
+    base.quirks.declare(QUIRKS)
     identity = LinkIdentity(settings.party, keys.signer(LINK))
     base.faults.resigner = UnsafeOldKey(identity, base.system_clock)
     trust = LinkTrust.open(settings.data / "trust")

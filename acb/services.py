@@ -14,6 +14,7 @@ from acb.model import PathEvidence, State, Tracked
 from acb.notices import Notices
 from acb.outcome import Outcomes
 from acb.parts import Parts
+from acb.quirks import as_said
 from acb.services_delivery import ServiceDelivery
 from acb.services_device_answer import OWN_KEYS
 from acb.services_evidence import ServiceEvidence, Variant
@@ -106,8 +107,9 @@ class OtherServices:
         """The signed answer of a service that is answered at once; None for any other."""
         if variant.answer is None:
             return None
+        told = as_said(variant.answer(evidence), self._parts.base.quirks)
         return self._parts.replies.served(
-            evidence.request.header, variant.answer(evidence), self._parts.base.clock.now()
+            evidence.request.header, told, self._parts.base.clock.now()
         )
 
     async def serve(self, item: OutboxItem) -> None:

@@ -20,7 +20,7 @@ from keys.errors import KeysError
 from meter_sim import anti_replay
 from meter_sim.device_types import ACB_KA
 from meter_sim.evidence import Claimed
-from meter_sim.model import CounterKind, DeviceState, OwnKeys
+from meter_sim.model import CounterKind, DeviceState, Means, OwnKeys
 from meter_sim.saying import response_as_asked
 from meter_sim.use_cases import DETAILS_ROLE_8
 
@@ -28,14 +28,15 @@ _ONLY_CS02F = frozenset({RemotePartyRole.LOAD_CONTROLLER})
 _IN_NO_DEVICE = frozenset({RemotePartyRole.ISSUING_AUTHORITY, RemotePartyRole.OTHER})
 
 
-def answer_details(claimed: Claimed, asked: ReadCredentials, keys: OwnKeys) -> bytes:
+def answer_details(claimed: Claimed, asked: ReadCredentials, means: Means) -> bytes:
     """The Response: with a MAC to the Access Control Broker, signed to anyone else."""
     with_role_8 = claimed.message.message_code == DETAILS_ROLE_8
     details = tuple(
         _role_details(claimed.state, role, with_role_8=with_role_8) for role in asked.roles
     )
-    z = _secret(claimed, keys)
-    return response_as_asked(claimed.message, encode_details(CredentialDetails(details)), z, keys)
+    payload = means.written(encode_details(CredentialDetails(details)))
+    z = _secret(claimed, means.keys)
+    return response_as_asked(claimed.message, payload, z, means.keys)
 
 
 def _role_details(state: DeviceState, role: RemotePartyRole, *, with_role_8: bool) -> RoleDetails:

@@ -52,7 +52,7 @@ def execute(state: DeviceState, role: RemotePartyRole, means: Means) -> Reaction
         base,
         message.header.originator,
         _alert_message(update.mode),
-        encode_alert(alert),
+        means.written(encode_alert(alert)),
         means.keys,
     )
     name = use_case_name(message.message_code)

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
-
 from keys.software import SoftwareKeyStore, read_secret
 from meter_sim.api import wan_routes
 from meter_sim.blocks import Blocks
@@ -23,6 +21,7 @@ from meter_sim.lab_fleets import fleet_routes
 from meter_sim.outbound import AlertPush
 from meter_sim.own_keys import Fleet
 from meter_sim.power import Power
+from meter_sim.quirks import QUIRKS
 from meter_sim.settings import MeterSettings
 from meter_sim.store import DeviceStore
 from meter_sim.tables import metadata
@@ -45,7 +44,7 @@ async def build(settings: MeterSettings) -> app.Service:
 async def assemble(
     settings: MeterSettings,
     fleet: Fleet,
-    client: httpx.AsyncClient,
+    client: http.Client,
     on_step: Callable[[str], None] = no_step,
 ) -> app.Service:
     """Put the service together around its devices' keys and the client that Alerts leave by.
@@ -53,6 +52,8 @@ async def assemble(
     `on_step` is told each step the workflow has passed (see meter_sim.workflow).
     """
     base = await Foundation.open(settings, CheckBook(settings.party, meter_checks()), metadata)
+    base.expose(client, otherwise="alerts")
+    base.quirks.declare(QUIRKS)
     devices = DeviceStore()
     push = AlertPush(base.outbox, client, settings.alert_url)
     power = Power()

@@ -15,6 +15,7 @@ from gbcs.credentials import CellId, CredentialsOutcome
 from keys.certificate import Certificate
 from keys.roles import Usage
 from meter_sim.device_types import DeviceType
+from meter_sim.quirks import with_long_lengths
 from services.chassis.checks import CheckBook, Verdict
 
 
@@ -144,13 +145,19 @@ class OwnKeys(Protocol):
 class Means:
     """What a device works with at one moment: its keys, its time, its checks, and what is broken.
 
-    `keys` are those in use as the device stood before the message.
+    `keys` are those in use as the device stood before the message. `long_lengths`: it writes
+    lengths that are not minimal (meter_sim.quirks).
     """
 
     keys: OwnKeys
     at: datetime
     book: CheckBook
     faults: frozenset[OwnKeyFault] = frozenset()
+    long_lengths: bool = False
+
+    def written(self, payload: bytes) -> bytes:
+        """A payload as this device writes it."""
+        return with_long_lengths(payload) if self.long_lengths else payload
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,7 +180,7 @@ def _details(claimed: Claimed, heard: DeviceState, means: Means, run: CheckRun) 
         run.skip(check, "this use case replaces nothing")
     run.apply(checks.AUTHORISING_CELL, AskedDetails(claimed.state, claimed.authority, details))
     run.approve()
-    return Reaction(heard, answer_details(claimed, details, means.keys))
+    return Reaction(heard, answer_details(claimed, details, means))
 
 
 def _own_keys(message: Message, heard: DeviceState, means: Means, run: CheckRun) -> Reaction:
@@ -200,5 +200,5 @@ def _own_keys(message: Message, heard: DeviceState, means: Means, run: CheckRun)
 def _respond(
     message: Message, outcome: CredentialsOutcome | None, state: DeviceState, means: Means
 ) -> bytes:
-    payload = encode_response(CredentialsResponse(outcome))
+    payload = means.written(encode_response(CredentialsResponse(outcome)))
     return signed_response(message, payload, state.device_type, means)

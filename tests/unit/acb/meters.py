@@ -12,6 +12,7 @@ import httpx
 from meter_sim.main import assemble
 from meter_sim.own_keys import Fleet
 from meter_sim.settings import MeterSettings
+from services.chassis import http
 from services.chassis.app import Service
 from tests.unit.acb.estate import DEVICE
 from tests.unit.acb.world import Surroundings, World
@@ -57,7 +58,7 @@ async def install_meters(around: Surroundings, folder: Path) -> Meters:
         )
     )
     fleet = Fleet(around.estate.device_keys)
-    service = await assemble(settings, fleet, httpx.AsyncClient(transport=around.wire))
+    service = await assemble(settings, fleet, http.client(transport=around.wire))
     token = (data / "lab.token").read_text().strip()
     lab = httpx.AsyncClient(
         transport=httpx.ASGITransport(service.lab),
