@@ -2,7 +2,9 @@
 
 ``POST /service-requests``                  application/xml in, signed DUIS Response out
 ``GET  /service-requests/{id}[?wait=s]``    JSON: how far the request has come
-``POST /device-messages``                   application/octet-stream (GBCS) in, 204
+``POST /device-messages``                   application/octet-stream (GBCS) in, 204; for a block
+                                            of a message of which more is to come: 200 and an
+                                            acknowledgement (GBCS, see `acb.blocks`)
 
 Problem documents are given only until the sender is known: see `acb.request_checks`.
 """
@@ -19,9 +21,10 @@ from acb.checks import PARTY
 from acb.device_messages import DeviceMessages
 from acb.intake import Intake
 from acb.model import UNDER_WAY, State
-from acb.outbound import XML
+from acb.outbound import OCTETS, XML
 from acb.parts import Parts
 from acb.response_checks import MESSAGE_CHECKS, MESSAGE_SECTION
+from gbcs.block_transfer import is_block
 from services.chassis.log import note
 from services.chassis.problems import Problem
 
@@ -60,7 +63,18 @@ def routes(parts: Parts, intake: Intake, devices: DeviceMessages) -> APIRouter:
     async def hear_device(request: Request) -> Response:
         run = parts.base.book.start("device message", MESSAGE_SECTION)
         run.apply(MESSAGE_CHECKS[0], request.headers.get("content-type"))
-        await devices.receive(await request.body())
+        octets = await request.body()
+        if not is_block(octets):
+            await devices.receive(octets)
+            return Response(status_code=204)
+        taken = await parts.blocks.take(octets)
+        if taken.message is None:
+            return Response(taken.said, media_type=OCTETS) if taken.said else Response(None, 204)
+        try:
+            await devices.receive(taken.message)
+        except BaseException:
+            parts.blocks.forget(taken.block.transfer)
+            raise
         return Response(status_code=204)
 
     return router

@@ -7,7 +7,8 @@ Ordered lists, one per section, each in a module that gives the rules as pure fu
 3. `response` (`acb.response_checks`): is this what the device says it did;
 4. `message` (there too): is it a device's unasked message at all;
 5. `read_back` (`acb.read_back`): what a device says its cells hold, when its answer was lost;
-6. the lists of the other services, one per service and command variant (`acb.supported`).
+6. `block` (`acb.block_checks`): may this block of a device's message be held;
+7. the lists of the other services, one per service and command variant (`acb.supported`).
 
 The identifiers are the broker's public vocabulary: traces, problem documents and tests name them.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from acb.block_checks import BLOCK_CHECKS
 from acb.read_back import READ_BACK_CHECKS
 from acb.request_checks import REQUEST_CHECKS
 from acb.response_checks import MESSAGE_CHECKS, RESPONSE_CHECKS
@@ -41,6 +43,7 @@ def book(link_checks: Iterable[Check[Any]] = ()) -> CheckBook:
             *RETURN_CHECKS,
             *RESPONSE_CHECKS,
             *MESSAGE_CHECKS,
+            *BLOCK_CHECKS,
             *READ_BACK_CHECKS,
             *SERVICE_CHECKS,
             *DETAILS_ANSWER_CHECKS,

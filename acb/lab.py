@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl
 
 from acb import records, store
+from acb.block_sizes import BlockSize, put_block_size
 from acb.checks import PARTY
 from acb.intake import Intake
 from acb.model import DeviceRecord, Tracked, User
@@ -53,6 +54,7 @@ class Device(_Body):
     device_type: Annotated[str, Field(pattern=DEVICE_TYPES)]
     status: Annotated[str, Field(pattern=STATUSES)] = "Commissioned"
     mpxns: Annotated[list[Annotated[str, Field(pattern=r"^[0-9]{1,13}$")]], Field(min_length=1)]
+    block_size: BlockSize | None = None
     certificates: OwnCertificates
     cells: dict[str, str]
 
@@ -101,9 +103,11 @@ def routes(parts: Parts, intake: Intake) -> APIRouter:
         )
         async with database.begin() as conn:
             await records.put_device(conn, record)
+            await put_block_size(conn, device.eui, device.block_size)
             await parts.base.audit.append(
                 conn, "lab.device", device.eui, {"cells": _cells(record.cells)}
             )
+        parts.blocks.forget_device(device.eui)
         return _device(record)
 
     @router.get("/lab/devices")

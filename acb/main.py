@@ -8,7 +8,8 @@ from pathlib import Path
 
 import httpx
 
-from acb import api, lab, records
+from acb import api, lab, lab_blocks, records
+from acb.blocks import BlockWan, Incoming
 from acb.checks import book
 from acb.delivery import Delivery
 from acb.device_messages import DeviceMessages
@@ -78,6 +79,7 @@ def parts_of(
             book=base.book,
         )
 
+    blocks = Incoming(base)
     if METERS not in settings.peers:
         raise LinkSetupError(f"no address of {METERS} under [peers]")
     return Parts(
@@ -94,7 +96,8 @@ def parts_of(
         signer=keys.signer(DIGITAL_SIGNING),
         mac_key=keys.key_agreement(KEY_AGREEMENT),
         cos_parties={name: CosPartyLink(link(name)) for name in settings.cos_parties},
-        wan=Wan(wan_http, settings.peers[METERS]),
+        wan=BlockWan(base, Wan(wan_http, settings.peers[METERS]), blocks, settings.block_size),
+        blocks=blocks,
         users=Users(wan_http),
     )
 
@@ -115,9 +118,9 @@ def service_of(parts: Parts, closing: Sequence[httpx.AsyncClient] = ()) -> Servi
         parts.base,
         authority_file=AUTHORITY,
         routers=[api.routes(parts, intake, devices)],
-        lab_routers=[lab.routes(parts, intake)],
+        lab_routers=[lab.routes(parts, intake), lab_blocks.routes(parts)],
         on_stop=[client.aclose for client in closing],
-        on_reset=[reset],
+        on_reset=[reset, parts.blocks.recover],
     )
 
 

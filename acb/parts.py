@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from acb.blocks import BlockWan, Incoming
 from acb.model import DeviceRecord
-from acb.outbound import CosPartyLink, Users, Wan
+from acb.outbound import CosPartyLink, Users
 from acb.replies import Replies
 from acb.settings import AcbSettings
 from acb.smki import Smki
@@ -29,6 +30,7 @@ class Parts:
         mac_key: the broker's own key agreement key, for the MAC.
         cos_parties: the CoS Parties connected here, by name on the link.
         wan: the network to the devices.
+        blocks: what puts together the messages that devices send in blocks.
         users: the users' own receiving services.
     """
 
@@ -40,7 +42,8 @@ class Parts:
     signer: Signer
     mac_key: KeyAgreement
     cos_parties: Mapping[str, CosPartyLink]
-    wan: Wan
+    wan: BlockWan
+    blocks: Incoming
     users: Users
 
     def secret_with(self, device: DeviceRecord) -> bytes:

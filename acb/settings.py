@@ -43,6 +43,8 @@ class AcbSettings(Settings):
             repository is asked again; 0: it is asked for every request.
         sends_into_silence: how often a command is sent before a device's silence counts.
         delivery_attempts: how often a device is tried before a request fails.
+        block_size: octets to a block for devices whose record names no size; None: whole messages
+            (docs/decisions/0008-whole-messages-unless-told.md).
     """
 
     eui: str = Field(pattern=r"^[0-9a-f]{16}$")
@@ -51,6 +53,7 @@ class AcbSettings(Settings):
     revocation_max_age_seconds: int = Field(default=0, ge=0)
     sends_into_silence: int = Field(default=2, gt=0)
     delivery_attempts: int = Field(default=8, gt=0)
+    block_size: int | None = Field(default=None, ge=64, le=65_535)
 
     @property
     def connected(self) -> tuple[CosParty, ...]:

@@ -216,7 +216,7 @@ class Blocks:
         saying = talk.saying.get(block.transfer.back)
         if saying is None:  # only with checks off
             return Taken(block)
-        saying.upto, saying.touched = max(saying.upto, block.acknowledged), self._now
+        saying.upto, saying.touched = block.acknowledged, self._now  # who hears it knows best
         if saying.upto >= len(saying.frames):
             del talk.saying[block.transfer.back]
             return Taken(block)

@@ -1,0 +1,162 @@
+"""What a block from a device must pass before the broker holds it. Pure functions of evidence.
+
+All of this is a RECONSTRUCTION [K], as the blocks themselves are (gbcs.block_transfer). A block is
+not authenticated: what blocks make together goes through every check that a whole message does
+(sections `response`, `read_back` and those of the other services).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gbcs.block_transfer import Block, Transfer, decode_block
+from gbcs.codes import Cra
+from gbcs.errors import ParseError
+from gbcs.reassembly import Held, Limits, contradiction, excess, malformed, not_as_announced
+from services.chassis.checks import Check, CheckFailed
+
+SECTION: Final = "block"
+_SOURCE: Final = "reconstruction: docs/domain facts 2.1, general block transfer"
+
+LIMITS: Final = Limits(
+    message_octets=65_536, blocks=1_024, open_transfers=4, remembered=64, seconds=300.0
+)
+"""What is held at most of one device's messages [K]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """The broker's own transfer to a device, and how many blocks it has."""
+
+    transfer: Transfer
+    blocks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Framed:
+    """Octets that begin as a block does."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A block that came from a device, and what is held of its transfer.
+
+    Attributes:
+        block: the block.
+        known: whether the device that it names is in the inventory.
+        asked: the device that was spoken to; None if the block came unasked.
+        held: what came of its message before; `is_open` if anything did.
+        open_transfers: messages of this device begun and not complete.
+        sending: what the broker is sending to the device in blocks at this moment.
+    """
+
+    block: Block
+    known: bool
+    asked: str | None
+    held: Held
+    is_open: bool
+    open_transfers: int
+    sending: Sending | None = None
+    limits: Limits = LIMITS
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What the blocks of a transfer make together."""
+
+    transfer: Transfer
+    message: bytes
+
+
+def _frame(framed: Framed) -> None:
+    try:
+        decode_block(framed.data)
+    except ParseError as error:
+        raise CheckFailed(str(error), "exactly one block") from None
+
+
+def _kind(received: Received) -> None:
+    block, cra = received.block, received.block.transfer.cra
+    if block.acknowledges:
+        if cra is not Cra.COMMAND:
+            raise CheckFailed("a device acknowledges commands", Cra.COMMAND.label, cra.label)
+        return
+    if why := malformed(block):
+        raise CheckFailed(why)
+    if cra is Cra.COMMAND:
+        raise CheckFailed("a device says responses and alerts", "response or alert", cra.label)
+
+
+def _device(received: Received) -> None:
+    found = received.block.transfer.originator
+    if received.asked is not None and found != received.asked:
+        raise CheckFailed("a block of another device than was asked", received.asked, found)
+    if not received.known:
+        raise CheckFailed("no such device in the inventory", None, found)
+
+
+def _acknowledgement(received: Received) -> None:
+    block, sending = received.block, received.sending
+    if sending is None or block.transfer != sending.transfer.back:
+        raise CheckFailed("acknowledges what is not being sent")
+    if block.acknowledged > sending.blocks:
+        raise CheckFailed(
+            "acknowledges a block that was never sent",
+            f"at most {sending.blocks}",
+            str(block.acknowledged),
+        )
+
+
+def _overlap(received: Received) -> None:
+    if why := contradiction(received.block, received.held):
+        raise CheckFailed(why)
+
+
+def _size(received: Received) -> None:
+    if why := excess(received.block, received.held, received.limits):
+        raise CheckFailed(why)
+
+
+def _room(received: Received) -> None:
+    most = received.limits.open_transfers
+    if not received.is_open and received.open_transfers >= most:
+        raise CheckFailed(
+            "too many messages of this device have begun and are not complete",
+            f"at most {most}",
+            str(received.open_transfers + 1),
+        )
+
+
+def _message(joined: Joined) -> None:
+    if why := not_as_announced(joined.transfer, joined.message):
+        raise CheckFailed(why)
+
+
+def _check(name: str, title: str, run: Any, status: int) -> Check[Any]:
+    return Check(f"acb.block.{name}", title, _SOURCE, run, status=status, section=SECTION)
+
+
+FRAME: Final = _check("frame", "It is exactly one block", _frame, 400)
+KIND: Final = _check("kind", "It is a part of a response or alert, or acknowledges", _kind, 400)
+DEVICE: Final = _check("device", "It is from the device asked, or one that is known", _device, 403)
+ACKNOWLEDGEMENT: Final = _check(
+    "acknowledgement", "It acknowledges what is being sent", _acknowledgement, 403
+)
+OVERLAP: Final = _check("overlap", "It agrees with the blocks that came before", _overlap, 409)
+SIZE: Final = _check("size", "Its message is not too long", _size, 413)
+ROOM: Final = _check("room", "There is room for another message", _room, 429)
+MESSAGE: Final = _check("message", "The blocks make the message that they announce", _message, 400)
+
+BLOCK_CHECKS: Final[tuple[Check[Any], ...]] = (
+    FRAME,
+    KIND,
+    DEVICE,
+    ACKNOWLEDGEMENT,
+    OVERLAP,
+    SIZE,
+    ROOM,
+    MESSAGE,
+)
