@@ -14,6 +14,7 @@ from cli import (
     clock_commands,
     duis_commands,
     evidence_commands,
+    fault_commands,
     gbcs_commands,
     keys_commands,
     request_commands,
@@ -58,6 +59,8 @@ app.add_typer(keys_commands.app, name="keys")
 app.add_typer(probe_command.app, name="probe")
 app.add_typer(clock_commands.app, name="clock")
 app.add_typer(evidence_commands.app, name="evidence")
+app.add_typer(fault_commands.app, name="faults")
+app.add_typer(fault_commands.quirks_app, name="quirks")
 app.command()(tamper)
 
 

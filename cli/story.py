@@ -67,7 +67,9 @@ def tell(connection: Connection, request_id: str) -> Story:
         raise CommandError(f"no system here has heard of {request_id}")
     references = {event.gbcs_ref for event in story.events if event.gbcs_ref}
     for reference in sorted(references):
-        story.events += read(connection, "meter_sim", reference)
+        # The others know by its reference only what the lab did to a message on its way.
+        for party in ("acb", *COS_PARTIES, "meter_sim"):
+            story.events += read(connection, party, reference)
     story.events.sort(key=lambda event: event.at)
     return story
 

@@ -14,6 +14,7 @@ import pytest
 
 if TYPE_CHECKING:
     from cli.supplier import Supplier
+    from cos_pytest.faults import Faults, Quirks
     from cos_pytest.stack import Checks, Clock, CosStack, Device, Meter, Submit
 
 DEFAULT_COS_PARTY = "ecos_party"
@@ -101,3 +102,27 @@ def cos_clock(cos_stack: CosStack) -> Iterator[Clock]:
     clock = Clock(cos_stack)
     yield clock
     clock.real()
+
+
+@pytest.fixture
+def cos_faults(cos_stack: CosStack) -> Iterator[Faults]:
+    """Exactly this failure, the next so many times, at any system; disarmed after the test."""
+    from cos_pytest.faults import Faults  # noqa: PLC0415 - see the module's docstring
+
+    faults = Faults(cos_stack)
+    try:
+        yield faults
+    finally:
+        faults.disarm()
+
+
+@pytest.fixture
+def cos_quirks(cos_stack: CosStack) -> Iterator[Quirks]:
+    """Known oddities of real peers, which systems can be told to have; off after the test."""
+    from cos_pytest.faults import Quirks  # noqa: PLC0415 - see the module's docstring
+
+    quirks = Quirks(cos_stack)
+    try:
+        yield quirks
+    finally:
+        quirks.restore()

@@ -11,6 +11,7 @@ import base64
 import binascii
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -76,18 +77,19 @@ class Seen:
 
     @cached_property
     def subject(self) -> str:
-        """What a trace knows it by: the request ID, a message's reference, or method and path."""
-        if self.message_id:
-            # What follows a full stop tells the messages of one transaction apart.
-            return self.message_id.partition(".")[0]
+        """What a trace knows it by.
+
+        The request ID of the document it carries; else the reference of the GBCS message; else
+        the message identifier on the link; else method and path.
+        """
         for octets in self.contents:
             named = _REQUEST_ID.search(octets)
             if named is not None:
                 return named[1].decode("ascii")
-        try:
-            return decode(self.body).reference
-        except GbcsError:
-            return f"{self.method} {self.path}"
+        for octets in self.contents:
+            with suppress(GbcsError):
+                return decode(octets).reference
+        return self.message_id or f"{self.method} {self.path}"
 
     def names(self, text: str) -> bool:
         """Whether the path, the message identifier or the body has that text; case is nothing."""

@@ -235,7 +235,7 @@ async def test_a_strike_is_in_the_audit_log_and_in_the_trace(lab: Lab) -> None:
     body = {"kind": "drop", "direction": "outbound", "part": "request", "hop": "peer"}
     fault = await lab.arm("drop", "outbound request", hop="peer")
     with pytest.raises(httpx.RemoteProtocolError):
-        await lab.client.post(f"{PEER}/ask", headers={"cos-message-id": "t-1.again"})
+        await lab.client.post(f"{PEER}/ask", headers={"cos-message-id": "t-1"})
     base = lab.party.service.base
     armed, fired = await base.audit.export()
     assert (armed["kind"], armed["subject"]) == ("lab.fault", "test_party")

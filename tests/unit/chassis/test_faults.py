@@ -182,6 +182,8 @@ def test_a_device_is_found_in_octets_and_in_a_path() -> None:
 
 
 def test_what_a_trace_knows_an_exchange_by() -> None:
-    assert on_the_link(f"{REQUEST_ID}.device-response.00ff").subject == REQUEST_ID
+    assert on_the_link("t-1.device-response.00ff").subject == "t-1.device-response.00ff"
+    carried = json.dumps({"service_request": base64.b64encode(DOCUMENT).decode()}).encode()
     assert seen(DOCUMENT).subject == REQUEST_ID
+    assert seen(carried, headers=((b"cos-message-id", b"t-1"),)).subject == REQUEST_ID
     assert seen(b"nothing to be read").subject == "POST /link/x"

@@ -1,0 +1,321 @@
+"""`cos faults` and `cos quirks`: exactly this failure, the next so many times; known odd peers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.table import Table
+
+from cli import faults
+from cli.connection import Connection
+from cli.console import console, fail
+from cli.errors import CommandError
+from cli.finding import find_stack
+from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help=(
+        "Force exactly this failure, the next n times, at any system. A fault says where "
+        "(inbound: others call the system; outbound: it calls them; the request or the answer), "
+        "whose (--hop), which messages (--purpose, --device, ...), what befalls them, and how "
+        "often. It is counted, shown in `cos trace`, and undone by remove or reset.\n\n"
+        "Kinds: drop, delay, duplicate, reorder, stale_answer, status, bit_flip, truncate, "
+        "old_key. All of them, and the hops of each system: docs/faults.md.\n\n"
+        "  cos faults add acb drop outbound-request --hop ecos_party --times 2"
+    ),
+)
+quirks_app = typer.Typer(
+    no_args_is_help=True,
+    help=(
+        "Have a system behave like a known odd peer: what published vectors and tools do "
+        "differently. Not a fault: the system goes on working, that way."
+    ),
+)
+
+Party = Annotated[str, typer.Argument(metavar="SYSTEM", help="Such as acb or ecos_party.")]
+OneParty = Annotated[
+    str | None, typer.Argument(metavar="SYSTEM", help="One system; all of them if not given.")
+]
+FaultId = Annotated[str, typer.Argument(metavar="ID", help="As `cos faults list` shows it: f1.")]
+
+
+class Where(StrEnum):
+    """Which half of an exchange."""
+
+    INBOUND_REQUEST = "inbound-request"
+    INBOUND_ANSWER = "inbound-answer"
+    OUTBOUND_REQUEST = "outbound-request"
+    OUTBOUND_ANSWER = "outbound-answer"
+
+
+class Kind(StrEnum):
+    """What befalls a message."""
+
+    DROP = "drop"
+    DELAY = "delay"
+    DUPLICATE = "duplicate"
+    REORDER = "reorder"
+    STALE_ANSWER = "stale_answer"
+    STATUS = "status"
+    BIT_FLIP = "bit_flip"
+    TRUNCATE = "truncate"
+    OLD_KEY = "old_key"
+
+
+class Claim(StrEnum):
+    """Whose key an old key says it is."""
+
+    OWN = "own"
+    OLD = "old"
+
+
+@app.command(name="list")
+def list_(
+    system: OneParty = None,
+    data: Data = DEFAULT_DATA,
+    service: Services = None,
+    lab_token: Tokens = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say which faults are armed, how often they have struck, and what they hold back.
+
+    With --json also the hops of each system and the kinds of fault that it can have.
+    """
+    told = do(
+        lambda c: faults.listed(c, faults.parties_of(c, system)),
+        (data, service, lab_token),
+        as_json=as_json,
+    )
+    table = Table("system", "id", "fault", "where", "hop", "which", "struck", "held", box=None)
+    for party, one in told.items():
+        for fault in one["faults"]:
+            of = "" if fault["times"] is None else f" of {fault['times']}"
+            which = ", ".join(f"{name} {value}" for name, value in fault["match"].items())
+            table.add_row(
+                party,
+                fault["id"],
+                fault["kind"],
+                f"{fault['direction']}-{fault['part']}",
+                fault["hop"] or "any",
+                which or "all",
+                f"{fault['fired']}{of}" + (", spent" if fault["state"] == "spent" else ""),
+                str(fault["held"]),
+            )
+    show(told, table if table.row_count else "No faults.", as_json=as_json)
+
+
+@app.command()
+def add(
+    system: Party,
+    kind: Annotated[Kind, typer.Argument(help="What befalls the message.")],
+    where: Annotated[Where, typer.Argument(help="Which half of which exchange.")],
+    hop: Annotated[
+        str | None, typer.Option(help="Who calls, or is called: a system, users, alerts, anyone.")
+    ] = None,
+    times: Annotated[int, typer.Option(min=0, help="How often; 0: until it is removed.")] = 1,
+    among: Annotated[
+        int | None, typer.Option(help="Draw that many of the next so many that fit (--seed).")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="What draws them, and the bit that is flipped.")
+    ] = None,
+    purpose: Annotated[
+        str | None, typer.Option(help="Purpose on the signed link, such as cos-command.")
+    ] = None,
+    path: Annotated[
+        str | None, typer.Option(help="Path; * and ? stand for others: '/link/*'.")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="HTTP method.")] = None,
+    message_id: Annotated[
+        str | None, typer.Option(help="Message identifier on the signed link; * and ? as in path.")
+    ] = None,
+    request_id: Annotated[
+        str | None, typer.Option(help="DUIS request ID, wherever the message names it.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="EUI-64 of a device, wherever the message names it.")
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(help="A delay ends after so long by the system's clock, or when released."),
+    ] = None,
+    status: Annotated[int | None, typer.Option(help="HTTP status answered (503).")] = None,
+    bit: Annotated[
+        int | None, typer.Option(help="Which bit flips, 0 the first; else drawn from the seed.")
+    ] = None,
+    octets: Annotated[int | None, typer.Option(help="Octets left by truncate (half).")] = None,
+    claims: Annotated[
+        Claim | None, typer.Option(help="Whose key an old key says it is: own or old.")
+    ] = None,
+    data: Data = DEFAULT_DATA,
+    service: Services = None,
+    lab_token: Tokens = None,
+    as_json: AsJson = False,
+) -> None:
+    """Arm a fault. Prints its id, which remove and release take.
+
+    The broker's next two calls of the enduring CoS Party are lost on the way:
+
+    cos faults add acb drop outbound-request --hop ecos_party --purpose cos-command --times 2
+
+    One bit of the signed command flips between the broker and one meter:
+
+    cos faults add acb bit_flip outbound-request --hop meter_sim --device 0253494dd0000002
+    """
+    told = do(
+        lambda c: faults.arm(
+            c,
+            system,
+            faults.order_of(
+                kind.value,
+                where.value,
+                hop=hop,
+                times=times,
+                among=among,
+                seed=seed,
+                purpose=purpose,
+                path=path,
+                method=method,
+                message_id=message_id,
+                request_id=request_id,
+                device=device,
+                seconds=seconds,
+                status=status,
+                bit=bit,
+                octets=octets,
+                claims=claims,
+            ),
+        ),
+        (data, service, lab_token),
+        as_json=as_json,
+    )
+    show(told, f"{told['id']} is armed at {system}.", as_json=as_json)
+
+
+@app.command()
+def remove(
+    system: Party,
+    fault: FaultId,
+    data: Data = DEFAULT_DATA,
+    service: Services = None,
+    lab_token: Tokens = None,
+    as_json: AsJson = False,
+) -> None:
+    """Undo a fault. What it holds back is carried on."""
+    told = do(
+        lambda c: faults.remove(c, system, fault), (data, service, lab_token), as_json=as_json
+    )
+    show(told, f"{fault} struck {told['fired']} times; it is gone.", as_json=as_json)
+
+
+@app.command()
+def release(
+    system: Party,
+    fault: FaultId,
+    data: Data = DEFAULT_DATA,
+    service: Services = None,
+    lab_token: Tokens = None,
+    as_json: AsJson = False,
+) -> None:
+    """Carry on what a delay or a reorder holds back. The fault stays."""
+    count = do(
+        lambda c: faults.release(c, system, fault), (data, service, lab_token), as_json=as_json
+    )
+    show({"id": fault, "released": count}, f"released: {count}", as_json=as_json)
+
+
+@app.command()
+def reset(
+    system: OneParty = None,
+    data: Data = DEFAULT_DATA,
+    service: Services = None,
+    lab_token: Tokens = None,
+    as_json: AsJson = False,
+) -> None:
+    """Undo every fault, of one system or of all. Checks, clocks and quirks stay as they are."""
+    told = do(
+        lambda c: faults.clear(c, faults.parties_of(c, system)),
+        (data, service, lab_token),
+        as_json=as_json,
+    )
+    show({"removed": told}, f"removed: {sum(told.values())}", as_json=as_json)
+
+
+@quirks_app.command(name="list")
+def list_quirks(
+    system: OneParty = None,
+    data: Data = DEFAULT_DATA,
+    service: Services = None,
+    lab_token: Tokens = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say which quirks the systems can have, where each is known from, and which are on."""
+    told = do(
+        lambda c: faults.quirks(c, faults.parties_of(c, system)),
+        (data, service, lab_token),
+        as_json=as_json,
+    )
+    table = Table("system", "quirk", "", "what it does", "known from", box=None)
+    for party, all_of_it in told.items():
+        for quirk in all_of_it:
+            on = "on" if quirk["on"] else "off"
+            table.add_row(party, quirk["name"], on, quirk["title"], quirk["source"])
+    show(told, table, as_json=as_json)
+
+
+@quirks_app.command()
+def on(
+    system: Party,
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    data: Data = DEFAULT_DATA,
+    service: Services = None,
+    lab_token: Tokens = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have a system behave that way from now on: `cos quirks on meter_sim non-minimal-lengths`."""
+    _switch(system, name, (data, service, lab_token), to=True, as_json=as_json)
+
+
+@quirks_app.command()
+def off(
+    system: Party,
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    data: Data = DEFAULT_DATA,
+    service: Services = None,
+    lab_token: Tokens = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have it behave as usual again."""
+    _switch(system, name, (data, service, lab_token), to=False, as_json=as_json)
+
+
+Found = tuple[Path, list[str] | None, list[str] | None]
+
+
+def _switch(system: str, name: str, found: Found, *, to: bool, as_json: bool) -> None:
+    told = do(lambda c: faults.switch_quirk(c, system, name, on=to), found, as_json=as_json)
+    show(told, f"{system}: {name} is {'on' if told['on'] else 'off'}", as_json=as_json)
+
+
+def do(act: Callable[[Connection], Any], found: Found, *, as_json: bool) -> Any:
+    """Act on the systems of a stack; a refusal ends the command with its exit code."""
+    try:
+        with Connection(find_stack(*found)) as connection:
+            return act(connection)
+    except CommandError as error:
+        fail(str(error), error.code, as_json=as_json)
+
+
+def show(told: Any, plainly: str | Table, *, as_json: bool) -> NoReturn:
+    """Print it, as JSON or for people, and end well."""
+    if as_json:
+        print(json.dumps(told, indent=2))
+    else:
+        console.print(plainly)
+    raise typer.Exit(0)
