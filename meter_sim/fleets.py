@@ -14,6 +14,7 @@ from sqlalchemy import Row, delete, func, insert, literal, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from meter_sim import history
 from meter_sim.tables import devices, fleets, scrapped
 
 _EUI = re.compile(r"[0-9a-f]{16}")
@@ -63,6 +64,7 @@ async def disband(conn: AsyncConnection, first: str) -> list[str] | None:
     for table in (devices, scrapped):
         await conn.execute(delete(table).where(table.c.eui.between(first, last)))
     await conn.execute(delete(fleets).where(fleets.c.first_eui == first))
+    await history.forget(conn, first, last)
     return euis
 
 

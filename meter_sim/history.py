@@ -30,7 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from meter_sim.model import CellResult, SecurityEvent
 from meter_sim.security_log import KEPT
-from meter_sim.tables import metadata
+from meter_sim.tables import metadata, tallies
 from services.chassis.canonical import canonical
 from services.chassis.checks import Verdict
 from services.chassis.store import UtcDateTime
@@ -130,10 +130,10 @@ async def add_events(
         await _forget_oldest(conn, security_log, eui, added)
 
 
-async def forget(conn: AsyncConnection, eui: str) -> None:
-    """Forget a device's history."""
-    for table in (exchanges, security_log):
-        await conn.execute(delete(table).where(table.c.eui == eui))
+async def forget(conn: AsyncConnection, first: str, last: str | None = None) -> None:
+    """Forget a device's history, and how its alerts stand; or of all devices up to `last`."""
+    for table in (exchanges, security_log, tallies):
+        await conn.execute(delete(table).where(table.c.eui.between(first, last or first)))
 
 
 async def read_exchanges(

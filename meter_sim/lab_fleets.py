@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import ConfigDict, Field
 
-from meter_sim import fleets, history
+from meter_sim import fleets
 from meter_sim.installation import PublicKeyOf, make
 from meter_sim.lab import PARTY, DeviceOrder, factory_order
 from meter_sim.store import DeviceStore
@@ -68,8 +68,6 @@ def fleet_routes(
             if changed is None:
                 detail = f"no fleet begins with {first_eui}"
                 raise Problem(404, "No such fleet", detail, party=PARTY)
-            for eui in changed:
-                await history.forget(conn, eui)
             await base.audit.append(conn, "lab.disband", first_eui, {"changed": len(changed)})
         for forget in forgetting:
             for eui in changed:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from keys.software import SoftwareKeyStore, read_secret
+from meter_sim.alerts_kept import SecurityAlerts
 from meter_sim.api import wan_routes
 from meter_sim.blocks import Blocks
 from meter_sim.book import meter_checks
@@ -57,7 +58,8 @@ async def assemble(
     devices = DeviceStore()
     push = AlertPush(base.outbox, client, settings.alert_url)
     power = Power()
-    workflow = Workflow(base, devices, fleet.keys_of, push, power, on_step=on_step)
+    alerts = SecurityAlerts(devices, push, enabled=settings.security_alerts)
+    workflow = Workflow(base, devices, fleet.keys_of, push, power, alerts=alerts, on_step=on_step)
     blocks = Blocks(base, devices, workflow, power, settings.block_size)
     push.speak_by(blocks.alert_frames)
     wan = Wan(base, blocks, push)

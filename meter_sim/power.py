@@ -21,6 +21,7 @@ STEPS = (
     "answer stored",
     "logged",
     "refusal stored",
+    "alert stored",
     "audited",
     "traced",
     "committed",

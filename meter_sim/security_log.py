@@ -1,8 +1,8 @@
 """What a refusal or an act means to the device's own Security Log.
 
 Codes: domain facts 1.4 (names read in published sources; which refusal raises which is a
-RECONSTRUCTION [K]). Codes are recorded, not sent: on the wire a refusal is silence, whatever the
-reason.
+RECONSTRUCTION [K]). On the wire a refusal is silence, whatever the reason; that the device also
+tells its own party of it, now and then, is the business of meter_sim.alerts.
 """
 
 from __future__ import annotations

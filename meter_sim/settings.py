@@ -17,7 +17,10 @@ class MeterSettings(Settings):
     Attributes:
         alert_url: URL that Alerts are posted to (the broker's device messages); None: nowhere.
         block_size: octets of message to a block, where a device speaks in blocks [K].
+        security_alerts: whether devices raise an Alert when they refuse a message. False: refusals
+            are in their Security Logs alone, for whoever attacks them a lot and wants no mail.
     """
 
     alert_url: str | None = None
     block_size: int = Field(default=ASSUMED_BLOCK_SIZE, ge=SMALLEST_BLOCK, le=65_535)
+    security_alerts: bool = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, ForeignKey, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import Boolean, Column, ForeignKey, Integer, LargeBinary, MetaData, Table, Text
 
 from services.chassis.store import UtcDateTime
 
@@ -41,6 +41,18 @@ pending: Final = Table(
     Column("due", UtcDateTime, nullable=False, index=True),
     Column("message", LargeBinary, nullable=False),
 )
+
+tallies: Final = Table(
+    "meter_alert_tallies",
+    metadata,
+    Column("eui", Text, primary_key=True),
+    Column("code", Integer, primary_key=True),
+    Column("since", UtcDateTime, nullable=False),
+    Column("refusals", Integer, nullable=False),
+    Column("alerted", Boolean, nullable=False),
+    Column("unsaid", Integer, nullable=False),
+)
+"""How each security alert code stands on each device: see meter_sim.alerts."""
 
 fleets: Final = Table(
     "meter_fleets",

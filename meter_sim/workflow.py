@@ -7,6 +7,10 @@
 5. log, audit, trace
 6. commit                     only now is anything said
 
+What a device refuses is recorded in the same way; nothing is answered. If that raises a security
+alert (meter_sim.alerts), the Alert leaves by the outbox, and with it in one transaction go the
+alert counter and the line in the Security Log.
+
 A crash before 6 leaves the old device and nothing said; after 6 the new one and its answer. The
 same message again, after an answer that was lost, is refused by the counter, as by a real device.
 """
@@ -27,6 +31,7 @@ from gbcs.codes import KeyUsage
 from gbcs.errors import ParseError
 from gbcs.message import Message, decode
 from meter_sim import history
+from meter_sim.alerts_kept import SecurityAlerts
 from meter_sim.future import due_roles, execute
 from meter_sim.history import Exchange, Refusal
 from meter_sim.model import DeviceState, Means, NotUnderstood, OwnKeyFault, OwnKeys, Reaction
@@ -63,6 +68,7 @@ class Workflow:
         keys_of: their private keys.
         push: how Alerts leave.
         power: which devices are off, or about to be.
+        alerts: raises their security alerts.
         on_step: told the name of every step passed. Tests raise in it to abort between two steps.
     """
 
@@ -74,6 +80,7 @@ class Workflow:
         push: AlertPush,
         power: Power,
         *,
+        alerts: SecurityAlerts,
         on_step: Callable[[str], None] = no_step,
     ) -> None:
         self._base = base
@@ -81,6 +88,7 @@ class Workflow:
         self._keys_of = keys_of
         self._push = push
         self._power = power
+        self._alerts = alerts
         self._on_step = on_step
         self._when_pending: list[Callable[[], None]] = []
         self._key_faults: dict[str, frozenset[OwnKeyFault]] = {}
@@ -265,7 +273,10 @@ class Workflow:
         run: CheckRun,
         refusal: Refusal,
     ) -> None:
-        """Record a refusal. The device does not change, and nothing is said."""
+        """Record a refusal, and raise an Alert if one is due.
+
+        Nothing is answered, and nothing of the device changes but its alert counter.
+        """
         at = self._base.clock.now()
         exchange = Exchange(
             state.eui,
@@ -278,9 +289,18 @@ class Workflow:
         )
         await history.add_exchange(conn, exchange)
         self._passed(state.eui, "refusal stored")
-        event = event_of_refusal(refusal.check, refusal.detail)
+        event, raised = await self._alerts.refused(
+            conn, state, event_of_refusal(refusal.check, refusal.detail), self._means(state)
+        )
         await history.add_events(conn, state.eui, at, (event,))
         record = {"verdict": "refused", "alert_code": f"0x{event.code:04X}", **asdict(refusal)}
+        if raised is not None:
+            record["alert"] = base64.b64encode(raised.said).decode()
+            because = f"{refusal.check} refused {run.subject}"
+            await self._trace(
+                conn, reference_of(state.eui, raised.said), "sent", raised.said, summary=because
+            )
+            self._passed(state.eui, "alert stored")
         await self._audit(conn, "device.refused", run.subject, data, record)
         await self._trace(conn, run.subject, "refused", data, run=run, summary=refusal.detail)
         note(verdict="refused", check=refusal.check)

@@ -11,6 +11,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gbcs.alerts import decode_generic_alert
+from gbcs.codes import AlertCode, Cra
 from gbcs.message import decode
 from meter_sim.disturbances import Disturbances, Knob, WanOrder, Way
 from tests.unit.meter_sim.estate import DEVICE, NOW, Estate
@@ -52,7 +54,11 @@ async def sent_through(order: dict[str, Any], folder: Path) -> None:
     assert obeyed == sorted(set(obeyed)), "each once, each newer than all before it"
     assert device["counters"]["credentials"] == ({"transitionalCoS": obeyed[-1]} if obeyed else {})
     answers = [one.content for one in at_once if one.status_code == 200] + meters.alerts
-    assert {decode(said).header.counter for said in answers} <= set(obeyed)
+    said = [decode(one) for one in answers]
+    alerts = [one for one in said if one.header.cra is Cra.ALERT]
+    assert {one.header.counter for one in said if one not in alerts} <= set(obeyed)
+    codes = [decode_generic_alert(one.payload).alert_code for one in alerts]
+    assert codes in ([], [AlertCode.UNUSUAL_COMMANDS]), "so many repetitions are unusual"
     refused = {e["refused"]["check"] for e in trace if e["kind"] == "refused"}
     assert refused <= {"meter.counter"}
 

@@ -44,7 +44,7 @@ class Running:
     alerted: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
-    async def start(cls, estate: Estate, folder: Path) -> Running:
+    async def start(cls, estate: Estate, folder: Path, **more: Any) -> Running:
         token = folder / "lab.token"
         if not token.exists():
             token.write_text(TOKEN)
@@ -55,6 +55,7 @@ class Running:
             interface=Listen(port=0),
             lab=Listen(port=0),
             alert_url="http://acb/device-messages",
+            **more,
         )
         alerts: list[bytes] = []
         found: list[Running] = []

@@ -85,12 +85,43 @@ async def test_memory_does_not_grow_with_the_fleet(estate: Estate, tmp_path: Pat
 
 async def test_what_is_refused_leaves_no_row(meters: Running, estate: Estate):
     await install(meters, 10)
-    forged = bytearray(estate.command(device=nth(3)).data)
-    forged[-1] ^= 1
-    assert (await meters.send(bytes(forged), nth(3))).status_code == 204
+    assert (await meters.send(b"nonsense", nth(3))).status_code == 204
     assert (await rows(meters))["meter_devices"] == 0
     refusals = (await meters.get(f"/lab/devices/{nth(3)}/refusals"))["refusals"]
-    assert refusals[0]["refused"]["check"] == "meter.mac"
+    assert refusals[0]["refused"]["check"] == "meter.inner"
+
+
+async def test_a_refusal_that_raises_an_alert_leaves_a_row_for_its_counter(
+    meters: Running, estate: Estate
+):
+    await install(meters, 10)
+    before, untouched = await meters.device(nth(3)), await meters.device(nth(4))
+    forged = bytearray(estate.command(device=nth(3)).data)
+    forged[-1] ^= 1
+    for _ in range(3):
+        assert (await meters.send(bytes(forged), nth(3))).status_code == 204
+    await meters.settled()
+
+    assert (await rows(meters))["meter_devices"] == 1
+    after = await meters.device(nth(3))
+    assert after["alert_counter"] == before["alert_counter"] + 1
+    assert {k: v for k, v in after.items() if k not in ("alert_counter", "log")} == {
+        k: v for k, v in before.items() if k not in ("alert_counter", "log")
+    }
+    assert await meters.device(nth(4)) == untouched
+    (alert,) = meters.alerts
+    assert decode(alert).header.originator == nth(3)
+
+
+async def test_a_disbanded_fleet_leaves_no_history(meters: Running):
+    await install(meters, 10)
+    for _ in range(4):
+        await meters.send(b"nonsense", nth(3))
+    await meters.lab.delete(f"/lab/fleets/{nth(0)}")
+    await install(meters, 10)
+    assert (await meters.device(nth(3)))["log"] == []
+    assert (await meters.get(f"/lab/devices/{nth(3)}/refusals"))["refusals"] == []
+    assert (await meters.get(f"/lab/devices/{nth(3)}/alerts"))["codes"] == []
 
 
 async def test_future_dated_in_a_fleet_outlives_a_restart(estate: Estate, tmp_path: Path):

@@ -14,9 +14,9 @@ from tests.unit.meter_sim.estate import DEVICE, NOW, RECOVERY, SUPPLIER_A, SUPPL
 from tests.unit.meter_sim.running import Running
 
 POWER = f"/lab/devices/{DEVICE}/power"
-ANSWERING = [step for step in STEPS if step not in {"executed", "refusal stored"}]
+REFUSING = ["loaded", "refusal stored", "alert stored"]
+ANSWERING = [step for step in STEPS if step not in {"executed", *REFUSING[1:]}]
 EXECUTING = ["executed", "state stored", "answer stored", "audited", "traced", "committed"]
-REFUSING = ["loaded", "refusal stored"]
 
 
 async def switch(meters: Running, **order: Any) -> None:
@@ -88,11 +88,21 @@ async def test_going_off_while_it_executes_what_was_pending(
 @pytest.mark.parametrize("step", REFUSING)
 async def test_going_off_while_it_refuses(meters: Running, estate: Estate, step: str):
     await meters.install()
+    before = await meters.device()
     await switch(meters, off_after_step=step)
-    assert (await meters.send(b"nonsense")).status_code == 204
+    forged = bytearray(estate.command().data)
+    forged[-1] ^= 1
+    assert (await meters.send(bytes(forged))).status_code == 204
+    await meters.settled()
     assert (await meters.get(f"/lab/devices/{DEVICE}/refusals"))["refusals"] == []
+    assert (await meters.get(f"/lab/devices/{DEVICE}/alerts"))["codes"] == []
+    assert meters.alerts == [], "what was not heard raises no alert"
     await switch(meters, on=True)
+    assert await meters.device() == before
     assert await holders(meters) == OLD
+    assert (await meters.send(bytes(forged))).status_code == 204
+    await meters.settled()
+    assert len(meters.alerts) == 1
 
 
 async def test_a_whole_recovery_goes_in_or_does_not(meters: Running, estate: Estate):
