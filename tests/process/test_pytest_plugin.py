@@ -58,6 +58,30 @@ def test_e_finds_real_time(cos_stack):
     assert cos_stack.lab("acb", "GET", "/lab/clock")["mode"] == "real"
 
 
+def test_e_arms_faults_and_forgets(
+    cos_stack, cos_device, cos_suppliers, cos_submit, cos_faults, cos_quirks
+):
+    cos_faults.arm("acb", "delay", "outbound-request", hop="users", times=0)
+    cos_quirks.on("acb", "pre-command-trailing-zero")
+    weakened = cos_stack.lab("acb", "GET", "/lab/checks")["weakened"]
+    assert [one.partition(":")[0] for one in weakened] == ["fault", "quirk"]
+    with cos_faults.arm("acb", "drop", "outbound-request", hop="ecos_party", times=2) as fault:
+        assert cos_submit(
+            cos_suppliers["B"].change_of_supplier(cos_device.eui, cos_device.mpxn)
+        ).ok
+        assert (fault.fired, fault.told()["state"]) == (2, "spent")
+    assert len(cos_stack.lab("acb", "GET", "/lab/faults")["faults"]) == 1
+    with cos_quirks.on("meter_sim", "non-minimal-lengths"):
+        assert cos_stack.lab("meter_sim", "GET", "/lab/party")["weakened"]
+    assert not cos_stack.lab("meter_sim", "GET", "/lab/party")["weakened"]
+
+
+def test_e_finds_none_armed(cos_stack):
+    for system in ("acb", "meter_sim"):
+        assert cos_stack.lab(system, "GET", "/lab/faults")["faults"] == []
+        assert cos_stack.lab(system, "GET", "/lab/checks")["weakened"] == []
+
+
 @pytest.mark.cos_party("tcos_party")
 def test_f_the_other_cos_partys_meter(
     cos_stack, cos_device, cos_suppliers, cos_submit, cos_meter, cos_checks
@@ -106,7 +130,7 @@ def test_a_test_gets_everything_as_it_was_and_the_stack_is_left_running(
     (tmp_path / "test_restored.py").write_text(RESTORED)
     done = run(tmp_path, f"--cos-data={data}")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "7 passed" in done.stdout
+    assert "9 passed" in done.stdout
     assert running.lab("acb", "GET", "/lab/party")["party"] == "acb"
 
 
