@@ -1,4 +1,8 @@
-"""Wireshark's own dissector takes apart what we write."""
+"""Wireshark's own dissector takes apart what we write: one of every kind (tests.interop.emissions).
+
+Its expert infos are held against those that the published vectors raise: none, but for
+Pre-Commands, which it calls malformed because a signature is missing.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ import pytest
 
 from gbcs.alerts import GenericAlert, encode_generic_alert
 from gbcs.block_transfer import split
-from gbcs.codes import Cra, CredentialsReplacementMode, RemotePartyRole, StatusCode
+from gbcs.codes import Cra, CredentialsReplacementMode, MessageCode, RemotePartyRole, StatusCode
 from gbcs.credentials import (
     CellId,
     CellOutcome,
@@ -26,8 +30,12 @@ from gbcs.credentials import (
     encode_update,
 )
 from gbcs.date_time import to_date_time
-from gbcs.message import GroupingHeader, Message, OtherInformation, encode
+from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
 from gbcs.protect import add_mac
+from tests.interop import emissions
+from tests.interop.emissions import Said
+from tests.unit.acb.world import plain_logs
+from tests.unit.meter_sim.estate import Estate
 
 pytestmark = pytest.mark.check
 
@@ -77,8 +85,9 @@ def dissect(
         capture_output=True,
     )
     wanted = [part for field in fields for part in ("-e", field)]
+    layout = ("-T", "fields", "-E", "separator=|", "-E", "aggregator=;")
     out = subprocess.run(
-        [tshark, "-n", "-r", capture, "-T", "fields", "-E", "separator=|", *wanted],
+        [tshark, "-n", "-r", capture, *layout, *wanted],
         check=True,
         capture_output=True,
         text=True,
@@ -186,3 +195,101 @@ def test_blocks_are_dissected_and_put_together(tools: Any, tmp_path: Any):
         ["2", "0", "", "0x0107", ""],
         ["3", "1", str(len(octets)), "0x0107", ""],
     ]
+
+
+EXPERT = ("_ws.expert.message", "_ws.malformed")
+PRE_COMMAND = ["Malformed Packet (Exception occurred)", "[Malformed Packet: GBCS Message]"]
+ALERTS = {0x00CB, 0x0124, 0x1000}  # 0x1001 can be written, but no device here says it
+
+
+def experts(tools: Any, folder: Path, said: list[Said]) -> dict[str, list[str]]:
+    """What the dissector remarks on each message, where it remarks anything."""
+    found = dissect(tools, folder, [octets for _, octets in said], *EXPERT)
+    assert len(found) == len(said)
+    return {
+        name: [remark.partition(";")[0] for remark in remarks]
+        for (name, _), remarks in zip(said, found, strict=True)
+        if any(remarks)
+    }
+
+
+def test_of_published_vectors_it_remarks_on_pre_commands_alone(
+    tools: Any, tmp_path: Any, shared_dir: Path
+):
+    """What is allowed below is what these raise, no more."""
+    vectors = [
+        (file.stem, bytes.fromhex(file.read_text().strip()))
+        for file in sorted((shared_dir / "rtds").glob("*.HEX"))
+    ]
+    raised = experts(tools, tmp_path, vectors)
+    assert set(raised) == {name for name, _ in vectors if "_PRECOMMAND_" in name} != set()
+    assert all(remarks == PRE_COMMAND for remarks in raised.values())
+
+
+def of_devices() -> list[Said]:
+    estate = Estate()
+    return [
+        *emissions.of_every_mode(estate),
+        *emissions.of_failure_and_of_later(estate),
+        *emissions.of_credential_details(estate),
+        *emissions.of_own_keys(estate),
+        *emissions.of_security_alerts(estate),
+        *emissions.with_long_lengths(estate),
+    ]
+
+
+def kinds(said: list[Said]) -> set[tuple[int, int, bool]]:
+    return {emissions.kind_of(octets) for _, octets in said}
+
+
+def test_whatever_a_device_hears_or_says_raises_no_remark(tools: Any, tmp_path: Any):
+    said = of_devices()
+    assert experts(tools, tmp_path, said) == {}
+    answered = {int(code) for code in MessageCode if code < 0x1000} - ALERTS
+    expected = {(code, int(cra), False) for code in answered for cra in (Cra.COMMAND, Cra.RESPONSE)}
+    expected |= {(code, int(Cra.ALERT), False) for code in ALERTS}
+    assert kinds(said) == expected
+
+
+async def test_whatever_the_cos_parties_sign_raises_no_remark(tools: Any, tmp_path: Any):
+    said = await emissions.of_cos_parties(tmp_path)
+    assert experts(tools, tmp_path, said) == {}
+    assert kinds(said) == {(0x0107, int(Cra.COMMAND), False)}
+    assert len(said) == 6
+
+
+async def test_whatever_passes_between_broker_and_devices_raises_no_other_remark(
+    tools: Any, tmp_path: Any
+):
+    plain_logs()
+    said = await emissions.of_broker_and_meters(tmp_path)
+    written = {name for name, octets in said if decode(octets).is_pre_command}
+    raised = experts(tools, tmp_path, said)
+    assert set(raised) == written
+    assert all(remarks == PRE_COMMAND for remarks in raised.values())
+    sent = {0x0008, 0x011B, 0x000A, 0x000B, 0x000C, 0x0102, 0x0107}
+    signed_by_users = {0x000A, 0x000B, 0x000C, 0x0102}
+    assert kinds(said) == {
+        *((code, int(cra), False) for code in sent for cra in (Cra.COMMAND, Cra.RESPONSE)),
+        *((code, int(Cra.COMMAND), True) for code in signed_by_users),
+    }
+
+
+def test_every_kind_in_blocks_raises_no_remark_and_comes_together(tools: Any, tmp_path: Any):
+    """The longest of each kind that a device hears or says, in blocks of its own size."""
+    longest: dict[tuple[int, int, bool], bytes] = {}
+    for _, octets in of_devices():
+        kind = emissions.kind_of(octets)
+        longest[kind] = max(longest.get(kind, b""), octets, key=len)
+    said, last, whole = list[Said](), dict[int, int](), 0
+    for kind, octets in longest.items():
+        frames = emissions.in_blocks(octets, max(1, len(octets) // 3))
+        said += [(f"{kind}, frame {number}", frame) for number, frame in enumerate(frames)]
+        last[len(said) - 2] = len(octets)  # before the acknowledgement
+        whole += 1
+    assert experts(tools, tmp_path, said) == {}
+    fields = ("gbcs_message.gbt.reassembled.length", "gbcs_message.gbt_header.block_number")
+    found = dissect(tools, tmp_path, [octets for _, octets in said], *fields)
+    together = {at: int(length) for at, (length, _) in enumerate(found) if length}
+    assert together == last
+    assert len(together) == whole > 25
