@@ -23,6 +23,7 @@ from acb.read_back import READ_BACK_CHECKS
 from acb.request_checks import REQUEST_CHECKS
 from acb.response_checks import MESSAGE_CHECKS, RESPONSE_CHECKS
 from acb.return_checks import RETURN_CHECKS
+from acb.services_alert import ALERT_CHECKS
 from acb.services_answer import ANSWER_CHECKS
 from acb.services_details import DETAILS_ANSWER_CHECKS
 from acb.services_device_answer import DEVICE_ANSWER_CHECKS
@@ -48,6 +49,7 @@ def book(link_checks: Iterable[Check[Any]] = ()) -> CheckBook:
             *SERVICE_CHECKS,
             *DETAILS_ANSWER_CHECKS,
             *ANSWER_CHECKS,
+            *ALERT_CHECKS,
             *DEVICE_ANSWER_CHECKS,
             *link_checks,
         ],

@@ -13,7 +13,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from acb import gather, records, store
+from acb import gather, pending, records, store
 from acb.checks import PARTY
 from acb.model import State, Tracked
 from acb.outbound import Unreachable
@@ -21,6 +21,7 @@ from acb.outcome import Outcomes, Unacceptable
 from acb.parts import Parts
 from acb.read_back import READ_BACK_CHECKS, DetailsEvidence, question, read_details
 from acb.read_back import SECTION as READ_BACK_SECTION
+from gbcs.codes import RemotePartyRole
 from gbcs.message import encode
 from services.chassis.checks import Refused
 from services.chassis.counters import OriginatorCounter
@@ -30,7 +31,7 @@ DELIVER: Final = "deliver-command"
 """Outbox kind: send a finished command to its device."""
 
 READ_BACK: Final = "read-back"
-"""Outbox kind: ask a device what its supplier cells hold."""
+"""Outbox kind: ask a device what the cells hold that a command was to change."""
 
 
 class Delivery:
@@ -134,7 +135,9 @@ class Delivery:
                 return
             secret = self._parts.secret_with(device)
             counter = await self._counter.next(conn)
-            asked = question(self._parts.settings.eui, device.eui, counter, secret)
+            update = pending.sent(tracked)
+            role = RemotePartyRole.SUPPLIER if update is None else update.replacements[0].cell.role
+            asked = question(self._parts.settings.eui, device.eui, counter, secret, role)
             await base.traces.record(
                 tracked.request_id,
                 "sent",

@@ -1,4 +1,7 @@
-"""What devices send unasked: future-dated alerts (8F66, 8F67), and responses that come late.
+"""What devices send unasked: alerts, and responses that come late.
+
+Alerts of future dating (8F66, 8F67) belong to a request; security alerts to none: they are heard
+in `acb.device_alerts`.
 
 Such a message is heard once: the same octets again are taken without effect, because whoever
 sends them (the WAN, after an answer that got lost) does so until they are taken. A message that
@@ -13,9 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb import gather, store
 from acb.checks import PARTY
+from acb.device_alert_checks import is_device_alert
+from acb.device_alerts import DeviceAlerts
 from acb.model import ResponseEvidence, State, Tracked
 from acb.outcome import Outcomes, Unacceptable
 from acb.parts import Parts
+from acb.services_outcome import ServiceOutcomes
 from gbcs.message import Message
 from services.chassis.inbox import first_time
 
@@ -29,15 +35,17 @@ DATED = (State.SCHEDULED, State.SENT_TO_DEVICE, State.FAILED)
 class DeviceMessages:
     """Hears devices that were not asked at this moment."""
 
-    def __init__(self, parts: Parts, outcomes: Outcomes) -> None:
+    def __init__(self, parts: Parts, outcomes: Outcomes, services: ServiceOutcomes) -> None:
         self._parts = parts
         self._outcomes = outcomes
+        self._services = services
 
     async def receive(self, body: bytes) -> None:
         """Hear one message.
 
         Raises:
-            services.chassis.checks.Refused: a check of section "response" said no.
+            services.chassis.checks.Refused: a check of section "response" said no, or, of a
+                security alert, one of section "device_alert".
         """
         base = self._parts.base
         evidence = gather.read_device_message(body)
@@ -45,6 +53,11 @@ class DeviceMessages:
             async with base.database.begin() as conn:
                 key = hashlib.sha256(body).hexdigest()
                 if not await first_time(conn, "wan", key):
+                    return
+                if evidence.message is not None and is_device_alert(evidence.message):
+                    await self._alerts.hear(conn, evidence.message, body)
+                    return
+                if await self._services.unasked(conn, evidence):
                     return
                 tracked = await self._about(conn, evidence)
                 await base.traces.record(

@@ -134,9 +134,11 @@ class Intake:
                 conn=conn,
             )
             released = await store.change(conn, held.sequence, state=State.ACCEPTED.value)
+            if evidence.request is not None:
+                await self._services.waiting.keep(conn, released, evidence.request)
             await self._outcomes.release_device(conn, held.target)
             self._outcomes.tell(held.request_id)
-        return released
+            return await store.get_request(conn, held.sequence)
 
     async def delete(self, reference: int) -> Tracked | None:
         """Drop a quarantined request for good; None if there is none of this reference."""
@@ -215,6 +217,7 @@ class Intake:
         )
         tracked = await self._add(conn, evidence, request, State.ACCEPTED, acknowledgement)
         await self._checked(conn, tracked, verdicts)
+        await self._services.waiting.keep(conn, tracked, request)
         await self._outcomes.release_device(conn, tracked.target)
         return Answer(acknowledgement)
 

@@ -106,8 +106,9 @@ def service_of(parts: Parts, closing: Sequence[httpx.AsyncClient] = ()) -> Servi
     """The broker as a service, ready to be run or driven by tests."""
     notices = Notices(parts)
     outcomes = Outcomes(parts, notices)
-    intake = Intake(parts, notices, outcomes, OtherServices(parts, notices, outcomes))
-    devices = DeviceMessages(parts, outcomes)
+    services = OtherServices(parts, notices, outcomes)
+    intake = Intake(parts, notices, outcomes, services)
+    devices = DeviceMessages(parts, outcomes, services.heard)
     Workflow(parts, notices, outcomes, Delivery(parts, outcomes))
 
     async def reset() -> None:
@@ -119,7 +120,8 @@ def service_of(parts: Parts, closing: Sequence[httpx.AsyncClient] = ()) -> Servi
         authority_file=AUTHORITY,
         routers=[api.routes(parts, intake, devices)],
         lab_routers=[lab.routes(parts, intake), lab_blocks.routes(parts)],
-        on_stop=[client.aclose for client in closing],
+        on_start=[services.waiting.watch.start],
+        on_stop=[*(client.aclose for client in closing), services.waiting.watch.stop],
         on_reset=[reset, parts.blocks.recover],
     )
 

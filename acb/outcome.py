@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from acb import codes, gather, records, store
+from acb import codes, gather, pending, records, store
 from acb.checks import PARTY, RESPONSE_CHECKS
 from acb.model import SUPPLIER_CELL, Refusal, ResponseEvidence, State, Tracked
 from acb.notices import Notices
@@ -26,6 +26,11 @@ from services.chassis.checks import Approved, CheckRun, Refused
 
 SILENCE: Final = "acb.response.received"
 """The check that a silent device fails."""
+
+
+def _silence(tracked: Tracked) -> str:
+    """The check that a silent device fails, by the service that was asked for."""
+    return "acb.answer.received" if tracked.cos_party is None else SILENCE
 
 
 class Unacceptable(Exception):  # noqa: N818 - a verdict on a device's message
@@ -139,7 +144,7 @@ class Outcomes:
         alert, response = evidence.alert, evidence.response
         told = alert.outcome if alert is not None else response.outcome if response else None
         if told is not None:
-            await self.record_cells(conn, tracked, command.update, told)
+            await self.record_cells(conn, tracked, command.update, told, now_true=alert is not None)
         dated = command.update.execution_date_time
         if alert is not None:
             await records.raise_counter(
@@ -176,16 +181,26 @@ class Outcomes:
         tracked: Tracked,
         update: UpdateCredentials,
         told: CredentialsOutcome,
+        *,
+        now_true: bool = False,
     ) -> dict[str, Certificate]:
-        """Record the cells whose replacement the device says succeeded; gives those."""
+        """Record the cells whose replacement the device says succeeded; gives those.
+
+        A response that comes late tells of the past: what a later request has put into a cell since
+        stays on record, unless the device speaks of this very moment (`now_true`: an alert).
+        """
+        later = await records.cells_set_after(conn, tracked.target, tracked.sequence)
+        past = frozenset[str]() if now_true else later
         sent = {item.cell.name: item.certificate for item in update.replacements}
         changed = {
             item.cell.name: Certificate.from_der(sent[item.cell.name])
             for item in told.outcomes
             if item.status == StatusCode.SUCCESS and item.cell.name in sent
+            if item.cell.name not in past
         }
         failed = [item for item in told.outcomes if item.status != StatusCode.SUCCESS]
         summary = [f"{name}: replaced" for name in changed]
+        summary += [f"{name}: replaced, and again since" for name in sorted(past & sent.keys())]
         summary += [f"{item.cell.name}: {item.status.label}" for item in failed]
         await self._put_cells(conn, tracked, changed, "; ".join(summary))
         return changed
@@ -199,17 +214,21 @@ class Outcomes:
     ) -> None:
         """Settle a request whose answer was lost by what the device says its cells hold."""
         del approved
-        command = gather.issued(tracked, self._parts.settings.connected)
-        if command is None or evidence.details is None:  # only with checks switched off
+        update = pending.sent(tracked)
+        if update is None or evidence.details is None:  # only with checks switched off
             return
-        wanted = command.update.replacements
+        wanted = update.replacements
         found = cells_holding(evidence.details, wanted)
         told = f"read back: {len(found)} of {len(wanted)} cells hold what was commanded"
         if found:
             await self._put_cells(conn, tracked, found, told)
+            await self.credentials_updated(conn, tracked, update, found)
         if len(found) < len(wanted):
             why = Refusal(
-                PARTY, SILENCE, f"the device said nothing; {told}", codes.NO_ANSWER_FROM_DEVICE
+                PARTY,
+                _silence(tracked),
+                f"the device said nothing; {told}",
+                codes.NO_ANSWER_FROM_DEVICE,
             )
             await self.end_refused(conn, tracked, why, State.FAILED)
             return
@@ -243,8 +262,20 @@ class Outcomes:
             conn=conn,
         )
         detail = f"the device said nothing, and reading it back failed: {refused.detail}"
-        why = Refusal(PARTY, SILENCE, detail, codes.NO_ANSWER_FROM_DEVICE)
+        why = Refusal(PARTY, _silence(tracked), detail, codes.NO_ANSWER_FROM_DEVICE)
         await self.end_refused(conn, tracked, why, State.FAILED)
+
+    async def credentials_updated(
+        self,
+        conn: AsyncConnection,
+        tracked: Tracked,
+        update: UpdateCredentials,
+        changed: dict[str, Certificate],
+    ) -> None:
+        """Owe the alert about changed cells to whom it concerns; not of a change of supplier."""
+        device = await records.find_device(conn, tracked.target)
+        if changed and device is not None and tracked.cos_party is None:
+            await self._notices.owe_credentials_updated(conn, tracked, device, update, changed)
 
     async def _put_cells(
         self,
@@ -263,6 +294,7 @@ class Outcomes:
             summary=summary,
             conn=conn,
         )
+        await pending.drop_orphans(self._parts.base, conn, tracked, before, changed)
         if before is None or SUPPLIER_CELL not in changed:
             return
         held = before.cells.get(SUPPLIER_CELL)
@@ -277,14 +309,9 @@ class Outcomes:
         [K]: docs/domain facts 1.6.
         """
         for earlier in await store.scheduled_for(conn, tracked.target, tracked.cos_party or ""):
-            if earlier.sequence == tracked.sequence:
-                continue
-            why = Refusal(PARTY, "acb.schedule", f"its place was taken by {tracked.request_id}")
-            await store.refuse(conn, earlier.sequence, State.FAILED, why)
-            await self._parts.base.traces.record(
-                earlier.request_id, "superseded", summary=why.detail, conn=conn
-            )
-            self.tell(earlier.request_id)
+            if earlier.sequence != tracked.sequence:
+                why = f"its place was taken by {tracked.request_id}"
+                await pending.drop(self._parts.base, conn, earlier, why)
 
     async def release_device(self, conn: AsyncConnection, device: str) -> None:
         """Let the next request for a device begin, if nothing is on the way to it."""

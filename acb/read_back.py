@@ -1,4 +1,4 @@
-"""Asking a device what its supplier cells hold, when its answer was lost.
+"""Asking a device what cells of one role hold, when its answer was lost.
 
 A device answers a command once: sent again, the command is met with silence, because its counter
 is no longer new. If the first answer never arrived (the broker died in that moment, or the WAN
@@ -6,7 +6,7 @@ lost it) the broker does not know whether the cells changed. It then reads them:
 Provide Security Credential Details, by its own authority, protected by the MAC alone.
 
 Layout: GBCS 0.8.1 and RTDS vector CS02a 6.24.1 (docs/domain facts 3): payload SEQUENCE
-{ accessControlBroker/keyAgreement/management, { supplier } }, signature of length 0, MAC by
+{ accessControlBroker/keyAgreement/management, { role } }, signature of length 0, MAC by
 { broker, device }; the response carries the same counter and a MAC by the same pair.
 """
 
@@ -24,6 +24,7 @@ from gbcs.details import (
     ReadCredentials,
     RoleDetails,
     decode_details,
+    decode_read,
     encode_read,
 )
 from gbcs.errors import GbcsError
@@ -33,7 +34,6 @@ from keys.certificate import Certificate
 from services.chassis.checks import Check, CheckFailed
 
 SECTION: Final = "read_back"
-ROLE: Final = RemotePartyRole.SUPPLIER
 OWN_CELL: Final = CellId(RemotePartyRole.ACCESS_CONTROL_BROKER, KeyUsage.KEY_AGREEMENT)
 CODE: Final = MessageCode.PROVIDE_SECURITY_CREDENTIAL_DETAILS
 
@@ -62,17 +62,24 @@ class DetailsEvidence:
         return f"DetailsEvidence({self.command.reference}, {len(self.raw)} octets)"
 
 
-def question(broker: str, device: str, counter: int, secret: bytes) -> Message:
-    """The command that asks a device whose credentials its supplier cells hold.
+def question(
+    broker: str,
+    device: str,
+    counter: int,
+    secret: bytes,
+    role: RemotePartyRole = RemotePartyRole.SUPPLIER,
+) -> Message:
+    """The command that asks a device whose credentials its cells of a role hold.
 
     Args:
         broker: the broker's entity identifier.
         device: the device's.
         counter: the broker's own originator counter, never used before.
         secret: the secret shared with the device.
+        role: the role whose cells a command was to change.
     """
     header = GroupingHeader(Cra.COMMAND, counter, broker, device, OtherInformation(CODE))
-    payload = encode_read(ReadCredentials(OWN_CELL, (ROLE,)))
+    payload = encode_read(ReadCredentials(OWN_CELL, (role,)))
     return add_mac(Message(header, payload, signature=b""), secret)
 
 
@@ -141,10 +148,11 @@ def mac(evidence: DetailsEvidence) -> None:
 def roles(evidence: DetailsEvidence) -> None:
     """It tells of exactly the role that was asked about, and of what its cells hold."""
     told: list[RoleDetails] = list(_details(evidence).roles)
-    if [item.role for item in told] != [ROLE] or told[0].status != StatusCode.SUCCESS:
+    (role,) = decode_read(evidence.command.payload).roles
+    if [item.role for item in told] != [role] or told[0].status != StatusCode.SUCCESS:
         raise CheckFailed(
             "it does not tell what was asked",
-            expected=ROLE.label,
+            expected=role.label,
             found=", ".join(f"{item.role.label}: {item.status.label}" for item in told) or "none",
         )
 

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb.model import DeviceRecord, User
-from acb.store import digits, tables
+from acb.store import digits, request_table, tables
 from keys.certificate import Certificate
 from keys.roles import Usage
 from services.chassis.store import UtcDateTime
@@ -158,6 +158,16 @@ async def put_cells(
             .values(device=device, cell=cell, **values)
             .on_conflict_do_update(index_elements=["device", "cell"], set_=values)
         )
+
+
+async def cells_set_after(conn: AsyncConnection, device: str, sequence: int) -> frozenset[str]:
+    """The cells of a device that a request accepted later than this one has set."""
+    query = (
+        select(cell_table.c.cell)
+        .join(request_table, request_table.c.request_id == cell_table.c.request_id)
+        .where(cell_table.c.device == device, request_table.c.sequence > sequence)
+    )
+    return frozenset((await conn.execute(query)).scalars())
 
 
 async def put_own_certificate(conn: AsyncConnection, device: str, certificate: Certificate) -> None:

@@ -19,7 +19,9 @@ from acb.services_delivery import ServiceDelivery
 from acb.services_device_answer import OWN_KEYS
 from acb.services_evidence import ServiceEvidence, Variant
 from acb.services_inventory import matches
+from acb.services_outcome import ServiceOutcomes
 from acb.supported import SERVE, SUPPORTED
+from acb.waiting import Waiting
 from duis.gate import parse
 from duis.model import (
     Header,
@@ -65,7 +67,9 @@ class OtherServices:
         self._parts = parts
         self._notices = notices
         self._outcomes = outcomes
-        self._delivery = ServiceDelivery(parts, notices, outcomes)
+        self.heard = ServiceOutcomes(parts, notices, outcomes)
+        self.waiting = Waiting(parts, notices, outcomes)
+        self._delivery = ServiceDelivery(parts, outcomes, self.heard)
         parts.base.outbox.register(SERVE, self.serve, on_dead=self._delivery.gave_up)
 
     async def look_up(

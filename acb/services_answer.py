@@ -1,7 +1,8 @@
 """What a device says to a signed command of 6.15.1 or 6.21 (CS02b, modes 2 and 3).
 
 As `acb.response_checks` for a change of supplier: a response to the originator of the command,
-with its counter, signed by the device, and an outcome the command could have had.
+with its counter, signed by the device, and an outcome the command could have had. To a dated
+command there is none yet: the device only accepts it (`acb.services_alert` has what follows).
 Sources: RTDS vectors (docs/domain facts 1.5, 2.4), `gbcs.answer_rules`.
 """
 
@@ -16,6 +17,7 @@ from acb.need import need
 from gbcs.answer_rules import expected_changes, response_findings
 from gbcs.codes import Cra, StatusCode
 from gbcs.credentials import (
+    CredentialsOutcome,
     CredentialsResponse,
     UpdateCredentials,
     decode_response,
@@ -116,12 +118,21 @@ def outcome(evidence: AnswerEvidence) -> None:
     ):
         if finding.rule is not Rule.OUTCOME_FLOORS:
             raise CheckFailed(finding.rule.value, expected=finding.expected, found=finding.found)
-    told = need(response.outcome, "outcome")
-    asked = {change.role: change.floor for change in expected_changes(evidence.update)}
+    if evidence.update.execution_date_time is None:
+        possible(evidence.update, need(response.outcome, "outcome"))
+
+
+def possible(update: UpdateCredentials, told: CredentialsOutcome) -> None:
+    """Be satisfied that a command could have done this: its floors at least, its certificates.
+
+    Raises:
+        CheckFailed: naming what it could not have done.
+    """
+    asked = {change.role: change.floor for change in expected_changes(update)}
     for change in told.changes:
         if change.floor < asked.get(change.role, change.floor + 1):
             raise CheckFailed("a floor nobody commanded", found=change.role.label)
-    for sent, became in zip(evidence.update.replacements, told.outcomes, strict=True):
+    for sent, became in zip(update.replacements, told.outcomes, strict=True):
         certificate = Certificate.from_der(sent.certificate)
         wanted = (certificate.subject_unique_id, certificate.key_identifier)
         holds = (became.replacing_subject, became.replacing_key_id)

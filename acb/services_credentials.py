@@ -14,23 +14,31 @@ RemotePartyFloorSeqNumber                  [4]
 RemotePartyPrepaymentTopUpFloorSeqNumber   [5]
 CertificationPathCertificates              certificationPathCertificates, same order
 ApplyTimeBasedCPVChecks true / false       [1] absent / disapply
+ExecutionDateTime, 6.15.1                  "YYYYMMDDHHMMSSZ"; to cancel "99991231235959Z"
+ExecutionDateTime, 6.21                    nothing: the broker itself waits (`acb.waiting`)
 =========================================  =====================================================
 
-A limit of this simulation: commands dated for the future are refused, by the check `immediate`.
+The future dating patterns are "Device" and "DSP": docs/domain facts 1.6, 5.2.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from acb import codes
+from acb.expected import execution_text
 from acb.need import need
 from acb.path_rule import hold_path
 from acb.services_evidence import RECONSTRUCTION, ServiceEvidence, service_check
+from duis.model import (
+    CANCEL_DATE,
+    RequestHandoverOfDCCControlledDevice,
+    UpdateSecurityCredentialsKRP,
+)
 from duis.model import RemotePartyRole as Named
-from duis.model import RequestHandoverOfDCCControlledDevice, UpdateSecurityCredentialsKRP
 from gbcs.codes import (
     MESSAGE_CODE_OF_MODE,
     CellUsage,
@@ -39,7 +47,15 @@ from gbcs.codes import (
     KeyUsage,
     RemotePartyRole,
 )
-from gbcs.credentials import CellId, Replacement, SpecialistSeqNumber, UpdateCredentials
+from gbcs.credentials import (
+    CANCEL_EXECUTION,
+    CellId,
+    Replacement,
+    SpecialistSeqNumber,
+    UpdateCredentials,
+)
+from gbcs.date_time import from_generalized_time
+from gbcs.errors import ParseError
 from gbcs.message import GroupingHeader, OtherInformation
 from gbcs.rules import command_findings
 from keys.certificate import Certificate
@@ -112,6 +128,7 @@ def commanded(evidence: ServiceEvidence, counter: int = 0) -> UpdateCredentials:
         ),
     )
     top_up = body.prepayment_top_up_floor
+    dated = isinstance(body, UpdateSecurityCredentialsKRP)
     return UpdateCredentials(
         mode=party.mode,
         authorising_counter=counter,
@@ -121,6 +138,7 @@ def commanded(evidence: ServiceEvidence, counter: int = 0) -> UpdateCredentials:
         apply_time_checks=body.apply_time_checks,
         new_floor=body.floor,
         new_specialist_floors=None if top_up is None else (SpecialistSeqNumber(top_up),),
+        execution_date_time=execution_text(body.execution_date_time) if dated else None,
     )
 
 
@@ -167,21 +185,33 @@ def form(evidence: ServiceEvidence) -> None:
         raise CheckFailed(finding.rule.value, expected=finding.expected, found=finding.found)
 
 
-def immediate(evidence: ServiceEvidence) -> None:
-    """It is to be done at once."""
-    at = getattr(evidence.request.body, "execution_date_time", None)
+def acting_at(evidence: ServiceEvidence) -> datetime | None:
+    """When the device is to act, if that is later; None for at once, and where it never shall.
+
+    Raises:
+        CheckFailed: the command says something that is no date.
+    """
+    body = evidence.request.body
+    if isinstance(body, RequestHandoverOfDCCControlledDevice):
+        asked = body.execution_date_time
+        return None if asked == CANCEL_DATE else asked
     dated = commanded(evidence).execution_date_time
-    if at is not None or dated is not None:
-        raise CheckFailed(
-            "this service is not offered for a later date here",
-            expected="no execution date",
-            found=dated or str(at),
-        )
+    if dated is None or dated == CANCEL_EXECUTION:
+        return None
+    try:
+        return from_generalized_time(dated)
+    except ParseError as error:
+        raise CheckFailed(str(error), found=dated) from error
 
 
 def certificates(evidence: ServiceEvidence) -> None:
-    """Every new certificate is the user's own, fit for its cell, with a good path to the root."""
-    update = commanded(evidence)
+    """Every new certificate is the user's own, fit for its cell, with a good path to the root.
+
+    The path must hold now, and on the day on which the device acts.
+    """
+    update, path, later = commanded(evidence), need(evidence.path, "trust anchor"), None
+    if (at := acting_at(evidence)) is not None:
+        later = replace(path, now=at)
     party = party_of(update)
     for item in update.replacements:
         try:
@@ -196,7 +226,9 @@ def certificates(evidence: ServiceEvidence) -> None:
                 expected=" ".join(map(str, wanted)),
                 found=" ".join(map(str, found)),
             )
-        hold_path(certificate, need(evidence.path, "trust anchor"), revocation=True)
+        hold_path(certificate, path, revocation=True)
+        if later is not None:
+            hold_path(certificate, later, revocation=False)
 
 
 def holder(evidence: ServiceEvidence) -> None:
@@ -224,14 +256,6 @@ def credential_checks(
             form,
             codes.CREDENTIALS_FORM,
             source=MAPPING,
-        ),
-        service_check(
-            section,
-            "immediate",
-            "To be done at once",
-            immediate,
-            codes.EXECUTION_DATE,
-            source="a limit of this simulation",
         ),
         service_check(section, "holder", title, whose, codes.DEVICE_NOT_ELIGIBLE),
         service_check(

@@ -1,37 +1,39 @@
-"""Commands of the services other than a change of supplier: protected, sent, their answers judged.
+"""Commands of the services other than a change of supplier: protected, and sent.
 
-As in `acb.delivery`, the same octets are sent again into silence. If the device stays silent the
-request fails by the check `received`, and the record stays as it was.
+As in `acb.delivery`, the same octets are sent again into silence. What follows if the device stays
+silent differs by what was asked of it:
+
+* 6.15.1 and 6.21 change cells: the device is asked what they hold, and that settles the request
+  (`Delivery.read_back`). A dated command is not read back: the device's alert will tell.
+* 6.24.1 is the broker's own question and changes nothing: it is asked again, not sent again, each
+  time with a counter of its own.
+* 6.17, 6.15.2 and 6.24.2 carry the supplier's signature, over a counter that is spent: nobody but
+  the supplier can ask again. The request fails by the check `received` and the record stays as it
+  was; what the device says later is still heard (`acb.services_outcome`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb import codes, gather, records, store
 from acb.checks import PARTY
-from acb.model import DeviceRecord, Refusal, State, Tracked
-from acb.notices import Notices
+from acb.delivery import READ_BACK
+from acb.model import Refusal, State, Tracked
 from acb.outbound import Unreachable
-from acb.outcome import Outcomes
+from acb.outcome import Outcomes, Unacceptable
 from acb.parts import Parts
-from acb.read_back import DetailsEvidence, read_details
-from acb.services_answer import ANSWER_CHECKS, AnswerEvidence, read_answer
-from acb.services_details import DETAILS_ANSWER_CHECKS
-from acb.services_device_answer import (
-    DEVICE_ANSWER_CHECKS,
-    OWN_KEYS,
-    DeviceAnswerEvidence,
-    read_device_answer,
-)
+from acb.services_device_answer import OWN_KEYS
 from acb.services_evidence import ServiceEvidence, Variant
+from acb.services_outcome import ServiceOutcomes
+from gbcs.credentials import decode_update
 from gbcs.errors import GbcsError
 from gbcs.message import decode, encode
 from gbcs.protect import add_mac, sign
-from services.chassis.checks import Approved, Check, Refused
+from services.chassis.checks import Approved
 from services.chassis.counters import OriginatorCounter
 from services.chassis.outbox import OutboxItem, TryLater, Undeliverable
 
@@ -40,12 +42,12 @@ SEND: Final = "send-service-command"
 
 
 class ServiceDelivery:
-    """Finishes commands, speaks to devices and settles what they answer."""
+    """Finishes commands and speaks to devices."""
 
-    def __init__(self, parts: Parts, notices: Notices, outcomes: Outcomes) -> None:
+    def __init__(self, parts: Parts, outcomes: Outcomes, heard: ServiceOutcomes) -> None:
         self._parts = parts
-        self._notices = notices
         self._outcomes = outcomes
+        self._heard = heard
         self._counter = OriginatorCounter("acb")
         parts.base.outbox.register(SEND, self.send, on_dead=self.gave_up)
 
@@ -103,7 +105,9 @@ class ServiceDelivery:
             tracked = await store.get_request(conn, item.payload["sequence"])
             if tracked.state not in (State.SIGNED, State.SENT_TO_DEVICE) or not tracked.command:
                 return
-            command = tracked.command
+            if tracked.attempts:
+                tracked = await self._anew(conn, tracked)
+            command = tracked.command or b""
             tracked = await store.change(
                 conn,
                 tracked.sequence,
@@ -127,81 +131,45 @@ class ServiceDelivery:
                 raise TryLater("the device said nothing")
             if answer:
                 await self._trace(conn, tracked, "received", answer)
-            await self._hear(conn, tracked, device, answer or b"")
+            elif await self._ask_back(conn, tracked):
+                await base.outbox.complete(conn, item)
+                return
+            try:
+                await self._heard.hear(conn, tracked, device, answer or b"")
+            except Unacceptable as verdict:
+                await self._outcomes.refused_by_check(
+                    conn, tracked, verdict.run, verdict.refused, State.FAILED
+                )
             await base.outbox.complete(conn, item)
 
-    async def _hear(
-        self, conn: AsyncConnection, tracked: Tracked, device: DeviceRecord, answer: bytes
-    ) -> None:
-        """Judge the device's answer and settle the request by it."""
-        command = decode(tracked.command or b"")
-        checks: Sequence[Check[Any]] = DETAILS_ANSWER_CHECKS
-        evidence: AnswerEvidence | DetailsEvidence | DeviceAnswerEvidence
-        if command.message_code in OWN_KEYS:
-            checks, evidence = DEVICE_ANSWER_CHECKS, read_device_answer(answer, command, device)
-        elif command.signature:
-            checks, evidence = ANSWER_CHECKS, read_answer(answer, command, device)
-        else:
-            evidence = read_details(answer, command, self._parts.secret_with(device))
-        run = self._parts.base.book.start(tracked.request_id, checks[0].section)
-        try:
-            for check in checks:
-                run.apply(check, evidence)
-            approved = run.approve()
-        except Refused as refused:
-            await self._outcomes.refused_by_check(conn, tracked, run, refused, State.FAILED)
-            return
-        await self._settle(conn, approved, tracked, answer)
-        if isinstance(evidence, AnswerEvidence):
-            await self._record(conn, approved, tracked, evidence)
-        elif isinstance(evidence, DeviceAnswerEvidence) and evidence.installed is not None:
-            await records.put_own_certificate(conn, tracked.target, evidence.installed)
-            await self._parts.base.traces.record(
-                tracked.request_id,
-                "recorded",
-                name="device certificate",
-                summary=f"it uses another key for {evidence.installed.usage} now",
-                conn=conn,
-            )
-
-    async def _record(
-        self, conn: AsyncConnection, approved: Approved, tracked: Tracked, told: AnswerEvidence
-    ) -> None:
-        """Record what the cells hold now, and owe everybody concerned the notice."""
-        del approved  # taken so that nothing is recorded that was not approved
-        if told.response is None or told.response.outcome is None:  # only with checks off
-            return
-        changed = await self._outcomes.record_cells(
-            conn, tracked, told.update, told.response.outcome
-        )
+    async def _anew(self, conn: AsyncConnection, tracked: Tracked) -> Tracked:
+        """The broker's own question, with its next counter: a device answers each but once."""
+        question = decode(tracked.command or b"")
         device = await records.find_device(conn, tracked.target)
-        if changed and device is not None:
-            await self._notices.owe_credentials_updated(conn, tracked, device, told.update, changed)
+        if question.signature or device is None:
+            return tracked
+        counter = await self._counter.next(conn)
+        again = replace(question, header=replace(question.header, counter=counter), mac=None)
+        command = encode(add_mac(again, self._parts.secret_with(device)))
+        return await store.change(conn, tracked.sequence, command=command, command_counter=counter)
 
-    async def _settle(
-        self, conn: AsyncConnection, approved: Approved, tracked: Tracked, answer: bytes
-    ) -> None:
-        """Owe the user the device's own answer."""
-        base = self._parts.base
-        await base.traces.record(
+    async def _ask_back(self, conn: AsyncConnection, tracked: Tracked) -> bool:
+        """Have cells read that the command was to change at once; False if it was not."""
+        command = decode(tracked.command or b"")
+        if not command.signature or command.message_code in OWN_KEYS:
+            return False
+        if decode_update(command.payload).execution_date_time is not None:
+            return False
+        await self._parts.base.traces.record(
             tracked.request_id,
-            "checked",
-            name="device's answer",
-            verdicts=approved.verdicts,
+            "unanswered",
+            summary="silent again: it refused, or it acted and its answer was lost",
             conn=conn,
         )
-        document = self._parts.replies.answer(tracked, codes.SUCCESS, answer, base.clock.now())
-        await store.change(
-            conn,
-            tracked.sequence,
-            state=State.COMPLETED.value,
-            device_response=answer,
-            response=document,
-            response_code=codes.SUCCESS,
+        await self._parts.base.outbox.put(
+            conn, READ_BACK, str(tracked.sequence), {"sequence": tracked.sequence}
         )
-        await self._notices.owe_answer(conn, tracked, codes.SUCCESS, document)
-        await self._outcomes.release_device(conn, tracked.target)
-        self._outcomes.tell(tracked.request_id)
+        return True
 
     async def gave_up(self, conn: AsyncConnection, item: OutboxItem, reason: str) -> None:
         """A step was given up after many attempts: the request ends as failed, visibly."""

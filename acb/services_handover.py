@@ -4,6 +4,9 @@ A new device may hold the broker's certificates in the cells of its supplier or 
 On request the broker puts the asker's there: CS02b mode 2 or 3, signed by the broker's signing key
 (whose certificate is in the authorising cell), with the broker's identifier and its own counter.
 RTDS vector 6.21; docs/domain facts 1.8.
+
+A date for the future is the broker's to keep (future dating pattern "DSP"): nothing is sent before
+it, and the checks below are made again on the day (`acb.waiting`).
 """
 
 from __future__ import annotations

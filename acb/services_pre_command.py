@@ -4,6 +4,9 @@ Variant 4: the broker writes the command as a Pre-Command (no signature octet) a
 Variant 5: the user sends it back with its signature, and the broker judges what is there without
 remembering what it wrote: a signed command stands for itself. Only then does it get its MAC.
 
+A date for the future goes into the command (future dating pattern "Device"): the device keeps it,
+and its alert ends the request (`acb.services_alert`).
+
 The Pre-Command's originator counter is the counter of the variant 4 request [K]; the command may
 come back in any later request of the same user to the same device.
 """
@@ -13,12 +16,14 @@ from __future__ import annotations
 from typing import Final
 
 from acb import codes
+from acb.expected import execution_text
 from acb.model import ServiceRules
 from acb.need import need
 from acb.path_rule import hold_path
 from acb.services_credentials import (
     BY_MODE,
     MAPPING,
+    acting_at,
     command_header,
     commanded,
     credential_checks,
@@ -125,6 +130,23 @@ def standard_form(evidence: ServiceEvidence) -> None:
         raise CheckFailed(finding.rule.value, expected=finding.expected, found=finding.found)
 
 
+def execution_date(evidence: ServiceEvidence) -> None:
+    """Its date is one to come, the cancellation value or none, and the request names no other."""
+    found = commanded(evidence).execution_date_time
+    asked = getattr(evidence.request.body, "execution_date_time", None)
+    if asked is not None and execution_text(asked) != found:
+        raise CheckFailed(
+            "the request names another date than the command",
+            expected=execution_text(asked),
+            found=found or "none",
+        )
+    at, now = acting_at(evidence), need(evidence.path, "time").now
+    if at is not None and at <= now:
+        raise CheckFailed(
+            "the execution date is past", expected=f"after {now.isoformat()}", found=found
+        )
+
+
 def signer(evidence: ServiceEvidence) -> None:
     """The certificate in the role's signing cell leads to the root and is not revoked."""
     hold_path(_held(evidence), need(evidence.path, "trust anchor"), revocation=True)
@@ -181,6 +203,14 @@ SIGNED_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (
             ("counter", "Its counter advanced", counter),
             ("form", "Header and payload belong together", standard_form),
         )
+    ),
+    service_check(
+        SIGNED,
+        "execution_date",
+        "Its execution date can be kept",
+        execution_date,
+        codes.EXECUTION_DATE,
+        source="docs/domain facts 1.6, 5.2 (pattern Device); that it is judged: reconstruction [K]",
     ),
     *(check for name, check in _SHARED.items() if not name.endswith(".form")),
     service_check(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -24,7 +25,9 @@ from duis.model import (
     UpdateSecurityCredentialsKRP,
 )
 from duis.request_id import RequestId
-from gbcs.credentials import Replacement, decode_update, encode_update
+from gbcs.codes import CredentialsReplacementMode, KeyUsage
+from gbcs.codes import RemotePartyRole as Role
+from gbcs.credentials import CellId, Replacement, decode_update, encode_update
 from gbcs.message import Message, OtherInformation, decode, encode
 from gbcs.protect import sign
 from keys import profiles
@@ -148,7 +151,6 @@ PRE_COMMAND: list[tuple[str, Callable[[Estate], ServiceRequest], bool]] = [
     ("role", lambda e: asking(e, remote_party_role=RemotePartyRole.NETWORK_OPERATOR), False),
     ("role", lambda e: asking(e, remote_party_role=RemotePartyRole.TRANS_COS), False),
     ("form", lambda e: asking(e, key_agreement=None), True),
-    ("immediate", lambda e: asking(e, execution_date_time=CANCEL_DATE), True),
     ("holder", lambda e: asking(e, SUPPLIER_B), True),
     ("certificates", lambda e: asking(e, key_agreement=renewed(e, SUPPLIER_B)), True),
     ("certificates", lambda e: asking(e, key_agreement=e.issuing.der), True),
@@ -194,6 +196,27 @@ def with_update(world: World, message: Message, **fields: Any) -> ServiceRequest
     return signing(world.estate, replace(message, payload=encode_update(update)))
 
 
+def naming(world: World, message: Message, at: datetime) -> ServiceRequest:
+    """The signed command as it is, in a request that names another date than it has."""
+    request = signing(world.estate, message)
+    assert isinstance(request.body, SignedPreCommand)
+    return replace(request, body=replace(request.body, execution_date_time=at))
+
+
+def of_role(world: World, message: Message, role: Role) -> ServiceRequest:
+    """A command for another party's cells, signed and sent by the supplier as its own."""
+    theirs = [c for c in world.meter.cells[DEVICE] if c.startswith(f"{role.label}/")]
+    held = world.meter.cells[DEVICE]
+    update = replace(
+        decode_update(message.payload),
+        mode=CredentialsReplacementMode.NETWORK_OPERATOR_BY_NETWORK_OPERATOR,
+        authorising_cell=CellId(role, KeyUsage.DIGITAL_SIGNATURE),
+        replacements=tuple(Replacement(held[c].der, CellId.from_name(c)) for c in theirs),
+    )
+    header = replace(message.header, other=OtherInformation(0x0103))
+    return signing(world.estate, Message(header, encode_update(update), signature=None))
+
+
 def for_b(world: World, message: Message) -> tuple[Replacement, ...]:
     replacements = decode_update(message.payload).replacements
     return tuple(
@@ -213,9 +236,15 @@ FORGERIES = [
     ),
     Forgery("form", lambda w, m: changed(w, m, counter=2), "failed"),
     Forgery(
-        "immediate",
-        lambda w, m: with_update(w, m, execution_date_time="20990101000000Z"),
-        "failed",
+        "execution_date",
+        lambda w, m: with_update(w, m, execution_date_time="20200101000000Z"),
+        "acb.signed_pre_command.certificates",
+    ),
+    Forgery("execution_date", lambda w, m: naming(w, m, CANCEL_DATE), "completed"),
+    Forgery(
+        "role",
+        lambda w, m: of_role(w, m, Role.NETWORK_OPERATOR),
+        "acb.signed_pre_command.holder",
     ),
     Forgery("certificates", lambda w, m: with_update(w, m, replacements=for_b(w, m)), "completed"),
     Forgery("signature", lambda w, m: signing(w.estate, m, signer=SUPPLIER_B), "failed"),
@@ -255,7 +284,10 @@ async def test_a_command_that_was_sent_is_not_sent_again(world: World, meters: M
     assert answer.headers["cos-check"] == "acb.signed_pre_command.counter"
 
     world.book.turn_off("acb.signed_pre_command.counter")
-    assert (await world.run(again))["refused"]["check"] == "acb.answer.received"
+    # The meter says nothing to it; asked, it says that its cells hold what was commanded.
+    assert (await world.run(again))["state"] == "completed"
+    codes = [decode(octets).message_code for octets in meters.heard]
+    assert codes == [0x0102, 0x0102, 0x0102, 0x0008]
 
 
 async def test_who_is_no_longer_the_holder_gets_no_mac(world: World, meters: Meters) -> None:
@@ -406,13 +438,15 @@ async def test_a_devices_answer_is_believed_only_if_it_is_one(world: World, faul
 
     meter.hear = lies  # type: ignore[method-assign]
     before = await world.record()
-    written = await pre_command(world, asking(world.estate))
+    # Silence alone to a command that acts at once would have it asked what it holds.
+    later = world.estate.now + timedelta(days=1) if fault == "received" else None
+    written = await pre_command(world, asking(world.estate, execution_date_time=later))
     told = await world.run(signing(world.estate, written, 2))
     assert (told["state"], told["refused"]["check"]) == ("failed", f"acb.answer.{fault}")
     assert await world.record() == before
 
     world.book.turn_off(f"acb.answer.{fault}")
-    written = await pre_command(world, asking(world.estate, counter=3))
+    written = await pre_command(world, asking(world.estate, counter=3, execution_date_time=later))
     told = await world.run(signing(world.estate, written, 4))
     if fault in ("signature", "outcome"):
         assert told["state"] == "completed"
