@@ -125,7 +125,7 @@ def lab_routes(
         async with base.database.connect() as conn:
             await known(devices, conn, eui)
             found = await history.read_exchanges(conn, eui)
-        return {"eui": eui, "weakened": base.book.off, "entries": found}
+        return {"eui": eui, "weakened": base.book.weakened, "entries": found}
 
     @router.get("/lab/devices/{eui}/security-log")
     async def security_log(eui: str) -> dict[str, Any]:

@@ -319,7 +319,7 @@ class Workflow:
         self, conn: AsyncConnection, kind: str, subject: str, body: bytes, record: dict[str, object]
     ) -> None:
         await self._base.audit.append(
-            conn, kind, subject, {**record, "weakened": self._base.book.off}, body
+            conn, kind, subject, {**record, "weakened": self._base.book.weakened}, body
         )
 
     async def _trace(

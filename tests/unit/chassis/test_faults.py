@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -187,3 +189,17 @@ def test_what_a_trace_knows_an_exchange_by() -> None:
     assert seen(DOCUMENT).subject == REQUEST_ID
     assert seen(carried, headers=((b"cos-message-id", b"t-1"),)).subject == REQUEST_ID
     assert seen(b"nothing to be read").subject == "POST /link/x"
+
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "faults.md"
+
+
+def test_the_page_on_faults_names_every_kind_parameter_and_rule() -> None:
+    text = PAGE.read_text()
+    kinds = text.partition("## Kinds")[2].partition("## Hops")[0]
+    assert set(re.findall(r"(?m)^\| `([a-z_]+)` \|", kinds)) == {kind.value for kind in Kind}
+    assert {name for name in (*TAKES, *Match.__slots__) if f"`{name}`" not in text} == set()
+    rules = {"place", "parameter", "among", "hop", "old_key"}
+    assert set(re.findall(r"`lab\.fault\.([a-z_]+)`", text)) - {"fired", "release", "remove"} == (
+        rules
+    )
