@@ -13,8 +13,10 @@ from rich.tree import Tree
 from cli.console import console, fail
 from cli.errors import MISSING, REFUSED, USAGE, CommandError
 from cli.options import AsJson
+from gbcs.block_transfer import cut, is_block, split
 from gbcs.describe import build, describe
-from gbcs.errors import GbcsError
+from gbcs.describe_blocks import put_together
+from gbcs.errors import EncodeError, GbcsError
 from keys.errors import KeysError
 from keys.folder import KeyFolder
 
@@ -29,6 +31,22 @@ Keystore = Annotated[
         file_okay=False,
     ),
 ]
+
+
+def read_frames(sources: list[str]) -> list[bytes]:
+    """The messages, or the blocks of one, that the files hold; blocks may follow each other.
+
+    Raises:
+        CommandError: as `read_octets`.
+        ParseError: octets that begin as a block are not just whole blocks.
+    """
+    found: list[bytes] = []
+    for source in sources:
+        octets = read_octets(source)
+        found += cut(octets) if is_block(octets) else [octets]
+    if len(found) > 1 and not all(is_block(one) for one in found):
+        raise CommandError("several messages: give one, or the blocks of one", USAGE)
+    return found
 
 
 def read_octets(source: str) -> bytes:
@@ -65,7 +83,13 @@ def read_octets(source: str) -> bytes:
 
 @app.command()
 def decode(
-    source: Annotated[str, typer.Argument(metavar="FILE|-", help="Hex or binary; - is stdin.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE|-...",
+            help="Hex or binary; - is stdin. Of a message in blocks, all of them, in any order.",
+        ),
+    ],
     keystore: Keystore = None,
     acb: Annotated[
         str | None,
@@ -75,12 +99,15 @@ def decode(
 ) -> None:
     """Say what a message is, and whether its signature and MAC hold.
 
+    A block (General Block Transfer) is shown as one; several are put together and the message that
+    they make is shown. If some are missing, the blocks are shown, and which are missing.
+
     Exit code 0: fine. 1: a signature or MAC is invalid, or the message does not re-encode to the
     same octets. 2: it cannot be parsed (the offset and the reason are named).
     """
     try:
         keys = KeyFolder(keystore) if keystore else None
-        told = describe(read_octets(source), keys, acb.lower().replace("-", "") if acb else None)
+        told = described(read_frames(sources), keys, acb.lower().replace("-", "") if acb else None)
     except GbcsError as error:
         where = f"offset {error.offset}: " if error.offset is not None else ""
         fail(f"{where}{error.reason}", USAGE, as_json=as_json, offset=error.offset)
@@ -92,7 +119,7 @@ def decode(
         print(json.dumps(told, indent=2))
     else:
         console.print(tree_of(told))
-    wrong = "invalid" in (told["signature"], told["mac"]) or not told["reencoded_identical"]
+    wrong = "invalid" in (told.get("signature"), told.get("mac")) or not told["reencoded_identical"]
     raise typer.Exit(REFUSED if wrong else 0)
 
 
@@ -104,16 +131,26 @@ def build_message(
     keystore: Keystore = None,
     acb: Annotated[str | None, typer.Option(help="Whose key makes the MAC.")] = None,
     binary: Annotated[bool, typer.Option("--binary", help="Write octets instead of hex.")] = False,
+    blocks: Annotated[
+        int | None, typer.Option(help="Write it in blocks of at most so many octets.", min=1)
+    ] = None,
 ) -> None:
     """Make a message from its JSON description: the inverse of decode.
 
-    Nothing is checked for sense: what a tester describes is what is written.
+    Nothing is checked for sense: what a tester describes is what is written. With a member
+    `"blocks": SIZE` (or --blocks) the message is written in blocks of at most SIZE octets, one
+    line each.
     """
     try:
         text = sys.stdin.read() if source == "-" else Path(source).read_text()
-        described: dict[str, Any] = json.loads(text)
+        loaded: Any = json.loads(text)
         keys = KeyFolder(keystore) if keystore else None
-        message = build(described, keys, acb)
+        size = loaded.pop("blocks", None) if isinstance(loaded, dict) else None
+        if size is not None and (not isinstance(size, int) or isinstance(size, bool)):
+            raise EncodeError("blocks: a whole number of octets is needed")
+        size = size if blocks is None else blocks
+        message = build(loaded, keys, acb)
+        frames = (message,) if size is None else split(message, size)
     except OSError as error:
         fail(f"{source}: {error.strerror}", USAGE)
     except json.JSONDecodeError as error:
@@ -123,16 +160,50 @@ def build_message(
     except KeysError as error:
         fail(str(error), MISSING)
     if binary:
-        sys.stdout.buffer.write(message)
+        sys.stdout.buffer.write(b"".join(frames))
     else:
-        print(message.hex())
+        print("\n".join(frame.hex() for frame in frames))
+
+
+def described(frames: list[bytes], keys: KeyFolder | None, acb: str | None) -> dict[str, Any]:
+    """A message, the message that blocks make, a block, or what there is of several.
+
+    Raises:
+        ParseError: they are none of these.
+    """
+    if not all(is_block(frame) for frame in frames):
+        (message,) = frames
+        return describe(message, keys, acb)
+    made = put_together(frames)
+    if made.message is not None:
+        return {**describe(made.message, keys, acb), "came_in_blocks": len(frames)}
+    parts = [describe(frame, keys, acb) for frame in frames]
+    if len(parts) == 1:
+        return parts[0]
+    return {
+        "blocks": parts,
+        "missing": list(made.missing),
+        "reencoded_identical": all(part["reencoded_identical"] for part in parts),
+    }
 
 
 def tree_of(told: dict[str, Any]) -> Tree:
     """The description as a tree: header first, protection in colour, then the payload."""
+    if "blocks" in told:
+        tree = Tree("[bold]blocks of a message that is not complete[/]")
+        for part in told["blocks"]:
+            tree.add(tree_of(part))
+        missing = ", ".join(map(str, told["missing"])) or "the last, and whatever comes before it"
+        tree.add(f"[bold red]missing: {missing}[/]")
+        return tree
     tree = Tree(f"[bold]{told['use_case']}[/] {told['message_code']} {told['cra']}")
     for key in ("originator", "recipient", "originator_counter"):
         tree.add(f"{key.replace('_', ' ')}: [cyan]{told[key]}[/]")
+    if "block" in told:
+        grow(tree.add("block"), told["block"])
+        return tree
+    if "came_in_blocks" in told:
+        tree.add(f"came in [cyan]{told['came_in_blocks']}[/] blocks")
     colours = {"valid": "green", "invalid": "bold red"}
     for key in ("signature", "mac"):
         tree.add(f"{key}: [{colours.get(told[key], 'yellow')}]{told[key]}[/]")

@@ -10,6 +10,8 @@ date_time                  12 octets in hexadecimal, or null
 supplementary              object, only if the other information says more than the code
 signature_octets           hexadecimal; "" for length 0; null if even the length octet is missing
 mac_octets                 hexadecimal, or null if there is no MAC header
+
+A frame that is a block of a longer message: see gbcs.describe_blocks.
 """
 
 from __future__ import annotations
@@ -18,8 +20,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
+from gbcs.block_transfer import is_block
 from gbcs.codes import USE_CASES, Cra
 from gbcs.credentials_json import hexadecimal_number
+from gbcs.describe_blocks import build_block, describe_block
 from gbcs.errors import EncodeError, GbcsError, MacInvalid, SignatureInvalid
 from gbcs.fields import Fields
 from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
@@ -44,15 +48,17 @@ class KeyLookup(Protocol):
 
 
 def describe(data: bytes, keys: KeyLookup | None = None, acb: str | None = None) -> dict[str, Any]:
-    """The message as an object.
+    """The message, or the block of one, as an object.
 
     `acb` is the Access Control Broker's entity identifier: the MAC of a command is made with its
     key, whoever the originator is. Without it, or without keys, MACs or signatures that are there
     are `unknown-key`.
 
     Raises:
-        ParseError: the octets are no message. A payload that cannot be read does not matter.
+        ParseError: the octets are neither. A payload that cannot be read does not matter.
     """
+    if is_block(data):
+        return describe_block(data)
     message = decode(data)
     header = message.header
     shown: dict[str, Any] = {
@@ -90,6 +96,8 @@ def build(
         EncodeError: the object does not describe a message, or octets or a key are missing.
     """
     fields = Fields(description, "message")
+    if fields.has("block"):
+        return build_block(description)
     code = hexadecimal_number(fields.text("message_code"), "message.message_code")
     cra = fields.label("cra", Cra)
     date_time = fields.hexadecimal("date_time") if fields.has("date_time") else None
