@@ -6,6 +6,7 @@ Ordered lists, one per section, each in a module that gives the rules as pure fu
 2. `return` (`acb.return_checks`): does the signed command do exactly that;
 3. `response` (`acb.response_checks`): is this what the device says it did;
 4. `message` (there too): is it a device's unasked message at all;
+   and `device_alert` (`acb.device_alert_checks`): a security alert of a device;
 5. `read_back` (`acb.read_back`): what a device says its cells hold, when its answer was lost;
 6. `block` (`acb.block_checks`): may this block of a device's message be held;
 7. the lists of the other services, one per service and command variant (`acb.supported`).
@@ -19,6 +20,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from acb.block_checks import BLOCK_CHECKS
+from acb.device_alert_checks import DEVICE_ALERT_CHECKS
 from acb.read_back import READ_BACK_CHECKS
 from acb.request_checks import REQUEST_CHECKS
 from acb.response_checks import MESSAGE_CHECKS, RESPONSE_CHECKS
@@ -45,6 +47,7 @@ def book(link_checks: Iterable[Check[Any]] = ()) -> CheckBook:
             *RESPONSE_CHECKS,
             *MESSAGE_CHECKS,
             *BLOCK_CHECKS,
+            *DEVICE_ALERT_CHECKS,
             *READ_BACK_CHECKS,
             *SERVICE_CHECKS,
             *DETAILS_ANSWER_CHECKS,

@@ -37,6 +37,7 @@ class DeviceMessages:
 
     def __init__(self, parts: Parts, outcomes: Outcomes, services: ServiceOutcomes) -> None:
         self._parts = parts
+        self._alerts = DeviceAlerts(parts, outcomes.notices)
         self._outcomes = outcomes
         self._services = services
 

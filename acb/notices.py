@@ -16,6 +16,7 @@ from acb.outbound import Unreachable
 from acb.parts import Parts
 from duis.request_id import RequestId
 from gbcs.credentials import UpdateCredentials
+from gbcs.message import Message
 from keys.certificate import Certificate
 from services.chassis.counters import OriginatorCounter
 from services.chassis.outbox import OutboxItem, TryLater
@@ -125,6 +126,14 @@ class Notices:
             )
             await self._owe(conn, user, codes.ALERT_CREDENTIALS_UPDATED, document, tracked.sequence)
 
+    async def owe_device_alert(
+        self, conn: AsyncConnection, message: Message, alert_code: int, raw: bytes
+    ) -> None:
+        """Owe the recipient of a device's security alert the alert, as the device signed it."""
+        user, now = message.header.recipient, self._parts.base.clock.now()
+        document = self._parts.replies.device_alert(message, alert_code, raw, now)
+        await self._owe(conn, user, f"{alert_code:04X}", document, message.reference)
+
     async def owe_cos_party(
         self, conn: AsyncConnection, tracked: Tracked, purpose: str, message: bytes
     ) -> None:
@@ -142,8 +151,10 @@ class Notices:
         )
 
     async def _owe(
-        self, conn: AsyncConnection, user: str, code: str, document: bytes, sequence: int
+        self, conn: AsyncConnection, user: str, code: str, document: bytes, about: int | str
     ) -> None:
+        """Owe a user a document about a request (its sequence), or else about what is named so."""
+        sequence = about if isinstance(about, int) else None
         number = await store.add_notice(
             conn,
             user=user,
@@ -152,8 +163,9 @@ class Notices:
             at=self._parts.base.clock.now(),
             sequence=sequence,
         )
+        subject = {"subject": about} if sequence is None else {"sequence": sequence}
         await self._parts.base.outbox.put(
-            conn, USER_DOCUMENT, str(number), {"number": number, "sequence": sequence}
+            conn, USER_DOCUMENT, str(number), {"number": number, **subject}
         )
 
     async def _deliver(self, item: OutboxItem) -> None:
@@ -161,7 +173,9 @@ class Notices:
         base = self._parts.base
         async with base.database.connect() as conn:
             notice = await store.get_notice(conn, item.payload["number"])
-            tracked = await store.get_request(conn, item.payload["sequence"])
+            subject = item.payload.get("subject")
+            if subject is None:
+                subject = (await store.get_request(conn, item.payload["sequence"])).request_id
             user = await records.find_user(conn, notice.user)
         if user is None or user.callback_url is None or notice.delivered_at is not None:
             return
@@ -172,7 +186,7 @@ class Notices:
         async with base.database.begin() as conn:
             await store.notice_delivered(conn, notice.id, base.clock.now())
             await base.traces.record(
-                tracked.request_id,
+                subject,
                 "sent",
                 sender=PARTY,
                 receiver=notice.user,

@@ -54,6 +54,11 @@ class Outcomes:
         self._parts = parts
         self._notices = notices
 
+    @property
+    def notices(self) -> Notices:
+        """What keeps the documents that are owed."""
+        return self._notices
+
     async def end_refused(
         self, conn: AsyncConnection, tracked: Tracked, why: Refusal, state: State = State.REFUSED
     ) -> None:

@@ -26,6 +26,7 @@ from duis.alerts import (
 )
 from duis.model import (
     Acknowledgement,
+    DeviceAlert,
     FutureDatedAlert,
     Header,
     Inventory,
@@ -39,6 +40,7 @@ from duis.signature import sign_document
 from duis.xml import response_to_xml
 from gbcs.codes import CellUsage, CredentialsReplacementMode, KeyUsage
 from gbcs.credentials import UpdateCredentials
+from gbcs.message import Message
 from keys.certificate import Certificate
 from keys.store import Signer
 
@@ -98,6 +100,12 @@ class Replies:
             content=FutureDatedAlert(alert_code, payload),
         )
         return self._answer(tracked, codes.SUCCESS, body, at)
+
+    def device_alert(self, message: Message, code: int, raw: bytes, at: datetime) -> bytes:
+        """A device's own alert, to its recipient: identified by both and the alert's counter."""
+        header = message.header
+        identifier = RequestId(header.originator, header.recipient, header.counter)
+        return self._signed(Response(None, identifier, codes.SUCCESS, at, DeviceAlert(code, raw)))
 
     def cos_rejected(
         self, tracked: Tracked, error: str, user: str, number: int, at: datetime

@@ -54,6 +54,7 @@ async def install_meters(around: Surroundings, folder: Path) -> Meters:
                 "database": f"sqlite:///{folder}/meters.sqlite3",
                 "interface": {"port": 0},
                 "lab": {"port": 0},
+                "alert_url": "http://acb/device-messages",
             }
         )
     )

@@ -1,0 +1,101 @@
+"""Security alerts of devices: judged, and passed on to the user responsible for the device.
+
+A party that is no user here (the WAN provider of a Communications Hub; this broker, of a device it
+still controls) is sent nothing: the alert ends here, with a trace.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from acb import records
+from acb.checks import PARTY
+from acb.device_alert_checks import (
+    DEVICE_ALERT_CHECKS,
+    SECTION,
+    DeviceAlertEvidence,
+    read_device_alert,
+)
+from acb.notices import Notices
+from acb.outcome import Unacceptable
+from acb.parts import Parts
+from gbcs.message import Message
+from services.chassis.checks import Approved, Refused
+
+NAME: Final = "device-alert"
+
+
+class DeviceAlerts:
+    """Hears security alerts, in the caller's transaction."""
+
+    def __init__(self, parts: Parts, notices: Notices) -> None:
+        self._parts = parts
+        self._notices = notices
+
+    async def hear(self, conn: AsyncConnection, message: Message, raw: bytes) -> None:
+        """Judge one alert and pass it on.
+
+        Raises:
+            Unacceptable: a check said no. Nothing is to be committed.
+        """
+        evidence, source = read_device_alert(message), message.header.originator
+        counted = _counted(evidence)
+        evidence = replace(
+            evidence,
+            device=await records.find_device(conn, source),
+            last_counter=await records.seen_counter(conn, counted, source),
+        )
+        await self._trace(conn, message, "received", raw=raw)
+        run = self._parts.base.book.start(message.reference, SECTION)
+        try:
+            for check in DEVICE_ALERT_CHECKS:
+                run.apply(check, evidence)
+            approved = run.approve()
+        except Refused as refused:
+            raise Unacceptable(refused, run) from None
+        await self._parts.base.traces.record(
+            message.reference, "checked", name=NAME, verdicts=approved.verdicts, conn=conn
+        )
+        await records.raise_counter(conn, counted, source, message.header.counter)
+        await self._pass_on(conn, approved, evidence, raw)
+
+    async def _pass_on(
+        self, conn: AsyncConnection, approved: Approved, evidence: DeviceAlertEvidence, raw: bytes
+    ) -> None:
+        del approved  # taken so that nothing is passed on that was not approved
+        message, alert = evidence.message, evidence.alert
+        user = await records.find_user(conn, message.header.recipient)
+        if user is None or alert is None:  # the latter only with checks switched off
+            why = "its recipient is no user here" if user is None else "it cannot be read"
+            await self._trace(conn, message, "dropped", summary=why)
+            return
+        await self._notices.owe_device_alert(conn, message, alert.alert_code, raw)
+
+    async def _trace(
+        self,
+        conn: AsyncConnection,
+        message: Message,
+        kind: str,
+        *,
+        raw: bytes | None = None,
+        summary: str = "",
+    ) -> None:
+        await self._parts.base.traces.record(
+            message.reference,
+            kind,
+            sender=message.header.originator,
+            receiver=PARTY,
+            name=NAME,
+            summary=summary,
+            message=raw,
+            gbcs_ref=message.reference,
+            conn=conn,
+        )
+
+
+def _counted(evidence: DeviceAlertEvidence) -> str:
+    """Under which name the counters of alerts of this code are kept: see the check `counter`."""
+    return "alert" if evidence.alert is None else f"alert {evidence.alert.alert_code:04x}"
