@@ -26,6 +26,7 @@ from acb.smki import Smki
 from acb.store import tables
 from acb.trust import Trust
 from acb.workflow import Workflow
+from gbcs.message import reference_of
 from keys.errors import KeysError
 from keys.software import SoftwareKeyStore, read_secret
 from keys.store import DIGITAL_SIGNING, KEY_AGREEMENT, LINK, XML_SIGNING, KeyStore
@@ -60,6 +61,7 @@ def parts_of(
         KeysError, LinkSetupError: a key, a certificate or an address is not what it must be.
     """
     base.quirks.declare(QUIRKS)
+    base.faults.reference = reference_of
     identity = LinkIdentity(settings.party, keys.signer(LINK))
     base.faults.resigner = UnsafeOldKey(identity, base.system_clock)
     trust = LinkTrust.open(settings.data / "trust")

@@ -23,6 +23,7 @@ from cos_party.pull import Puller
 from cos_party.settings import CosPartySettings
 from cos_party.tables import metadata
 from cos_party.workflow import CosWorkflow
+from gbcs.message import reference_of
 from keys.certificate import Certificate
 from keys.errors import KeysError
 from keys.roles import OrganisationRole, Usage
@@ -127,6 +128,7 @@ async def _put_together(
 ) -> Service:
     identity = LinkIdentity(organisation.party, keys.link)
     base.faults.resigner = UnsafeOldKey(identity, base.system_clock)
+    base.faults.reference = reference_of
     link_trust = LinkTrust.open(settings.data / "trust")
     evidence = EvidenceLog(base.database, base.audit)
 

@@ -111,6 +111,14 @@ def decode(data: bytes) -> Message:
     return _decode_signing(data, Octets(data), mac=None)
 
 
+def reference_of(data: bytes) -> str | None:
+    """`originator:recipient:counter` of a message; None if these octets are none."""
+    try:
+        return decode(data).reference
+    except ParseError:
+        return None
+
+
 def encode(message: Message) -> bytes:
     """Write a message.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from gbcs.message import reference_of
 from keys.software import SoftwareKeyStore, read_secret
 from meter_sim.alerts_kept import SecurityAlerts
 from meter_sim.api import wan_routes
@@ -55,6 +56,7 @@ async def assemble(
     base = await Foundation.open(settings, CheckBook(settings.party, meter_checks()), metadata)
     base.expose(client, otherwise="alerts")
     base.quirks.declare(QUIRKS)
+    base.faults.reference = reference_of
     devices = DeviceStore()
     push = AlertPush(base.outbox, client, settings.alert_url)
     power = Power()

@@ -20,7 +20,7 @@ import structlog
 
 from services.chassis.audit import AuditLog
 from services.chassis.clock import LabClock
-from services.chassis.fault_seen import Seen
+from services.chassis.fault_seen import ReadReference, Seen
 from services.chassis.faults import FITS, Direction, FaultError, FaultOrder, Kind, Part
 from services.chassis.store import Database
 from services.chassis.trace import Traces
@@ -33,6 +33,10 @@ ANYONE_HOP: Final = "anyone"
 """Who calls, where no system says that it is it."""
 
 _log = structlog.get_logger(__name__)
+
+
+def _no_reference(_: bytes) -> None:
+    """Nothing is a message to a party that reads none."""
 
 
 class Resigner(Protocol):
@@ -106,6 +110,7 @@ class Faults:
         self.party = party
         self.layer: UnsafeNetwork | None = None
         self.resigner: Resigner | None = None
+        self.reference: ReadReference = _no_reference
         self.hops: dict[Direction, set[str]] = {d: set() for d in Direction}
         self._database = database
         self._audit = audit
@@ -223,7 +228,7 @@ class Faults:
 
     async def record(self, armed: Armed, seen: Seen) -> None:
         """Say that it strikes, before it does."""
-        order = armed.order
+        order, subject = armed.order, seen.subject(self.reference)
         facts = {
             "fault": armed.id,
             "kind": order.kind.value,
@@ -234,15 +239,15 @@ class Faults:
             "path": seen.path,
             "number": armed.fired,
         }
-        _log.warning("a fault STRIKES", party=self.party, subject=seen.subject, **facts)
+        _log.warning("a fault STRIKES", party=self.party, subject=subject, **facts)
         of = "" if order.times is None else f" of {order.times}"
         ends = (seen.hop, self.party)
         if (order.direction is Direction.INBOUND) is not (order.part is Part.REQUEST):
             ends = (self.party, seen.hop)
         async with self._database.begin() as conn:
-            await self._audit.append(conn, "lab.fault.fired", seen.subject, facts)
+            await self._audit.append(conn, "lab.fault.fired", subject, facts)
             await self._traces.record(
-                seen.subject,
+                subject,
                 "fault",
                 sender=ends[0],
                 receiver=ends[1],

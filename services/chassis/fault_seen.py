@@ -11,13 +11,10 @@ import base64
 import binascii
 import json
 import re
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
-
-from gbcs.errors import GbcsError
-from gbcs.message import decode
 
 PURPOSE: Final = b"cos-purpose"
 MESSAGE_ID: Final = b"cos-message-id"
@@ -25,6 +22,9 @@ SENDER: Final = b"cos-sender"
 """Headers of the signed link (`services.link.profile`), which the chassis does not import."""
 
 _REQUEST_ID: Final = re.compile(rb"RequestID>\s*([0-9A-Fa-f:-]{16,80})\s*<")
+
+ReadReference = Callable[[bytes], str | None]
+"""Gives the reference of a GBCS message; None for other octets. A party that reads them has one."""
 
 Pairs = tuple[tuple[bytes, bytes], ...]
 """Header pairs; names in lower case."""
@@ -75,8 +75,7 @@ class Seen:
         """The body, and what its base64 members hold."""
         return (self.body, *_members(self.body))
 
-    @cached_property
-    def subject(self) -> str:
+    def subject(self, reference: ReadReference) -> str:
         """What a trace knows it by.
 
         The request ID of the document it carries; else the reference of the GBCS message; else
@@ -86,10 +85,9 @@ class Seen:
             named = _REQUEST_ID.search(octets)
             if named is not None:
                 return named[1].decode("ascii")
-        for octets in self.contents:
-            with suppress(GbcsError):
-                return decode(octets).reference
-        return self.message_id or f"{self.method} {self.path}"
+        read = (reference(octets) for octets in self.contents)
+        found = next((one for one in read if one is not None), None)
+        return found or self.message_id or f"{self.method} {self.path}"
 
     def names(self, text: str) -> bool:
         """Whether the path, the message identifier or the body has that text; case is nothing."""

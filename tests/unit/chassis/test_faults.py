@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chassis import fault_seen
+from services.chassis import fault_seen, faults
 from services.chassis.fault_seen import Seen
 from services.chassis.faults import (
     FITS,
@@ -184,11 +184,29 @@ def test_a_device_is_found_in_octets_and_in_a_path() -> None:
 
 
 def test_what_a_trace_knows_an_exchange_by() -> None:
-    assert on_the_link("t-1.device-response.00ff").subject == "t-1.device-response.00ff"
+    def read(octets: bytes) -> str | None:
+        return "a:b:1" if octets == b"a message" else None
+
+    assert on_the_link("t-1").subject(read) == "t-1"
     carried = json.dumps({"service_request": base64.b64encode(DOCUMENT).decode()}).encode()
-    assert seen(DOCUMENT).subject == REQUEST_ID
-    assert seen(carried, headers=((b"cos-message-id", b"t-1"),)).subject == REQUEST_ID
-    assert seen(b"nothing to be read").subject == "POST /link/x"
+    assert seen(DOCUMENT).subject(read) == REQUEST_ID
+    assert seen(carried, headers=((b"cos-message-id", b"t-1"),)).subject(read) == REQUEST_ID
+    assert seen(b"a message").subject(read) == "a:b:1"
+    forwarded = json.dumps({"message": base64.b64encode(b"a message").decode()}).encode()
+    assert seen(forwarded, headers=((b"cos-message-id", b"t-1"),)).subject(read) == "a:b:1"
+    assert seen(b"nothing to be read").subject(read) == "POST /link/x"
+
+
+def test_the_chassis_reads_no_format_that_its_image_does_not_hold() -> None:
+    """Registration's and the repository's images have neither GBCS nor DUIS (Dockerfile)."""
+    chassis = Path(faults.__file__).parent
+    found = {
+        path.name
+        for path in chassis.glob("*.py")
+        if re.search(r"(?m)^\s*(?:from|import) (?:gbcs|duis)\b", path.read_text())
+    }
+    assert len(list(chassis.glob("*.py"))) > 20
+    assert found == set()
 
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "faults.md"
