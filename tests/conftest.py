@@ -8,8 +8,23 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# No test asserts how long something takes, so neither does hypothesis on a busy machine. All else
+# stays as it was: in CI that is hypothesis' own profile for it.
+settings.register_profile(
+    "unhurried",
+    settings(
+        deadline=None,
+        suppress_health_check=[
+            *settings.default.suppress_health_check,
+            HealthCheck.too_slow,
+        ],
+    ),
+)
+settings.load_profile("unhurried")
 
 
 def find_shared() -> Path | None:
