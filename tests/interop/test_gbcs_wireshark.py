@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from gbcs.alerts import GenericAlert, encode_generic_alert
-from gbcs.block_transfer import split
+from gbcs.block_transfer import acknowledge, split, transfer_of
 from gbcs.codes import Cra, CredentialsReplacementMode, MessageCode, RemotePartyRole, StatusCode
 from gbcs.credentials import (
     CellId,
@@ -293,3 +293,21 @@ def test_every_kind_in_blocks_raises_no_remark_and_comes_together(tools: Any, tm
     together = {at: int(length) for at, (length, _) in enumerate(found) if length}
     assert together == last
     assert len(together) == whole > 25
+
+
+def test_blocks_as_they_go_over_the_network_raise_no_remark(tools: Any, tmp_path: Any):
+    """Each block followed by its acknowledgement; a block at a time the other way; repeats."""
+    octets = encode(COMMAND)
+    transfer = transfer_of(COMMAND)
+    there = split(octets, 600)
+    back = split(octets, 600, streaming=False)
+    said = [
+        (f"{way} {number}", frame)
+        for way, frames in (("streamed", there), ("one by one", back), ("again", there[:1]))
+        for number, block in enumerate(frames, 1)
+        for frame in (block, acknowledge(transfer, number))
+    ]
+    assert experts(tools, tmp_path, said) == {}
+    fields = "gbcs_message.gbt_header.block_number_ack", "gbcs_message.gbt_header.block_number"
+    found = dissect(tools, tmp_path, [frame for _, frame in said], *fields)
+    assert found[:4] == [["0", "1"], ["1", "0"], ["0", "2"], ["2", "0"]]
