@@ -29,6 +29,9 @@ from services.chassis.unsafe_network import UnsafeNetwork
 if TYPE_CHECKING:
     from services.chassis.unsafe_network import Answer, Asked
 
+MOST_LIVE: Final = 100
+"""Faults that can strike at one time; as many spent ones are still listed, the latest."""
+
 ANYONE_HOP: Final = "anyone"
 """Who calls, where no system says that it is it."""
 
@@ -131,6 +134,8 @@ class Faults:
         Raises:
             FaultError: naming the rule.
         """
+        if sum(armed.live for armed in self._armed.values()) >= MOST_LIVE:
+            raise FaultError("many", "remove some first", f"at most {MOST_LIVE} at one time")
         known = sorted(self.hops[order.direction])
         if not known:
             raise FaultError("hop", f"{self.party} has no {order.direction} calls")
@@ -142,6 +147,9 @@ class Faults:
     def arm(self, order: FaultOrder) -> Armed:
         """Have it strike from now on. `examine` it first."""
         self._count += 1
+        spent = [armed.id for armed in self._armed.values() if not armed.live]
+        for fault_id in spent[:-MOST_LIVE]:
+            del self._armed[fault_id]
         drawn = order.drawn()
         armed = Armed(f"f{self._count}", order, None if drawn is None else deque(drawn))
         self._armed[armed.id] = armed

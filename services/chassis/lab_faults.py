@@ -28,6 +28,8 @@ from services.chassis.problems import Problem
 from services.chassis.quirks import UnknownQuirkError
 
 Text = Annotated[str, Field(min_length=1, max_length=200)]
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**63, strict=True)]
+Size = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 
 
 class _Body(BaseModel):
@@ -55,13 +57,13 @@ class FaultBody(_Body):
     match: MatchBody = MatchBody()
     times: Annotated[int, Field(ge=1, le=MOST_TIMES, strict=True)] | None = 1
     among: Annotated[int, Field(ge=0, le=MOST_AMONG, strict=True)] = 0
-    seed: Annotated[int, Field(strict=True)] | None = None
+    seed: Seed | None = None
     seconds: (
         Annotated[float, Field(ge=0, le=31_536_000, allow_inf_nan=False, strict=True)] | None
     ) = None
     status: Annotated[int, Field(ge=400, le=599, strict=True)] | None = None
-    bit: Annotated[int, Field(ge=0, strict=True)] | None = None
-    octets: Annotated[int, Field(ge=0, strict=True)] | None = None
+    bit: Size | None = None
+    octets: Size | None = None
     claims: Claim | None = None
 
     def order(self) -> FaultOrder:

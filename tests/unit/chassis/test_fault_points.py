@@ -6,6 +6,7 @@ What is armed is shown, counted, recorded, and gone when it is spent, removed or
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,9 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.chassis import http
+from services.chassis.fault_board import MOST_LIVE
 from services.chassis.fault_points import HANG_UP
+from services.chassis.faults import Direction, FaultOrder, Kind, Part
 from services.chassis.unsafe_network import Answer, Asked
 
 if TYPE_CHECKING:
@@ -291,6 +294,7 @@ WRONG = [
     ({"hop": "nobody"}, "lab.fault.hop"),
     ({"direction": "inbound", "hop": "peer"}, "lab.fault.hop"),
     ({"kind": "old_key"}, "lab.fault.old_key"),
+    ({"seed": 2**63}, "test.request.shape"),
 ]
 
 
@@ -301,6 +305,20 @@ async def test_an_order_that_makes_no_sense_is_refused_by_a_name(lab: Lab) -> No
     assert lab.party.service.base.faults.listed() == []
     assert lab.party.service.base.faults.layer is None
     assert await lab.party.service.base.audit.head() == (0, "0" * 64)
+
+
+async def test_there_are_never_more_than_can_be_shown(lab: Lab) -> None:
+    faults = lab.party.service.base.faults
+    spent = FaultOrder(Kind.DROP, Direction.OUTBOUND, Part.REQUEST)
+    for _ in range(MOST_LIVE + 50):
+        faults.arm(spent).left = deque()
+    assert len(faults.listed()) == MOST_LIVE + 1
+    for _ in range(MOST_LIVE):
+        faults.arm(spent)
+    answer = await lab.party.lab.post("/lab/faults", json=ORDER)
+    assert (answer.status_code, answer.json()["check"]) == (422, "lab.fault.many")
+    faults.clear()
+    await lab.arm("drop", "outbound request")
 
 
 async def test_what_is_not_there_is_refused_by_a_name(lab: Lab) -> None:

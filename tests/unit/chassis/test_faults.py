@@ -217,7 +217,7 @@ def test_the_page_on_faults_names_every_kind_parameter_and_rule() -> None:
     kinds = text.partition("## Kinds")[2].partition("## Hops")[0]
     assert set(re.findall(r"(?m)^\| `([a-z_]+)` \|", kinds)) == {kind.value for kind in Kind}
     assert {name for name in (*TAKES, *Match.__slots__) if f"`{name}`" not in text} == set()
-    rules = {"place", "parameter", "among", "hop", "old_key"}
+    rules = {"place", "parameter", "among", "hop", "old_key", "many"}
     assert set(re.findall(r"`lab\.fault\.([a-z_]+)`", text)) - {"fired", "release", "remove"} == (
         rules
     )
