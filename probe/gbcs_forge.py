@@ -6,6 +6,7 @@ It is signed with whichever party's key, and gets its MAC from whichever secret,
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -54,6 +55,11 @@ AUTHORITY: dict[Mode, tuple[CellId, str]] = {
 
 Change = Callable[[Message], Message]
 Sign = Callable[[bytes], bytes]
+
+
+def in_base64(octets: bytes) -> str:
+    """Octets as the lab ports take them."""
+    return b64encode(octets).decode()
 
 
 def supplier_cells(world: World, name: str) -> tuple[Replacement, ...]:

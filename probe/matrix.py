@@ -18,7 +18,7 @@ from pathlib import Path
 from probe.catalogue import NOT_RUN
 from probe.model import RUNGS, Attack, Result, Rung, Stop
 from probe.runner import run
-from probe.world import World
+from probe.world import PARTIES, World
 
 RECORD = Path(__file__).parent / "next_line.json"
 ANYTHING = frozenset({"cells", "counters", "pending", "certificates", "record", "signed"})
@@ -27,8 +27,6 @@ Lines = dict[str, Stop | None]
 
 COLUMNS = ("attack", "rung", "what is attempted", "the attacker holds", "requirement",
            "refused by", "and without that check by")  # fmt: skip
-_AT_BROKER = {"request", "edge"}
-_ANSWERS = {"link.response"}
 
 
 def recorded() -> Lines:
@@ -90,19 +88,12 @@ def next_lines(
 
 
 def checks_of(world: World) -> list[dict[str, str]]:
-    """Every check that the matrix is about: party, identifier, title.
-
-    What the broker asks of a request; everything that a CoS Party asks of others but the answers
-    it gets on the link; everything that a meter asks.
-    """
-    found = []
-    for party in ("acb", "tcos_party", "ecos_party", "meter_sim"):
-        for check in world.lab(party, "GET", "/lab/checks")["checks"]:
-            section = check.get("section", "")
-            if (party == "acb" and section not in _AT_BROKER) or section in _ANSWERS:
-                continue
-            found.append({"party": party, "id": check["id"], "title": check["title"]})
-    return found
+    """Every check that any of the six systems can switch off: party, identifier, title."""
+    return [
+        {"party": party, "id": check["id"], "title": check["title"]}
+        for party in PARTIES
+        for check in world.lab(party, "GET", "/lab/checks")["checks"]
+    ]
 
 
 def document(attacks: Sequence[Attack], lines: Lines, checks: Sequence[dict[str, str]]) -> str:

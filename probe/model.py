@@ -41,6 +41,9 @@ PURPOSE = f"{SEPARATION}, 9"
 BOTH_CHECK = f"{SEPARATION}, 4"
 METER_CHECKS = f"{SEPARATION}, 2"
 BROKER_CHECKS = f"{SEPARATION}, 3"
+BETWEEN = "between"
+"""The tag of attacks for which the bench stands between two systems (see `probe.between`)."""
+
 KEY_TRANSFER = "December 2022 consultation, 3.1"
 
 
@@ -78,6 +81,8 @@ class Attack:
         may_change: parts of the state that may change though it is refused, because hearing an
             authentic message counts (`counters`); each use says why in the title or the docs.
         tags: family and more, for `--tag`.
+        watches: what else must not change: `registration`, `smki_repository` (what is published),
+            `meter_sim` (which devices there are), or a CoS Party (what it knows of its device).
         off: the check that is turned off before the act (rung 5).
     """
 
@@ -90,6 +95,7 @@ class Attack:
     expected: Stop | None
     may_change: frozenset[str] = frozenset()
     tags: tuple[str, ...] = ()
+    watches: frozenset[str] = frozenset()
     off: Stop | None = None
 
 

@@ -8,7 +8,7 @@ from cli.errors import CommandError
 from duis.errors import DuisError
 from gbcs.errors import GbcsError
 from keys.errors import KeysError
-from probe.model import Attack, Result, Seen
+from probe.model import BETWEEN, Attack, Result, Seen
 from probe.world import World
 
 BROKEN = (CommandError, DuisError, GbcsError, KeysError, KeyError, ValueError, OSError)
@@ -21,23 +21,28 @@ def run(
     """Run attacks one after another; each sees a stack that no other attack has touched."""
     results = []
     fresh = False
-    for attack in attacks:
-        if not fresh:
+    try:
+        for attack in attacks:
+            if not fresh:
+                world.fresh()
+            result = run_one(world, attack)
+            # What changed nothing needs no clearing away, and neither does its successor.
+            fresh = result.outcome == "refused" and not result.changed and not world.prepared
+            results.append(result)
+            progress(result)
+        if results and not fresh:
             world.fresh()
-        result = run_one(world, attack)
-        # What changed nothing needs no clearing away, and neither does its successor.
-        fresh = result.outcome == "refused" and not result.changed and not world.prepared
-        results.append(result)
-        progress(result)
-    if results and not fresh:
-        world.fresh()
+    finally:
+        world.leave()
     return results
 
 
 def run_one(world: World, attack: Attack) -> Result:
     """Run one attack on a stack that is fresh."""
     try:
-        world.baseline()
+        if BETWEEN in attack.tags:
+            world.stand_between()  # before any check is off: the systems start anew for it
+        world.watch(attack.watches)
         if attack.off is None:
             seen = attack.act(world)
         else:

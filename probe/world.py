@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,13 @@ from cli.supplier import Supplier
 from cli.switching import FINAL_STATES
 from keys.certificate import Certificate
 from keys.software import SoftwareKeyStore, read_secret
+from probe.between import Between
 from probe.model import Seen, Stop
 
-PARTIES = ("acb", "tcos_party", "ecos_party", "meter_sim")
+PARTIES = ("acb", "tcos_party", "ecos_party", "meter_sim", "registration", "smki_repository")
 COS = {"tcos": "tcos_party", "ecos": "ecos_party"}
-_METER_SILENT = ("acb.response.", "acb.read_back.")
+_METER_SILENT = ("acb.response.received", "acb.read_back.", "acb.answer.received")
+_LASTING = frozenset({"cells", "counters", "pending", "certificates", "record", "signed"})
 
 
 class World:
@@ -37,8 +41,11 @@ class World:
         self._stores: dict[Path, SoftwareKeyStore] = {}
         self._suppliers: dict[str, Supplier] = {}
         self._last_counter = 0
-        self._baseline: dict[str, Any] | None = None
+        self._baseline: dict[str, Any] = {}
         self._disturbed = set(PARTIES)
+        self._undo: list[Callable[[], None]] = []
+        self._between: Between | None = None
+        self._watching: frozenset[str] = frozenset()
         self.prepared = False
 
     # Who is there
@@ -90,14 +97,36 @@ class World:
             self._disturbed.add(system)
         return self.connection.lab(system, method, path, body)
 
+    def try_lab(self, system: str, method: str, path: str, body: Any) -> Any:
+        """As `lab`, but a refusal by a named check is given back as what stopped it."""
+        self._disturbed.add(system)
+        token = self.connection.stack.lab_tokens[system]
+        answer = self.connection.send(
+            system, method, self.connection.stack.services[system].lab + path, json=body,
+            headers={"Authorization": f"Bearer {token}"},
+        )  # fmt: skip
+        if not answer.is_error:
+            return answer.json() if answer.content else None
+        problem = answer.json()
+        if not problem.get("check"):
+            raise CommandError(f"{system} answered {answer.status_code}: {problem.get('detail')}")
+        return Stop(system, problem["check"])
+
     def fresh(self) -> None:
         """Every check on, real time, and the homes as the ceremony left them."""
         for party in sorted(self._disturbed):
             self.connection.lab(party, "POST", "/lab/reset")
+        while self._undo:
+            self._undo.pop()()
         provision(self.connection, self.data, afresh=True)
         self._disturbed.clear()
-        self._baseline = None
+        self._baseline.clear()
         self.prepared = False
+
+    def afterwards(self, undo: Callable[[], None]) -> None:
+        """Have this done when the stack is next made fresh: what no reset puts back."""
+        self._undo.append(undo)
+        self.prepared = True
 
     @contextmanager
     def without(self, check: Stop) -> Iterator[None]:
@@ -109,34 +138,93 @@ class World:
         finally:
             self.connection.lab(check.party, "PUT", path, {"enabled": True})
 
-    def state(self) -> dict[str, Any]:
-        """Everything that a refused act must leave as it was, by `what:whose`."""
-        found: dict[str, Any] = {}
-        for device in self.devices:
-            eui = device["eui"]
-            told = self.lab("meter_sim", "GET", f"/lab/devices/{eui}")
-            for part in ("cells", "counters", "pending", "certificates"):
-                found[f"{part}:{eui}"] = told[part]
-            found[f"record:{eui}"] = self.lab("acb", "GET", f"/lab/devices/{eui}")["cells"]
-        for party in COS.values():
-            found[f"signed:{party}"] = self.lab(party, "GET", "/lab/counters")["last"]
-        return found
+    def stand_between(self) -> Between:
+        """Stand between the systems, from the first time on until `leave`."""
+        if self._between is None:
+            between = Between(self.connection)
+            between.open()
+            self._between = between
+        return self._between
+
+    @property
+    def between(self) -> Between:
+        """The bench between the systems."""
+        return self.stand_between()
+
+    def leave(self) -> None:
+        """Stand between the systems no longer, if the bench does."""
+        between, self._between = self._between, None
+        if between is not None:
+            between.close()
+
+    def state(self, more: frozenset[str] = frozenset()) -> dict[str, Any]:
+        """Everything that a refused act must leave as it was, by `what:whose`.
+
+        `more` names further things to look at: see `probe.model.Attack.watches`.
+        """
+        questions: list[Callable[[], dict[str, Any]]] = [self._records]
+        questions += [partial(self._device, device["eui"]) for device in self.devices]
+        questions += [partial(self._signed, party) for party in COS.values()]
+        questions += [partial(self._watched, what) for what in sorted(more)]
+        with ThreadPoolExecutor(len(questions)) as pool:
+            answers = pool.map(lambda question: question(), questions)
+        return {name: value for answer in answers for name, value in answer.items()}
+
+    def _device(self, eui: str) -> dict[str, Any]:
+        told = self.lab("meter_sim", "GET", f"/lab/devices/{eui}")
+        parts = ("cells", "counters", "pending", "certificates")
+        return {f"{part}:{eui}": told[part] for part in parts}
+
+    def _records(self) -> dict[str, Any]:
+        told = self.lab("acb", "GET", "/lab/devices")["devices"]
+        return {f"record:{one['eui']}": [one["cells"], one["certificates"]] for one in told}
+
+    def _signed(self, party: str) -> dict[str, Any]:
+        return {f"signed:{party}": self.lab(party, "GET", "/lab/counters")["last"]}
+
+    def _watched(self, what: str) -> dict[str, Any]:
+        if what == "registration":
+            return {"register:registration": self.lab(what, "GET", "/lab/register")}
+        if what == "smki_repository":
+            return {"published:smki_repository": self.lab(what, "GET", "/lab/repository")}
+        if what == "meter_sim":
+            told = self.lab(what, "GET", "/lab/devices")["devices"]
+            return {"installed:meter_sim": [one["eui"] for one in told]}
+        eui = self.meter(what)
+        return {f"known:{what}": self.lab(what, "GET", f"/lab/devices/{eui}")["cells"]}
 
     def mark(self) -> None:
         """What is done up to here was preparation: compare the state with this moment."""
-        self._baseline = self.state()
+        self._baseline = self.state(self._watching)
         self.prepared = True
 
-    def baseline(self) -> dict[str, Any]:
-        """The state to compare with."""
-        if self._baseline is None:
-            self._baseline = self.state()
-        return self._baseline
+    def watch(self, more: frozenset[str]) -> None:
+        """Have the state to compare with, these further things in it too."""
+        self._watching = more
+        if not self._baseline:
+            self._baseline = self.state(more)
+        for what in more:
+            self._baseline.update(self._watched(what))
 
     def changes(self) -> tuple[str, ...]:
-        """What differs from the baseline."""
-        before, now = self.baseline(), self.state()
-        return tuple(sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k)))
+        """What differs from the state to compare with."""
+        now = self.state(self._watching)
+        gone = {k for k in self._baseline if k.partition(":")[0] in _LASTING and k not in now}
+        return tuple(sorted(gone | {k for k in now if self._baseline.get(k) != now[k]}))
+
+    def install(self, device: dict[str, Any]) -> None:
+        """Put another device in the place of one: on the meters' side only."""
+        self.lab("meter_sim", "DELETE", f"/lab/devices/{device['eui']}")
+        self.lab("meter_sim", "POST", "/lab/devices", {
+            name: device[name] for name in ("eui", "device_type", "cells", "certificates")
+        })  # fmt: skip
+
+    def record(self, device: dict[str, Any], status: str = "Commissioned") -> None:
+        """Have the broker's record say this of a device."""
+        told = {name: device[name] for name in ("eui", "device_type", "cells", "certificates")}
+        self.lab("acb", "POST", "/lab/devices", {
+            **told, "status": status, "mpxns": [device["mpxn"]],
+        })  # fmt: skip
 
     # The meter's interface
 
@@ -167,8 +255,14 @@ class World:
 
     # The broker's interface
 
-    def to_broker(self, body: bytes, content_type: str = "application/xml") -> Seen:
-        """Post to the broker and follow the request to its end."""
+    def to_broker(
+        self, body: bytes, content_type: str = "application/xml", *, ask_meter: bool = True
+    ) -> Seen:
+        """Post to the broker and follow the request to its end.
+
+        Where the device was silent, the device itself is asked (on its lab port) by which check it
+        refused; not with `ask_meter` false, which is for when the bench was silent in its place.
+        """
         url = f"{self.connection.stack.services['acb'].interface}/service-requests"
         headers = {"Content-Type": content_type}
         answer = self.connection.send("acb", "POST", url, content=body, headers=headers)
@@ -178,9 +272,9 @@ class World:
         if check := answer.headers.get("Cos-Check"):
             return Seen(Stop(answer.headers.get("Cos-Party", "acb"), check), "signed refusal")
         request_id = body.split(b"RequestID>")[1].split(b"<")[0].decode()
-        return self.follow(request_id)
+        return self.follow(request_id, ask_meter=ask_meter)
 
-    def follow(self, request_id: str) -> Seen:
+    def follow(self, request_id: str, *, ask_meter: bool = True) -> Seen:
         """How a request that the broker accepted ended."""
         told = self.connection.request_state(request_id, wait=20)
         for _ in range(3):
@@ -193,7 +287,7 @@ class World:
         if told["state"] == "quarantined":
             return Seen(Stop("acb", "acb.anomaly.threshold"), "quarantined")
         check = str(refused.get("check") or f"acb.state.{told['state']}")
-        if check.startswith(_METER_SILENT):
+        if ask_meter and check.startswith(_METER_SILENT):
             meter = request_id.split(":")[1].replace("-", "").lower()
             if stop := self.refused_command(meter):
                 return Seen(stop, f"the broker saw {check}")

@@ -7,12 +7,17 @@ from collections import Counter
 
 import pytest
 
+from acb.checks import book as acb_book
 from cli.layout import SYSTEMS
+from cos_party.checks import check_book
 from meter_sim.book import meter_checks
-from probe.catalogue import NOT_RUN, catalogue, chosen
+from probe.catalogue import NOT_ATTACKED, NOT_RUN, catalogue, chosen
 from probe.matrix import document, recorded, weakened, without
 from probe.model import Attack, Rung, Stop
-from services.link.checks import request_checks
+from probe.world import COS
+from services.link.checks import link_checks, request_checks, response_checks
+from services.registration import checks as registration_checks
+from services.smki_repository import checks as smki_checks
 
 ATTACKS = catalogue()
 
@@ -41,20 +46,48 @@ def test_what_must_succeed_is_an_honest_run_or_shown_on_purpose() -> None:
             assert attack.rung is Rung.HONEST or "shown" in attack.tags, attack.id
 
 
-@pytest.mark.parametrize(("prefix", "known"), [
-    ("meter.", {c.id for c in meter_checks()}),
-    ("link.", {c.id for c in request_checks()}),
-])  # fmt: skip
-def test_the_checks_named_exist(prefix: str, known: set[str]) -> None:
-    named = {a.expected.check for a in ATTACKS if a.expected is not None}
-    assert {c for c in named if c.startswith(prefix)} <= known
+def books() -> dict[str, set[str]]:
+    """Every check of every system, but those of the edge, which each system makes for itself."""
+    return {
+        "acb": {c["id"] for c in acb_book(response_checks()).describe()},
+        **{
+            party: {c["id"] for c in [*check_book(party, cos).describe(), *link()]}
+            for cos, party in COS.items()
+        },
+        "meter_sim": {c.id for c in meter_checks()},
+        "registration": {c.id for c in [*registration_checks.CHECKS, *request_checks()]},
+        "smki_repository": {c.id for c in [*smki_checks.CHECKS, *request_checks()]},
+    }
 
 
-def test_every_link_check_that_one_system_can_provoke_is_attacked() -> None:
-    named = {a.expected.check for a in ATTACKS if a.expected is not None}
-    # The key's own certificate and its mark cannot be wrong without another ceremony.
-    unreachable = {"link.request.certificate", "link.request.simulated"}
-    assert {c.id for c in request_checks()} - named == unreachable
+def link() -> list[dict[str, str]]:
+    return [{"id": check.id} for check in link_checks()]
+
+
+EDGE = re.compile(r"[a-z]+\.request\.(size|encoding|method|route)")
+
+
+def test_the_checks_named_exist() -> None:
+    known = books()
+    for attack in ATTACKS:
+        stop = attack.expected
+        if stop is not None and not EDGE.fullmatch(stop.check):
+            assert stop.check in known[stop.party], attack.id
+
+
+@pytest.mark.parametrize("party", SYSTEMS)
+def test_every_check_is_attacked_or_it_is_said_why_not(party: str) -> None:
+    attacked = {a.expected.check for a in ATTACKS if a.expected and a.expected.party == party}
+    excused = {check for whose, check in NOT_ATTACKED if whose in (party, "*")}
+    missing = books()[party] - attacked
+    assert missing - excused == set()
+    own = {check for whose, check in NOT_ATTACKED if whose == party}
+    assert own <= missing, "said not to be attacked, but is"
+
+
+def test_why_a_check_is_not_attacked_is_in_the_document() -> None:
+    said = {what for what, _ in NOT_RUN}
+    assert set(NOT_ATTACKED.values()) <= said
 
 
 def test_choosing_by_name_family_tag_and_rung() -> None:

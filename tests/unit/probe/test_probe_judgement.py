@@ -55,14 +55,19 @@ class Stack:
         self.freshened = 0
         self.prepared = False
         self.off: list[Stop] = []
+        self.left = False
 
     def fresh(self) -> None:
         self.freshened += 1
         self.value, self.before, self.prepared = 0, None, False
 
-    def baseline(self) -> None:
+    def watch(self, more: frozenset[str]) -> None:
+        assert not more
         if self.before is None:
             self.before = self.value
+
+    def leave(self) -> None:
+        self.left = True
 
     def changes(self) -> tuple[str, ...]:
         return ("cells:m",) if self.value != self.before else ()
@@ -96,6 +101,7 @@ def test_each_attack_finds_a_stack_that_none_has_touched() -> None:
     assert seen == results
     # Before the first, after the spoiling one, after the broken one.
     assert stack.freshened == 3
+    assert stack.left
 
 
 def test_a_check_is_off_for_one_act_only() -> None:
