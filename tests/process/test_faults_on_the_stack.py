@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,13 +20,15 @@ from typer.testing import CliRunner
 
 from cli import faults
 from cli.app import app
+from cli.clocks import real_clocks, set_clocks, step_clocks
 from cli.connection import Connection
 from cli.errors import CommandError
 from cli.pcapng import Packet, write
 from cli.provision import provision
+from cli.receiver import Receiver
 from cli.story import tell
 from cli.switching import FINAL_STATES
-from gbcs.credentials import decode_response
+from gbcs.credentials import decode_alert, decode_response
 from gbcs.message import decode
 from gbcs.minimal_lengths import with_minimal_lengths
 from services.chassis.clock import SystemClock
@@ -218,35 +222,70 @@ def test_a_dropped_connection_is_closed_without_an_octet(bench: Bench, where: st
 
 
 @pytest.mark.check
-def test_with_lengths_that_are_not_minimal_the_home_changes_supplier(
-    bench: Bench, tmp_path: Path
+def test_with_lengths_that_are_not_minimal_a_home_changes_supplier_now_and_later(
+    bench: Bench, receiver: Receiver, tmp_path: Path
 ) -> None:
-    home = new_home(bench, "ecos_party")
     faults.switch_quirk(bench.connection, "meter_sim", "non-minimal-lengths", on=True)
-    outcome = bench.submit(*reversed(bench.supplier("B").change_of_supplier(home.meter, home.mpxn)))
+    asking, home = bench.supplier("B"), new_home(bench, "ecos_party")
+    request_id, document = asking.change_of_supplier(home.meter, home.mpxn)
+    outcome = bench.submit(document, request_id)
     assert outcome.ok, outcome.refused
     said = bench.response_payload(outcome)
-    payload = decode(said).payload
-    assert payload[:3] == b"\x30\x82\x00"
-    assert with_minimal_lengths(payload) != payload
-    assert decode_response(payload).outcome is not None
-    assert bench.cells(home.meter)[SUPPLIER].subject == bench.supplier("B").eui
-    record = bench.connection.lab("acb", "GET", f"/lab/devices/{home.meter}")["cells"]
-    assert record[SUPPLIER]["subject"] == bench.supplier("B").eui
-    # The CoS Party has read it too.
-    bench.connection.settle(kind="forward-to-cos-party")
+    assert decode_response(decode(said).payload).outcome is not None
+    assert recorded(bench, outcome.request_id) == ["device-response"]
+
+    later, now = new_home(bench, "ecos_party"), SystemClock().now().replace(microsecond=0)
+    set_clocks(bench.connection, now)
+    try:
+        request_id, document = asking.change_of_supplier(
+            later.meter, later.mpxn, execution=now + timedelta(hours=2)
+        )
+        assert bench.submit(document, request_id).state == "scheduled"
+        step_clocks(bench.connection, timedelta(hours=3))
+        with receiver.changed:  # its document comes when it is done
+            assert receiver.changed.wait_for(lambda: state(bench, request_id) == "completed", 30)
+        assert recorded(bench, str(request_id)) == ["device-response", "device-alert"]
+    finally:
+        real_clocks(bench.connection)
+    alert = next(
+        base64.b64decode(entry["message"])
+        for entry in trace(bench, "ecos_party", str(request_id))
+        if entry["kind"] == "recorded" and entry["name"] == "device-alert"
+    )
+    assert decode_alert(decode(alert).payload).alert_code == 0x8F66
+
+    for octets, meter in ((said, home.meter), (alert, later.meter)):
+        payload = decode(octets).payload
+        assert payload[:3] == b"\x30\x82\x00"
+        assert with_minimal_lengths(payload) != payload
+        record = bench.connection.lab("acb", "GET", f"/lab/devices/{meter}")["cells"]
+        assert record[SUPPLIER]["subject"] == bench.cells(meter)[SUPPLIER].subject == asking.eui
     if shutil.which("tshark"):
-        assert "gbcs" in dissected(said, tmp_path).lower()
+        dissected([said, alert], tmp_path)
 
 
-def dissected(said: bytes, folder: Path) -> str:
+def state(bench: Bench, request_id: object) -> str:
+    return str(bench.connection.request_state(str(request_id))["state"])
+
+
+def recorded(bench: Bench, request_id: str) -> list[str]:
+    """What the CoS Party has taken of what the device said."""
+    bench.connection.settle(kind="forward-to-cos-party")
+    told = trace(bench, "ecos_party", request_id)
+    assert not [entry for entry in told if entry["kind"] == "refused"]
+    return [entry["name"] for entry in told if entry["kind"] == "recorded"]
+
+
+def dissected(messages: list[bytes], folder: Path) -> None:
+    """Have Wireshark's own dissector read them, and find nothing amiss."""
     target = folder / "said.pcapng"
-    target.write_bytes(write([Packet(SystemClock().now(), "what the meter said", said)]))
+    now = SystemClock().now()
+    target.write_bytes(write([Packet(now, "what a meter said", one) for one in messages]))
     done = subprocess.run(
         ["tshark", "-r", str(target), "-V"], capture_output=True, text=True, check=True
     )
+    assert done.stdout.count("GBCS Message") >= len(messages), done.stdout
     assert "malformed" not in done.stdout.lower()
-    return done.stdout
 
 
 def cos(bench: Bench, *arguments: str) -> Any:
