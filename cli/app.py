@@ -75,6 +75,15 @@ def up(
             help="Tell one system that another is at URL (where `cos tamper` listens); repeatable.",
         ),
     ] = None,
+    blocks: Annotated[
+        int | None,
+        typer.Option(
+            metavar="OCTETS",
+            min=64,
+            max=65_535,
+            help="Send meters what is longer in blocks of so many octets (General Block Transfer).",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Start the six systems, each a process of its own; make keys and meters on the first start.
@@ -87,7 +96,7 @@ def up(
         if not (data / "estate.json").is_file():
             say("first start: holding the key ceremony")
             keys_commands.hold_ceremony(data)
-        stack = start(data.resolve(), say, detours=detours)
+        stack = start(data.resolve(), say, detours=detours, block_size=blocks)
         try:
             with Connection(stack) as connection:
                 count = provision(connection, data)

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -88,6 +89,7 @@ def start(
     progress: Callable[[str], None],
     first_port: int | None = FIRST_PORT,
     detours: Detours | None = None,
+    block_size: int | None = None,
 ) -> Stack:
     """Start the six systems of the data folder and wait until each says that it is ready.
 
@@ -96,6 +98,7 @@ def start(
         progress: told one short sentence per system.
         first_port: the ports to prefer begin here; None: any that are free.
         detours: where a caller is told a callee is, if not where it listens: a proxy between.
+        block_size: octets to a block, for commands to devices; None: whole messages.
 
     Returns:
         the running stack, also written to `DATA/stack.json`.
@@ -111,16 +114,21 @@ def start(
             raise CommandError(f"a stack is already running in {data}: `cos down --data {data}`")
     for _ in range(PORT_TRIES - 1):
         try:
-            return start_on(data, choose_ports(2 * len(SYSTEMS), first_port), progress, detours)
+            ports = choose_ports(2 * len(SYSTEMS), first_port)
+            return start_on(data, ports, progress, detours, block_size)
         except CommandError as error:
             if CANNOT_LISTEN not in str(error):
                 raise
             first_port = None  # somebody took a port between our choosing it and its use
-    return start_on(data, choose_ports(2 * len(SYSTEMS), None), progress, detours)
+    return start_on(data, choose_ports(2 * len(SYSTEMS), None), progress, detours, block_size)
 
 
 def start_on(
-    data: Path, ports: list[int], progress: Callable[[str], None], detours: Detours | None
+    data: Path,
+    ports: list[int],
+    progress: Callable[[str], None],
+    detours: Detours | None = None,
+    block_size: int | None = None,
 ) -> Stack:
     """Start the six systems on those ports, two for each; see `start`."""
     urls = {
@@ -140,11 +148,12 @@ def start_on(
                 peer: (detours or {}).get((system, peer), urls[peer].interface)
                 for peer in PEERS[system]
             }
+            extra: dict[str, Any] = {}
             if system == "meter_sim":
-                alerts = f"{urls['acb'].interface}/device-messages"
-                config = write_config(data, system, listen, peers, extra={"alert_url": alerts})
-            else:
-                config = write_config(data, system, listen, peers)
+                extra["alert_url"] = f"{urls['acb'].interface}/device-messages"
+            if system == "acb" and block_size is not None:
+                extra["block_size"] = block_size
+            config = write_config(data, system, listen, peers, extra=extra)
             stack.pids[system] = launch(data, system, config)
         save_stack(stack)
         for system in SYSTEMS:

@@ -11,7 +11,11 @@ from stack_bench import Bench
 from stack_homes import new_home
 
 from cli.clocks import real_clocks, set_clocks
+from cli.connection import Connection
 from cli.export import export, messages_of
+from cli.keys_commands import hold_ceremony
+from cli.processes import start, stop
+from cli.provision import provision
 from cli.receiver import Receiver
 from gbcs.block_transfer import decode_block, is_block
 from gbcs.codes import AlertCode
@@ -136,3 +140,21 @@ def test_a_dated_change_ends_with_an_alert_in_blocks(bench: Bench, receiver: Rec
     assert alert is not None
     assert decode_alert(decode(alert).payload).alert_code == AlertCode.FUTURE_DATED_SUCCESS
     assert {bench.cells(meter)[n].subject for n in SUPPLIER_CELLS} == {bench.supplier("B").eui}
+
+
+@pytest.mark.check
+def test_a_stack_that_sends_every_meter_blocks(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    hold_ceremony(data)
+    stack = start(data, lambda _line: None, first_port=None, block_size=300)
+    try:
+        with Connection(stack) as connection:
+            provision(connection, data)
+            bench = Bench(data, connection)
+            meter = bench.meter("ecos_party")
+            told = connection.lab("acb", "GET", f"/lab/devices/{meter}/blocks")
+            assert told == {"eui": meter, "size": None, "in_force": 300}
+            assert bench.switch(meter, "B").ok
+            assert sum(is_block(one) for one in carried(bench, meter)) > 3
+    finally:
+        stop(stack)
