@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from fuzz import coverage, devices, openapi
+from fuzz import authentic, coverage, devices, openapi
 from fuzz.finding import Tally
 
 HTTP_SHARE = 20  # one input in so many goes over HTTP
 OPENAPI_SHARE = 50
-Run = Callable[[int, int], list[Tally]]
+AUTHENTIC_SHARE = 100  # each of eleven routes
+Run = Callable[[int, int], Iterable[Tally]]
 
 TARGETS: dict[str, Run] = {
     "device": lambda count, seed: [devices.in_process(count, seed)],
@@ -24,6 +25,7 @@ TARGETS: dict[str, Run] = {
         name: lambda count, seed, name=name: [coverage.run(name, count, seed)]  # type: ignore[misc]
         for name in coverage.TARGETS
     },
+    "authentic": lambda count, seed: authentic.run(max(1, count // AUTHENTIC_SHARE), seed),
     "openapi": lambda count, seed: openapi.run(max(1, count // OPENAPI_SHARE), seed),
 }
 

@@ -53,12 +53,23 @@ def run(target: str, count: int, seed: int) -> Tally:
 
 def gbcs_target() -> tuple[Target, list[bytes]]:
     """Every reader of GBCS octets."""
-    from gbcs.credentials import decode_alert, decode_response, decode_update  # noqa: PLC0415
-    from gbcs.details import decode_details, decode_read  # noqa: PLC0415
+    from gbcs import (  # noqa: PLC0415
+        alerts,
+        credentials,
+        details,
+        device_certificates,
+        outcomes,
+    )
+    from gbcs.block_transfer import decode_block, encode_block, split  # noqa: PLC0415
     from gbcs.errors import GbcsError  # noqa: PLC0415
     from gbcs.message import decode, encode  # noqa: PLC0415
 
-    readers = (decode_update, decode_response, decode_alert, decode_read, decode_details)
+    readers: list[Callable[[bytes], object]] = [
+        getattr(room, name)
+        for room in (alerts, credentials, details, device_certificates, outcomes)
+        for name in vars(room)
+        if name.startswith("decode_") and getattr(room, name).__module__ == room.__name__
+    ]
 
     def read(data: bytes) -> None:
         payloads = [data]
@@ -67,6 +78,11 @@ def gbcs_target() -> tuple[Target, list[bytes]]:
             if encode(message) != data:
                 raise AssertionError("what was read is not what would be written")
             payloads.append(message.payload)
+        except GbcsError:
+            pass
+        try:
+            if encode_block(decode_block(data)) != data:
+                raise AssertionError("a block that was read is not what would be written")
         except GbcsError:
             pass
         for payload in payloads:
@@ -79,7 +95,8 @@ def gbcs_target() -> tuple[Target, list[bytes]]:
     devices = importlib.import_module("fuzz.devices")
     estate = importlib.import_module("tests.unit.meter_sim.estate").Estate()
     honest = devices.honest_messages(estate)
-    return read, [*honest, *(decode(message).payload for message in honest)]
+    payloads = [decode(message).payload for message in honest]
+    return read, [*honest, *payloads, *split(honest[0], 700)]
 
 
 def duis_target() -> tuple[Target, list[bytes]]:

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,10 +27,11 @@ MISSING = "schemathesis is not installed: .venv/bin/pip install -e '.[fuzz]' --n
 _GENERATED = re.compile(r"(\d+) generated")
 
 
-def run(count: int, seed: int) -> list[Tally]:
+def run(count: int, seed: int) -> Iterator[Tally]:
     """Have about `count` requests made of each port of each system."""
     if importlib.util.find_spec("schemathesis") is None:
-        return [Tally("OpenAPI", skipped=MISSING)]
+        yield Tally("OpenAPI", skipped=MISSING)
+        return
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         hold_ceremony(data)
@@ -38,11 +40,9 @@ def run(count: int, seed: int) -> list[Tally]:
             with Connection(stack) as connection:
                 provision(connection, data)
                 asked = Asked(Path(folder), count, seed)
-                return [
-                    _port(connection, system, port, asked)
-                    for system in SYSTEMS
-                    for port in ("interface", "lab")
-                ]
+                for system in SYSTEMS:
+                    for port in ("interface", "lab"):
+                        yield _port(connection, system, port, asked)
         finally:
             stop(stack)
 

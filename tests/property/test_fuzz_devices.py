@@ -56,7 +56,7 @@ def test_a_device_that_obeys_or_falls_over_is_found(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("tool", ["atheris", "schemathesis"])
 def test_a_missing_tool_is_said_not_failed(monkeypatch: pytest.MonkeyPatch, tool: str) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    tallies = [coverage.run("gbcs", 1, 1)] if tool == "atheris" else openapi.run(1, 1)
+    tallies = [coverage.run("gbcs", 1, 1)] if tool == "atheris" else list(openapi.run(1, 1))
     (line,) = tallies[0].lines()
     assert f"{tool} is not installed" in line
     assert not tallies[0].findings
