@@ -17,7 +17,7 @@ from cli import (
     fault_commands,
     gbcs_commands,
     keys_commands,
-    request_commands,
+    own_key_commands,
 )
 from cli.cells import cells_of, devices_in
 from cli.connection import Connection
@@ -54,7 +54,7 @@ app = typer.Typer(
 )
 app.add_typer(gbcs_commands.app, name="gbcs")
 app.add_typer(duis_commands.app, name="duis")
-app.add_typer(request_commands.app, name="request")
+app.add_typer(own_key_commands.app, name="request")
 app.add_typer(keys_commands.app, name="keys")
 app.add_typer(probe_command.app, name="probe")
 app.add_typer(clock_commands.app, name="clock")

@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from rich.table import Table
 
 from cli.console import console, fail
 from cli.containers import lay_out
-from cli.errors import MISSING, REFUSED
+from cli.errors import MISSING, REFUSED, USAGE
 from cli.layout import stack_file
 from cli.options import DEFAULT_DATA, AsJson, Data
 from keys.ceremony import load_plan, run_ceremony
 from keys.certificate import Certificate
-from keys.errors import KeysError
+from keys.errors import KeysError, KeyStoreError
+from keys.issue import certify_request
 from keys.verify import verify_folder
 from services.chassis.clock import SystemClock
 
@@ -97,6 +100,37 @@ def verify(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     else:
         console.print(f"[green]✓[/] every key and certificate in {data} is as it must be")
     raise typer.Exit(REFUSED if findings else 0)
+
+
+@app.command()
+def certify(
+    request: Annotated[
+        Path, typer.Option(help="A device's certification request (PEM or DER).", exists=True)
+    ],
+    out: Annotated[Path, typer.Option(help="File for the certificate (PEM).", writable=True)],
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Have the simulated device authority certify a device's new key.
+
+    The request is what a device answers to `cos request issue-credentials`: who it is, what the key
+    is for, and a signature by that key. The certificate is for `cos request
+    update-device-certificate`. Exit code 2 if the request is not one.
+    """
+    octets = request.read_bytes()
+    try:
+        if octets.startswith(b"-----BEGIN"):
+            octets = x509.load_pem_x509_csr(octets).public_bytes(Encoding.DER)
+        certificate = certify_request(data, octets, SystemClock().now())
+        out.write_bytes(certificate.to_pem())
+    except KeyStoreError as error:
+        fail(str(error), MISSING, as_json=as_json)
+    except (KeysError, ValueError, OSError) as error:
+        fail(f"{request}: {error}", USAGE, as_json=as_json)
+    if as_json:
+        print(json.dumps(row_of(out.parent, out, certificate), indent=2))
+    else:
+        console.print(f"{certificate.subject_eui} {certificate.usage}: written to {out}")
 
 
 def certificates_in(data: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +27,7 @@ from cli.service_requests import (
 from cli.supplier import Supplier
 from cli.switching import Outcome, submit
 from duis.errors import DuisError
-from duis.model import Inventory, RemotePartyRole, Response, ResponseMessage
+from duis.model import CANCEL_DATE, Inventory, RemotePartyRole, Response, ResponseMessage
 from gbcs.describe import describe
 from gbcs.errors import GbcsError
 from keys.certificate import Certificate
@@ -39,6 +40,10 @@ Meter = Annotated[str, typer.Option(help="Entity identifier of the meter, 16 hex
 CertificateFile = Annotated[
     Path | None, typer.Option(help="A certificate (PEM) of the supplier's.", exists=True)
 ]
+At = Annotated[
+    str | None, typer.Option(help="When, by the stack's clock: 2030-01-02T00:00:00Z. Else at once.")
+]
+Cancel = Annotated[bool, typer.Option("--cancel", help="Withdraw what waits for its date.")]
 
 
 @app.command()
@@ -84,12 +89,23 @@ def read_credentials_(
 
 @app.command()
 def handover(
-    supplier: Who, meter: Meter, data: Data = DEFAULT_DATA, as_json: AsJson = False
+    supplier: Who,
+    meter: Meter,
+    *,
+    at: At = None,
+    cancel: Cancel = False,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
 ) -> None:
-    """6.21 Request Handover of DCC Controlled Device: take a device the broker holds."""
+    """6.21 Request Handover of DCC Controlled Device: take a device the broker holds.
+
+    With --at the broker keeps the request until that time and sends nothing before it; --cancel
+    withdraws what it keeps.
+    """
+    execution = date_of(at, cancel, as_json=as_json)
 
     def act(connection: Connection, asker: Supplier) -> Outcome:
-        request_id, document = request_handover(asker, plain(meter))
+        request_id, document = request_handover(asker, plain(meter), execution)
         return submit(connection, document, str(request_id))
 
     run(act, supplier, data, as_json=as_json)
@@ -103,13 +119,17 @@ def update_credentials_(
     digital_signing: CertificateFile = None,
     key_agreement: CertificateFile = None,
     key_agreement_top_up: CertificateFile = None,
+    at: At = None,
+    cancel: Cancel = False,
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:
     """6.15.1 Update Security Credentials (KRP): ask, sign what is written, send it.
 
-    Without certificates, those the supplier has in its key store now.
+    Without certificates, those the supplier has in its key store now. With --at the device keeps
+    the command until that time; --cancel withdraws what it keeps.
     """
+    execution = date_of(at, cancel, as_json=as_json)
 
     def act(connection: Connection, asker: Supplier) -> Outcome:
         files = (digital_signing, key_agreement, key_agreement_top_up)
@@ -117,13 +137,17 @@ def update_credentials_(
             None if file is None else Certificate.from_pem(file.read_bytes()) for file in files
         ]
         new = NewCertificates(*given) if any(given) else NewCertificates.of(asker)
-        return update_credentials(connection, asker, plain(meter), new)
+        return update_credentials(connection, asker, plain(meter), new, execution)
 
     run(act, supplier, data, as_json=as_json)
 
 
 def update_credentials(
-    connection: Connection, supplier: Supplier, meter: str, new: NewCertificates
+    connection: Connection,
+    supplier: Supplier,
+    meter: str,
+    new: NewCertificates,
+    execution: datetime | None = None,
 ) -> Outcome:
     """Ask for the Pre-Command, sign it, send it back; how the one that ended it ended.
 
@@ -131,11 +155,11 @@ def update_credentials(
         CommandError: what the broker wrote is not what was asked for (exit code 1).
         DuisError: what the broker answered is not the broker's.
     """
-    request_id, document = ask_update(supplier, meter, new)
+    request_id, document = ask_update(supplier, meter, new, execution)
     written = submit(connection, document, str(request_id))
     if not written.ok or written.response is None:
         return written
-    signed = sign_pre_command(supplier, supplier.read(written.response), new)
+    signed = sign_pre_command(supplier, supplier.read(written.response), new, execution)
     request_id, document = send_update(supplier, meter, signed)
     return submit(connection, document, str(request_id))
 
@@ -182,6 +206,21 @@ def told(response: Response) -> dict[str, object] | None:
             ]
         }
     return None if body.gbcs_payload is None else dict(describe(body.gbcs_payload, None, None))
+
+
+def date_of(at: str | None, cancel: bool, *, as_json: bool) -> datetime | None:
+    """The execution date of the options; ends the command if they do not say one."""
+    if at is not None and cancel:
+        fail("give either --at or --cancel", USAGE, as_json=as_json)
+    if at is None:
+        return CANCEL_DATE if cancel else None
+    try:
+        execution = datetime.fromisoformat(at)
+    except ValueError:
+        execution = None
+    if execution is None or execution.tzinfo is None:
+        fail("--at is a time with its zone, e.g. 2030-01-02T00:00:00Z", USAGE, as_json=as_json)
+    return execution
 
 
 def plain(eui: str) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import datetime
 
 from cli.errors import REFUSED, CommandError
 from cli.supplier import Supplier
 from duis.model import (
+    CANCEL_DATE,
     Header,
     PreCommand,
     ReadInventory,
@@ -23,7 +25,8 @@ from duis.model import (
 )
 from duis.request_id import RequestId
 from duis.xml import request_to_xml
-from gbcs.credentials import decode_update
+from gbcs.credentials import CANCEL_EXECUTION, decode_update
+from gbcs.date_time import to_generalized_time
 from gbcs.errors import GbcsError
 from gbcs.message import decode, encode
 from gbcs.protect import sign
@@ -90,8 +93,16 @@ def read_credentials(
     return signed_request(supplier, meter, ("6.24.1", 1), body)
 
 
-def request_handover(supplier: Supplier, meter: str) -> tuple[RequestId, bytes]:
-    """6.21: the broker's own device shall be this supplier's, with the keys it has now."""
+def request_handover(
+    supplier: Supplier, meter: str, execution: datetime | None = None
+) -> tuple[RequestId, bytes]:
+    """6.21: the broker's own device shall be this supplier's, with the keys it has now.
+
+    Args:
+        supplier: who asks.
+        meter: entity identifier of the device.
+        execution: the day to come, whole seconds; `CANCEL_DATE` withdraws it; None for at once.
+    """
     new = NewCertificates.of(supplier)
     floor = time.time_ns() // 1_000_000
     body = RequestHandoverOfDCCControlledDevice(
@@ -102,33 +113,46 @@ def request_handover(supplier: Supplier, meter: str) -> tuple[RequestId, bytes]:
         path_certificates=(supplier.issuing_authority.der,),
         floor=floor,
         prepayment_top_up_floor=floor,
+        execution_date_time=execution,
     )
     return signed_request(supplier, meter, ("6.21", 1), body, floor)
 
 
-def ask_update(supplier: Supplier, meter: str, new: NewCertificates) -> tuple[RequestId, bytes]:
-    """6.15.1, variant 4: have a command written that replaces this supplier's credentials."""
+def ask_update(
+    supplier: Supplier, meter: str, new: NewCertificates, execution: datetime | None = None
+) -> tuple[RequestId, bytes]:
+    """6.15.1, variant 4: have a command written that replaces this supplier's credentials.
+
+    `execution` as for `request_handover`.
+    """
     body = UpdateSecurityCredentialsKRP(
         remote_party_role=RemotePartyRole.SUPPLIER,
         path_certificates=(supplier.issuing_authority.der,),
         digital_signing=_der(new.digital_signing),
         key_agreement=_der(new.key_agreement),
         key_agreement_top_up=_der(new.key_agreement_top_up),
+        execution_date_time=execution,
     )
     return signed_request(supplier, meter, ("6.15.1", 4), body)
 
 
-def sign_pre_command(supplier: Supplier, response: Response, asked: NewCertificates) -> bytes:
+def sign_pre_command(
+    supplier: Supplier,
+    response: Response,
+    asked: NewCertificates,
+    execution: datetime | None = None,
+) -> bytes:
     """The Pre-Command of a response, signed with the supplier's GBCS signing key.
 
     Args:
         supplier: whose key signs.
         response: the broker's answer, already verified.
         asked: what was asked for: a Pre-Command that does anything else is not signed.
+        execution: the date that was asked for.
 
     Raises:
         CommandError: the response holds no Pre-Command, or one that is not this supplier's or
-            carries other certificates than were asked for (exit code 1).
+            carries other certificates or another date than were asked for (exit code 1).
     """
     body = response.body
     content = body.content if isinstance(body, ResponseMessage) else None
@@ -138,7 +162,7 @@ def sign_pre_command(supplier: Supplier, response: Response, asked: NewCertifica
         message = decode(content.gbcs_payload)
         if message.header.originator != supplier.eui:
             raise CommandError("the Pre-Command is not to be signed by this supplier", REFUSED)
-        _hold_against(message.payload, asked)
+        _hold_against(message.payload, asked, execution)
         return encode(sign(message, supplier.keys.signer("digital-signing").sign))
     except GbcsError as error:
         raise CommandError(f"the Pre-Command cannot be read: {error}", REFUSED) from error
@@ -149,16 +173,25 @@ def send_update(supplier: Supplier, meter: str, signed: bytes) -> tuple[RequestI
     return signed_request(supplier, meter, ("6.15.1", 5), SignedPreCommand(signed))
 
 
-def _hold_against(payload: bytes, asked: NewCertificates) -> None:
-    """Who signs must know what: the certificates in the command are the ones asked for."""
+def _hold_against(payload: bytes, asked: NewCertificates, execution: datetime | None) -> None:
+    """Who signs must know what: certificates and date of the command are the ones asked for."""
     wanted = [
         item.der
         for item in (asked.digital_signing, asked.key_agreement, asked.key_agreement_top_up)
         if item is not None
     ]
-    found = [item.certificate for item in decode_update(payload).replacements]
-    if found != wanted:
+    update = decode_update(payload)
+    if [item.certificate for item in update.replacements] != wanted:
         raise CommandError("the Pre-Command carries other certificates than asked for", REFUSED)
+    if update.execution_date_time != _dated(execution):
+        raise CommandError("the Pre-Command is for another date than asked for", REFUSED)
+
+
+def _dated(execution: datetime | None) -> str | None:
+    """How a command writes an execution date."""
+    if execution is None:
+        return None
+    return CANCEL_EXECUTION if execution == CANCEL_DATE else to_generalized_time(execution)
 
 
 def _der(certificate: Certificate | None) -> bytes | None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stack_bench import Bench
+from stack_services import SUPPLIER
 
 from cli.connection import Connection
 from cli.keys_commands import hold_ceremony
 from cli.processes import start, stop
 from cli.provision import provision
 from cli.receiver import Receiver
+from keys.certificate import Certificate
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +58,23 @@ def receiver(bench: Bench) -> Iterator[Receiver]:
                 {"callback_url": receiver.url(supplier["name"])},
             )
         yield receiver
+
+
+@pytest.fixture
+def dcc_controlled(bench: Bench) -> str:
+    """A device as it leaves the factory: the broker's certificates in the supplier's cells."""
+    device = bench.devices[0]
+    keys = bench.data / "acb" / "keys"
+    names = ("digital-signing", "key-agreement", "key-agreement")
+    held = {
+        cell: base64.b64encode(
+            Certificate.from_pem((keys / f"{name}.pem").read_bytes()).der
+        ).decode()
+        for cell, name in zip(SUPPLIER, names, strict=True)
+    }
+    made: dict[str, Any] = {n: device[n] for n in ("eui", "device_type", "certificates")}
+    made["cells"] = device["cells"] | held
+    bench.connection.lab("meter_sim", "DELETE", f"/lab/devices/{device['eui']}")
+    bench.connection.lab("meter_sim", "POST", "/lab/devices", made)
+    bench.connection.lab("acb", "POST", "/lab/devices", made | {"mpxns": [device["mpxn"]]})
+    return str(device["eui"])

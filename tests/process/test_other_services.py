@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 from stack_bench import Bench
+from stack_services import SUPPLIER, ask, refused, renewed
 from typer.testing import CliRunner
 
 from cli.app import app
@@ -30,47 +29,12 @@ from duis.model import Inventory, RemotePartyRole, ResponseMessage
 from gbcs.details import decode_details
 from gbcs.message import decode, encode
 from gbcs.protect import sign
-from keys import profiles
-from keys.authorities import ORGANISATION_ISSUING, Authorities, years_from
-from keys.certificate import Certificate
-from keys.roles import OrganisationRole, Usage
-from keys.simulated import ORGANISATION_POLICY
-from services.chassis.clock import SystemClock
 
 pytestmark = pytest.mark.xdist_group("stack")
-
-SUPPLIER = (
-    "supplier/digitalSignature/management",
-    "supplier/keyAgreement/management",
-    "supplier/keyAgreement/prePaymentTopUp",
-)
-
-
-def renewed(bench: Bench, name: str) -> NewCertificates:
-    """A supplier's next key agreement certificate, of a new key, honestly issued."""
-    certificate = profiles.organisation(
-        Authorities.open(bench.data).issuer(ORGANISATION_ISSUING),
-        bench.supplier(name).eui,
-        OrganisationRole.SUPPLIER,
-        Usage.KEY_AGREEMENT,
-        ec.generate_private_key(ec.SECP256R1()).public_key(),
-        policy=ORGANISATION_POLICY,
-        validity=years_from(SystemClock().now(), 1),
-    )
-    return NewCertificates(key_agreement=Certificate.from_der(certificate))
 
 
 def broker(bench: Bench) -> str:
     return str(bench.connection.stack.facts["parties"]["acb"])
-
-
-def ask(bench: Bench, made: tuple[object, bytes]) -> Outcome:
-    request_id, document = made
-    return bench.submit(document, request_id)
-
-
-def refused(outcome: Outcome) -> str | None:
-    return None if outcome.refused is None else str(outcome.refused["check"])
 
 
 def test_the_inventory_tells_the_holder_of_a_device_what_it_is(bench: Bench) -> None:
@@ -120,26 +84,6 @@ def test_a_supplier_renews_its_own_credentials(bench: Bench, receiver: Receiver)
     assert record[SUPPLIER[1]]["key_identifier"] == after[SUPPLIER[1]].key_identifier
     heard = receiver.wait_for("A", 2, 20)
     assert any(b"SecurityCredentialsUpdated" in document for document in heard)
-
-
-@pytest.fixture
-def dcc_controlled(bench: Bench) -> str:
-    """A device as it leaves the factory: the broker's certificates in the supplier's cells."""
-    device = bench.devices[0]
-    keys = bench.data / "acb" / "keys"
-    names = ("digital-signing", "key-agreement", "key-agreement")
-    held = {
-        cell: base64.b64encode(
-            Certificate.from_pem((keys / f"{name}.pem").read_bytes()).der
-        ).decode()
-        for cell, name in zip(SUPPLIER, names, strict=True)
-    }
-    made: dict[str, Any] = {n: device[n] for n in ("eui", "device_type", "certificates")}
-    made["cells"] = device["cells"] | held
-    bench.connection.lab("meter_sim", "DELETE", f"/lab/devices/{device['eui']}")
-    bench.connection.lab("meter_sim", "POST", "/lab/devices", made)
-    bench.connection.lab("acb", "POST", "/lab/devices", made | {"mpxns": [device["mpxn"]]})
-    return str(device["eui"])
 
 
 def test_the_broker_hands_over_a_device_it_holds(bench: Bench, dcc_controlled: str) -> None:
