@@ -15,10 +15,13 @@ from services.registration.checks import CHECKS as REGISTRATION_CHECKS
 from services.smki_repository.checks import CHECKS as REPOSITORY_CHECKS
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("docs/threat-model.md", "docs/fidelity.md")
+FIDELITY = ("docs/fidelity.md", "docs/fidelity/acb.md", "docs/fidelity/meter.md")
+PAGES = ("docs/threat-model.md", *FIDELITY)
 PREFIXES = "acb|tcos|ecos|meter|link|registration|smki"
 CHECK = re.compile(rf"`((?:\*|{PREFIXES})(?:\.[a-z_]+)*(?:\.\*|\.[a-z_]+))`")
 FILE = re.compile(r"`([a-z_]+(?:/[a-zA-Z0-9_-]+)+\.(?:py|md|toml))`")
+TEST = re.compile(r"`(tests/[a-z_/0-9]+\.py)(?:::([a-z_0-9]+))?`")
+HELD_BY_NOTHING = re.compile(r"^(?:none: no code does|no code does; nothing to hold)$")
 LINK = re.compile(r"\]\(([^)#:]+\.md)\)")
 FAMILY = re.compile(r"probe ((?:`[a-z.-]+`(?:, )?)+)")
 
@@ -54,6 +57,35 @@ def test_every_file_named_is_there(page: str) -> None:
     assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
 
 
+@pytest.mark.parametrize("page", FIDELITY)
+def test_every_test_named_is_in_its_file(page: str) -> None:
+    named = TEST.findall(text(page))
+    assert named
+    lost = [
+        (file, name)
+        for file, name in named
+        if not (ROOT / file).is_file() or f"def {name}" not in (ROOT / file).read_text()
+    ]
+    assert lost == []
+
+
+def rows(page: str) -> list[list[str]]:
+    """What each row says, cell by cell, without the tables' heads."""
+    lines = [line for line in text(page).splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [row for row in cells if row[0] != "behaviour"]
+
+
+@pytest.mark.parametrize("page", FIDELITY)
+def test_every_row_names_its_own_tests_or_says_that_there_is_nothing_to_hold(page: str) -> None:
+    """No "the same": a row that is put between two others would change what it means."""
+    found = rows(page)
+    assert len(found) > 25
+    assert all(len(row) == 4 for row in found)
+    unheld = [row[0] for row in found if not TEST.search(row[3])]
+    assert [row[3] for row in found if row[0] in unheld and not HELD_BY_NOTHING.match(row[3])] == []
+
+
 def test_every_check_named_is_one() -> None:
     named = CHECK.findall(text("docs/threat-model.md"))
     assert len(set(named)) > 40
@@ -70,7 +102,7 @@ def test_a_check_that_is_none_is_found() -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_linked_is_there(page: str) -> None:
     linked = LINK.findall(text(page))
-    assert linked
+    assert linked or page.startswith("docs/fidelity/")
     here = (ROOT / page).parent
     assert {link for link in linked if not (here / link).is_file()} == set()
 
