@@ -23,6 +23,8 @@ from cli.app import app
 from cli.clocks import real_clocks, set_clocks, step_clocks
 from cli.connection import Connection
 from cli.errors import CommandError
+from cli.evidence import judge, write_bundle
+from cli.evidence_collect import collect
 from cli.pcapng import Packet, write
 from cli.provision import provision
 from cli.receiver import Receiver
@@ -126,6 +128,10 @@ def test_a_call_that_is_dropped_twice_still_ends_right(bench: Bench) -> None:
     assert [e["name"] for e in trace(bench, "ecos_party", request_id) if e["kind"] == "fault"] == [
         "fault.drop"
     ]
+    # The evidence of both sides is whole, and says what the lab did beside what was said.
+    bench.connection.settle()
+    report = judge(write_bundle(collect(bench.connection, bench.data, request_id)))
+    assert report.ok, report.wrong
 
 
 @pytest.mark.check
