@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from pathlib import Path
 from typing import Annotated
@@ -95,12 +96,19 @@ def matrix(
     try:
         with Connection(load_stack(data)) as connection:
             world = World(connection, data)
-            lines = matrices.next_lines(world, attacks, counting(len(attacks)))
+            lines, broken = matrices.next_lines(world, attacks, counting(len(attacks)))
             text = matrices.document(attacks, lines, matrices.checks_of(world))
     except (CommandError, KeysError) as error:
         fail(str(error), getattr(error, "code", REFUSED))
+    for result in broken:
+        errors.print(f"{result.attack.id}: {result.note}", markup=False)
+    if broken:
+        fail(f"{len(broken)} attacks broke off: nothing is said about them", REFUSED)
     if check:
-        same = out.is_file() and out.read_text() == text and matrices.recorded() == lines
+        before = out.read_text() if out.is_file() else ""
+        same = before == text and matrices.recorded() == lines
+        for line in difflib.unified_diff(before.splitlines(), text.splitlines(), n=0, lineterm=""):
+            errors.print(line[:300], markup=False)
         console.print(f"{out} is {'current' if same else 'stale'}")
         raise typer.Exit(0 if same else REFUSED)
     out.write_text(text)

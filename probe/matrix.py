@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from probe.catalogue import NOT_RUN
-from probe.model import RUNGS, Attack, Result, Rung, Stop
-from probe.runner import run
+from probe.model import BETWEEN, RUNGS, Attack, Result, Rung, Seen, Stop
+from probe.runner import BROKEN, judge
 from probe.world import PARTIES, World
 
+METERS = "meter_sim"
 RECORD = Path(__file__).parent / "next_line.json"
 ANYTHING = frozenset({"cells", "counters", "pending", "certificates", "record", "signed"})
 Lines = dict[str, Stop | None]
@@ -67,24 +68,77 @@ def weakened(attacks: Sequence[Attack]) -> Iterator[Attack]:
 
 def next_lines(
     world: World, attacks: Sequence[Attack], progress: Callable[[Result], None]
-) -> Lines:
-    """Repeat every refused attack without its check.
+) -> tuple[Lines, list[Result]]:
+    """Repeat every refused attack without its check: what was found, and what broke off.
 
     An attack whose check cannot be turned off (it is none of the party's book: a route that does
-    not exist, for instance) is left out.
+    not exist, for instance) is left out. Attacks on one check come one after the other, so that it
+    is turned off once for all of them.
     """
     known = {(c["party"], c["id"]) for c in checks_of(world)}
-    repeated = [
-        without(a, None)
-        for a in attacks
-        if a.expected is not None and (a.expected.party, a.expected.check) in known
-    ]
-    results = run(world, repeated, progress)
-    return {
-        r.attack.id.removesuffix(".without-its-check"): r.stopped_by
-        for r in results
-        if r.outcome != "error"
-    }
+    by_check: dict[Stop, list[Attack]] = defaultdict(list)
+    for attack in attacks:
+        stop = attack.expected
+        if stop is not None and (stop.party, stop.check) in known:
+            by_check[stop].append(without(attack, None))
+    lines: Lines = {}
+    broken: list[Result] = []
+    world.compares = False
+    try:
+        if any(BETWEEN in attack.tags for attack in attacks):
+            world.stand_between()
+        for result in _repeated(world, by_check):
+            if result.outcome == "error":
+                broken.append(result)
+            else:
+                name = result.attack.id.removesuffix(".without-its-check")
+                lines[name] = result.stopped_by
+            progress(result)
+        world.fresh()
+    finally:
+        world.compares = True
+        world.leave()
+    return lines, broken
+
+
+def _repeated(world: World, by_check: Mapping[Stop, Sequence[Attack]]) -> Iterator[Result]:
+    """Each attack on a stack that no other has changed, with its check off."""
+    fresh = False
+    for stop, attacks in by_check.items():
+        off = False
+        for attack in attacks:
+            if not fresh:
+                world.fresh()
+                off = False
+            if not off:
+                world.switch(stop, on=False)
+                off = True
+            try:
+                if stop.party == METERS:
+                    world.watch(frozenset())
+                seen = attack.act(world)
+                fresh = _left_nothing(world, attack, seen)
+            except BROKEN as error:
+                fresh = False
+                note = f"{type(error).__name__}: {error}"
+                yield Result(attack, "error", None, (), ok=False, note=note)
+                continue
+            yield judge(attack, seen, ())
+        if off:
+            world.switch(stop, on=True)
+
+
+def _left_nothing(world: World, attack: Attack, seen: Seen) -> bool:
+    """Whether the next attack finds the stack as this one did.
+
+    What the party without the check refused all the same has changed nothing there: that is what
+    the run with all checks on is about. (A device counts what it heard: there it is looked at.)
+    Whatever went further is cleared away.
+    """
+    stop, off = seen.stopped_by, attack.off
+    if stop is None or off is None or world.prepared or stop.party != off.party:
+        return False
+    return stop.party != METERS or not world.changes()
 
 
 def checks_of(world: World) -> list[dict[str, str]]:

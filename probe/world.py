@@ -13,11 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cli.connection import Connection
 from cli.errors import CommandError
-from cli.provision import devices_of, provision
+from cli.provision import devices_of, provision, record_of, user_of
 from cli.supplier import Supplier
 from cli.switching import FINAL_STATES
 from keys.certificate import Certificate
@@ -31,8 +31,29 @@ _METER_SILENT = ("acb.response.received", "acb.read_back.", "acb.answer.received
 _LASTING = frozenset({"cells", "counters", "pending", "certificates", "record", "signed"})
 
 
+T = TypeVar("T")
+
+
+def together(*acts: Callable[[], T]) -> list[T]:
+    """Do several things at once, which go to different systems: what each gave."""
+    if not acts:
+        return []
+    with ThreadPoolExecutor(len(acts)) as pool:
+        return list(pool.map(lambda act: act(), acts))
+
+
+def made(device: dict[str, Any]) -> dict[str, Any]:
+    """What the factory is told of a device."""
+    return {name: device[name] for name in ("eui", "device_type", "cells", "certificates")}
+
+
 class World:
-    """One running stack. Made once for a run of many attacks."""
+    """One running stack. Made once for a run of many attacks.
+
+    Attributes:
+        prepared: whether something was done that `fresh` has to undo.
+        compares: whether the state after an attack is compared with the state before it.
+    """
 
     def __init__(self, connection: Connection, data: Path) -> None:
         self.connection = connection
@@ -44,6 +65,9 @@ class World:
         self._baseline: dict[str, Any] = {}
         self._disturbed = set(PARTIES)
         self._undo: list[Callable[[], None]] = []
+        self._users_changed = True
+        self._installed = False
+        self.compares = True
         self._between: Between | None = None
         self._watching: frozenset[str] = frozenset()
         self.prepared = False
@@ -93,8 +117,9 @@ class World:
 
     def lab(self, system: str, method: str, path: str, body: Any = None) -> Any:
         """One lab route of one system; what an act there changed is undone by `fresh`."""
-        if method != "GET" and system in PARTIES:
+        if method != "GET":
             self._disturbed.add(system)
+            self._users_changed |= path.startswith("/lab/users")
         return self.connection.lab(system, method, path, body)
 
     def try_lab(self, system: str, method: str, path: str, body: Any) -> Any:
@@ -114,14 +139,40 @@ class World:
 
     def fresh(self) -> None:
         """Every check on, real time, and the homes as the ceremony left them."""
-        for party in sorted(self._disturbed):
-            self.connection.lab(party, "POST", "/lab/reset")
+        together(*(
+            partial(self.connection.lab, party, "POST", "/lab/reset") for party in self._disturbed
+        ))  # fmt: skip
         while self._undo:
             self._undo.pop()()
-        provision(self.connection, self.data, afresh=True)
+        if self._installed:
+            together(self._reinstall, self._record_again)
+        else:
+            provision(self.connection, self.data, afresh=True)
+            self._installed = True
         self._disturbed.clear()
+        self._users_changed = False
         self._baseline.clear()
         self.prepared = False
+
+    def _reinstall(self) -> None:
+        """The devices as the factory made them."""
+        installed = {d["eui"] for d in self.lab("meter_sim", "GET", "/lab/devices")["devices"]}
+        for device in self.devices:
+            if device["eui"] in installed:
+                self.lab("meter_sim", "DELETE", f"/lab/devices/{device['eui']}")
+        self.lab("meter_sim", "POST", "/lab/devices", [made(device) for device in self.devices])
+
+    def _record_again(self) -> None:
+        """The broker's record as it was; its users too, if somebody changed them."""
+        for device in self.devices:
+            self.lab("acb", "POST", "/lab/devices", record_of(device))
+        if self._users_changed:
+            for supplier in self.connection.stack.facts["suppliers"]:
+                self.lab("acb", "POST", "/lab/users", user_of(supplier))
+
+    def switch(self, check: Stop, *, on: bool) -> None:
+        """Turn one check of one party on or off."""
+        self.connection.lab(check.party, "PUT", f"/lab/checks/{check.check}", {"enabled": on})
 
     def afterwards(self, undo: Callable[[], None]) -> None:
         """Have this done when the stack is next made fresh: what no reset puts back."""
@@ -131,12 +182,11 @@ class World:
     @contextmanager
     def without(self, check: Stop) -> Iterator[None]:
         """Run with one check of one party off."""
-        path = f"/lab/checks/{check.check}"
-        self.connection.lab(check.party, "PUT", path, {"enabled": False})
+        self.switch(check, on=False)
         try:
             yield
         finally:
-            self.connection.lab(check.party, "PUT", path, {"enabled": True})
+            self.switch(check, on=True)
 
     def stand_between(self) -> Between:
         """Stand between the systems, from the first time on until `leave`."""
@@ -166,9 +216,7 @@ class World:
         questions += [partial(self._device, device["eui"]) for device in self.devices]
         questions += [partial(self._signed, party) for party in COS.values()]
         questions += [partial(self._watched, what) for what in sorted(more)]
-        with ThreadPoolExecutor(len(questions)) as pool:
-            answers = pool.map(lambda question: question(), questions)
-        return {name: value for answer in answers for name, value in answer.items()}
+        return {k: v for answer in together(*questions) for k, v in answer.items()}
 
     def _device(self, eui: str) -> dict[str, Any]:
         told = self.lab("meter_sim", "GET", f"/lab/devices/{eui}")
@@ -195,8 +243,9 @@ class World:
 
     def mark(self) -> None:
         """What is done up to here was preparation: compare the state with this moment."""
-        self._baseline = self.state(self._watching)
         self.prepared = True
+        if self.compares:
+            self._baseline = self.state(self._watching)
 
     def watch(self, more: frozenset[str]) -> None:
         """Have the state to compare with, these further things in it too."""
@@ -215,16 +264,11 @@ class World:
     def install(self, device: dict[str, Any]) -> None:
         """Put another device in the place of one: on the meters' side only."""
         self.lab("meter_sim", "DELETE", f"/lab/devices/{device['eui']}")
-        self.lab("meter_sim", "POST", "/lab/devices", {
-            name: device[name] for name in ("eui", "device_type", "cells", "certificates")
-        })  # fmt: skip
+        self.lab("meter_sim", "POST", "/lab/devices", made(device))
 
     def record(self, device: dict[str, Any], status: str = "Commissioned") -> None:
         """Have the broker's record say this of a device."""
-        told = {name: device[name] for name in ("eui", "device_type", "cells", "certificates")}
-        self.lab("acb", "POST", "/lab/devices", {
-            **told, "status": status, "mpxns": [device["mpxn"]],
-        })  # fmt: skip
+        self.lab("acb", "POST", "/lab/devices", {**record_of(device), "status": status})
 
     # The meter's interface
 

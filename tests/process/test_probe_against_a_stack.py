@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from stack_bench import Bench
@@ -19,6 +20,7 @@ from probe.world import World
 pytestmark = pytest.mark.xdist_group("stack")
 
 ATTACKS = {a.id: a for a in catalogue()}
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "attacks.md"
 SAMPLE = (
     "link.ecos.honest.now",
     "link.ecos.unsigned.both",
@@ -92,8 +94,38 @@ def test_the_command_exits_by_what_it_found(bench: Bench) -> None:
     assert runner.invoke(app, [*arguments, "no.such.attack"]).exit_code == 2
 
 
+def test_the_bench_stands_between_and_leaves_no_trace(bench: Bench) -> None:
+    """A CoS Party that lies, with and without the check that finds it out; then all is as it was.
+
+    One test, because standing between the systems starts three of them anew.
+    """
+    attack = ATTACKS["lying.ecos.other-meter"]
+    check = Stop("acb", "acb.return.recipient")
+    lied, believed = try_all(bench, [attack, without(attack, Stop("meter_sim", "meter.recipient"))])
+    assert wrong([lied, believed]) == []
+    assert (lied.stopped_by, lied.state_unchanged) == (check, True)
+    assert bench.switch(bench.meter("ecos_party"), "B").ok
+    assert bench.connection.stack.data is not None
+    told = (bench.connection.stack.data / "acb" / "config.toml").read_text()
+    assert bench.connection.stack.services["ecos_party"].interface in told
+
+
 @pytest.mark.check
 @pytest.mark.timeout(1800)
 def test_every_attack_ends_as_it_must(bench: Bench) -> None:
     results = try_all(bench, list(ATTACKS.values()))
     assert wrong(results) == []
+
+
+@pytest.mark.check
+@pytest.mark.timeout(1800)
+def test_the_document_of_attacks_is_current(bench: Bench) -> None:
+    """`cos probe matrix --check`: every check off in turn gets through what docs/attacks.md says.
+
+    The run above has every check on and looks at the state; this one has them off, and looks only
+    at who says no instead: between them nothing is done twice.
+    """
+    save_stack(bench.connection.stack)
+    arguments = ["probe", "matrix", "--check", "--data", str(bench.data), "--out", str(DOCUMENT)]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
