@@ -98,6 +98,7 @@ def test_loss_repeats_and_disorder(frames: list[bytes]):
 
 
 @pytest.mark.check
+@pytest.mark.timeout(300)
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.one_of(st.sampled_from(FRAMES), foreign()), max_size=3 * len(FRAMES)))
 def test_with_a_stranger_among_them(frames: list[bytes]):
