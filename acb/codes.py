@@ -42,6 +42,7 @@ ALERT_QUARANTINED: Final = "AD1"
 ALERT_COS_REJECTED: Final = "N26"
 ALERT_DEVICE_CHANGED_SUPPLIER: Final = "N27"
 ALERT_CREDENTIALS_UPDATED: Final = "N42"
+ALERT_COS_CERTIFICATE: Final = "N63"
 
 # An ECoSErrorCode is exactly three characters (DUIS 5.4 XSD); the list of values is not public.
 ECOS_ERROR_UNSPECIFIED: Final = "E00"

@@ -126,6 +126,23 @@ class Notices:
             )
             await self._owe(conn, user, codes.ALERT_CREDENTIALS_UPDATED, document, tracked.sequence)
 
+    async def owe_cos_certificate(
+        self, conn: AsyncConnection, tracked: Tracked, device: str, serial: int | None, user: str
+    ) -> None:
+        """Owe a user the alert which CoS certificate a device holds (`acb.cos_certificates`)."""
+        document = self._parts.replies.cos_certificate(
+            device, serial, user, await self._alerts.next(conn), self._parts.base.clock.now()
+        )
+        await self._owe(conn, user, codes.ALERT_COS_CERTIFICATE, document, tracked.sequence)
+        await self._parts.base.traces.record(
+            tracked.request_id,
+            "notified",
+            receiver=user,
+            name=codes.ALERT_COS_CERTIFICATE,
+            summary="owed an alert which CoS certificate the device holds",
+            conn=conn,
+        )
+
     async def owe_device_alert(
         self, conn: AsyncConnection, message: Message, alert_code: int, raw: bytes
     ) -> None:

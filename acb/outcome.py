@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb import codes, gather, pending, records, store
 from acb.checks import PARTY, RESPONSE_CHECKS
+from acb.cos_certificates import CosCertificates
 from acb.model import SUPPLIER_CELL, Refusal, ResponseEvidence, State, Tracked
 from acb.notices import Notices
 from acb.outbound import DEVICE_ALERT, DEVICE_RESPONSE
@@ -53,6 +54,7 @@ class Outcomes:
     def __init__(self, parts: Parts, notices: Notices) -> None:
         self._parts = parts
         self._notices = notices
+        self.cos_certificates = CosCertificates(notices)
 
     @property
     def notices(self) -> Notices:
@@ -300,6 +302,7 @@ class Outcomes:
             conn=conn,
         )
         await pending.drop_orphans(self._parts.base, conn, tracked, before, changed)
+        await self.cos_certificates.recorded(conn, tracked, before, changed)
         if before is None or SUPPLIER_CELL not in changed:
             return
         held = before.cells.get(SUPPLIER_CELL)

@@ -17,6 +17,7 @@ from acb.model import DeviceRecord, Tracked
 from duis.alerts import (
     AnomalyBreach,
     ChangeOfSupplier,
+    CosCertificateAlert,
     DccAlert,
     DccAlertContent,
     DeviceChangeOfSupplier,
@@ -162,6 +163,13 @@ class Replies:
             prepayment_top_up_floor=special[0].number if special else None,
         )
         return self._alert(codes.ALERT_CREDENTIALS_UPDATED, content, user, number, at)
+
+    def cos_certificate(
+        self, device: str, serial: int | None, user: str, number: int, at: datetime
+    ) -> bytes:
+        """DCC alert: which CoS certificate a device holds; without a serial if none is known."""
+        content = CosCertificateAlert(device, serial)
+        return self._alert(codes.ALERT_COS_CERTIFICATE, content, user, number, at)
 
     def quarantined(
         self, request_id: RequestId, reference: int, *, everyone: bool, number: int, at: datetime

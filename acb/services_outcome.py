@@ -78,6 +78,9 @@ class ServiceOutcomes:
                 await pending.drop_replaced(self._parts.base, conn, tracked, evidence.update)
         elif isinstance(evidence, DeviceAnswerEvidence):
             await self._record_own(conn, approved, tracked, evidence)
+        else:
+            told = evidence.details
+            await self._outcomes.cos_certificates.read(conn, tracked, device, told)
         await self._settle(conn, tracked, _state(evidence), answer, document)
 
     async def unasked(self, conn: AsyncConnection, heard: ResponseEvidence) -> bool:

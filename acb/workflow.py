@@ -137,6 +137,8 @@ class Workflow:
                     codes.INCOMPATIBLE_DEVICE,
                 )
                 await self._outcomes.end_refused(conn, tracked, why)
+                if device is not None:
+                    await self._outcomes.cos_certificates.nobody_signs(conn, tracked, device)
                 await base.outbox.complete(conn, item)
                 return None
             if tracked.state is State.ACCEPTED:
