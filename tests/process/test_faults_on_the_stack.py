@@ -189,13 +189,14 @@ def test_a_bit_that_flips_on_the_way_to_the_meter_is_refused_by_the_meter(bench:
 @pytest.mark.check
 def test_a_duplicated_command_is_taken_once(bench: Bench) -> None:
     home = new_home(bench, "ecos_party")
+    head = bench.connection.lab("ecos_party", "GET", "/lab/audit?limit=1")["head"]["seq"]
     arm(bench, "acb", "duplicate", "outbound-request", hop="ecos_party", purpose="cos-command")
     request_id = begin(bench, home)
     assert ended(bench, request_id) == "completed"
     assert signed(bench, "ecos_party", request_id) == 1
-    rows = bench.connection.lab("ecos_party", "GET", "/lab/audit?limit=10000")["rows"]
+    rows = bench.connection.lab("ecos_party", "GET", f"/lab/audit?after={head}")["rows"]
     refused = [row["record"] for row in rows if row["kind"] == "link.request.refused"]
-    assert refused[-1]["verdict"]["check"] == "link.request.nonce"
+    assert [one["verdict"]["check"] for one in refused] == ["link.request.nonce"]
 
 
 @pytest.mark.check
@@ -299,6 +300,7 @@ def cos(bench: Bench, *arguments: str) -> Any:
     return json.loads(done.stdout) if done.exit_code == 0 else done.exit_code
 
 
+@pytest.mark.check
 def test_the_command_arms_lists_and_undoes(bench: Bench) -> None:
     armed = cos(
         bench, "faults", "add", "registration", "status", "inbound-request",
@@ -308,6 +310,10 @@ def test_the_command_arms_lists_and_undoes(bench: Bench) -> None:
     listed = cos(bench, "faults", "list", "registration")["registration"]
     assert [one["id"] for one in listed["faults"]] == [armed["id"]]
     assert listed["weakened"] == [f"fault:{armed['id']}"]
+    plain = CliRunner().invoke(app, ["faults", "list", "--data", str(bench.data)])
+    assert (plain.exit_code, armed["id"] in plain.stdout.split()) == (0, True), plain.stdout
+    plain = CliRunner().invoke(app, ["quirks", "list", "--data", str(bench.data)])
+    assert (plain.exit_code, "off" in plain.stdout.split()) == (0, True), plain.stdout
     assert cos(bench, "faults", "release", "registration", armed["id"])["released"] == 0
     assert cos(bench, "faults", "remove", "registration", armed["id"])["fired"] == 0
     assert cos(bench, "faults", "remove", "registration", armed["id"]) == 1
