@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -42,14 +42,14 @@ from gbcs.block_transfer import (
 from gbcs.codes import Cra
 from gbcs.errors import ParseError
 from gbcs.message import decode
-from gbcs.reassembly import Assembly
 from meter_sim import block_checks as checks
-from meter_sim.block_checks import LIMITS, Framed, Joined, Received
+from meter_sim.block_checks import Framed, Joined, Received
 from meter_sim.history import Refusal
 from meter_sim.model import NotUnderstood
 from meter_sim.power import Power, PowerLost
 from meter_sim.reception import CONTENT_TYPE, DEVICE_KNOWN, Reception
 from meter_sim.store import DeviceStore
+from meter_sim.talk import Saying, Talk
 from meter_sim.workflow import Workflow, reference_of
 from services.chassis.checks import CheckRun, Refused
 from services.chassis.foundation import Foundation
@@ -60,35 +60,6 @@ DEVICES_IN_MEMORY: Final = 1_024
 
 ANSWERS_HELD: Final = 4
 """Answers a device is saying at once; the oldest makes room."""
-
-
-@dataclass(slots=True)
-class Saying:
-    """A message that a device is saying in blocks, and up to which it was acknowledged."""
-
-    frames: tuple[bytes, ...]
-    upto: int = 0
-    touched: float = 0.0
-
-    @property
-    def next(self) -> bytes:
-        """The first block that was not acknowledged."""
-        return self.frames[min(self.upto, len(self.frames) - 1)]
-
-
-@dataclass(slots=True)
-class Talk:
-    """What one device holds of messages that are under way."""
-
-    heard: Assembly = field(default_factory=lambda: Assembly(LIMITS))
-    saying: OrderedDict[Transfer, Saying] = field(default_factory=OrderedDict)
-
-    def expire(self, at: float) -> None:
-        """Give up what nothing has come of for too long."""
-        self.heard.expire(at)
-        for transfer, one in list(self.saying.items()):
-            if abs(at - one.touched) > LIMITS.seconds:
-                del self.saying[transfer]
 
 
 @dataclass(frozen=True, slots=True)
