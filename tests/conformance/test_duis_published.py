@@ -22,6 +22,7 @@ from duis.services import SERVICES
 from duis.signature import SignatureReference, signature_reference
 from duis.signature_form import read_signature
 from duis.xml import request_from_xml, request_to_xml, response_to_xml
+from tests.unit.acb.documents import documents
 from tests.unit.duis.documents import cos_request, put, signed, signer
 from tests.unit.duis.test_duis_gate import INVALID
 from tests.unit.duis.test_duis_xml import REQUESTS, RESPONSES
@@ -135,6 +136,29 @@ def test_every_response_written_here_is_valid_as_published(published, name):
     document = response_to_xml(RESPONSES[name])
     assert published.validate(etree.fromstring(document)), published.error_log
     assert published.validate(etree.fromstring(signer().sign_xml(document))), published.error_log
+
+
+BODIES = {
+    "security alert": "DeviceAlertMessage",
+    "change refused by the CoS Party": "ChangeOfSupplierServiceRequestID",
+    "device changed supplier": "DeviceChangeOfSupplier",
+    "credentials updated": "SecurityCredentialsUpdated",
+    "cos certificate": "CertificateSerialNumber",
+    "no cos certificate known": "CoSCertificateAlert",
+    "quarantined": "ADUserThresholdBreach",
+    "quarantined by all": "ADDCCThresholdBreach",
+}
+"""The published schema's own element for what a document is about."""
+
+
+@pytest.mark.parametrize("name", documents())
+def test_every_document_the_broker_signs_is_valid_as_published(published, name):
+    root = etree.fromstring(documents()[name])
+    assert published.validate(root), published.error_log
+    if name in BODIES:
+        assert len(list(root.iter(f"{{{SR}}}{BODIES[name]}"))) == 1
+    if name == "change refused by the CoS Party":
+        assert root.findtext(f".//{{{SR}}}ECoSErrorCode") == "E00"
 
 
 def test_the_cancel_date_is_the_one_published(published):

@@ -15,6 +15,7 @@ from duis.gate import parse
 from duis.names import DS
 from duis.signature import signature_reference, verify_document
 from duis.xml import request_from_xml, request_to_xml, response_to_xml
+from tests.unit.acb.documents import documents, xml_signer
 from tests.unit.duis.documents import cos_request, put, signed, signer, unsigned
 from tests.unit.duis.test_duis_signature import WITH_WHITE_SPACE, pretty_and_signed
 from tests.unit.duis.test_duis_xml import REQUESTS, RESPONSES
@@ -56,6 +57,14 @@ def test_xmlsec1_verifies_every_request_we_sign(tmp_path, certificate, name):
 @pytest.mark.parametrize("name", RESPONSES)
 def test_xmlsec1_verifies_every_response_we_sign(tmp_path, certificate, name):
     assert verifies(tmp_path, signer().sign_xml(response_to_xml(RESPONSES[name])), certificate)
+
+
+@pytest.mark.parametrize("name", documents())
+def test_xmlsec1_verifies_every_document_the_broker_signs(tmp_path, name):
+    path = tmp_path / "broker.pem"
+    loaded = x509.load_der_x509_certificate(xml_signer().certificate.der)
+    path.write_bytes(loaded.public_bytes(Encoding.PEM))
+    assert verifies(tmp_path, documents()[name], path)
 
 
 def test_xmlsec1_finds_the_certificate_by_issuer_and_serial(tmp_path, certificate):
