@@ -142,7 +142,8 @@ async def build(settings: AcbSettings) -> Service:
         base = await Foundation.open(settings, book(response_checks()), tables)
         base.expose(clients[0])
         base.expose(clients[1], otherwise="users")
-        return service_of(parts_of(base, settings, keys, *clients), clients)
+        async with base.closed_on_failure():
+            return service_of(parts_of(base, settings, keys, *clients), clients)
     except (KeysError, LinkSetupError, StoreError, OSError) as error:
         raise StartError(str(error)) from None
 

@@ -103,17 +103,17 @@ async def assemble(
     http = client(tls=_client_tls(settings.tls), transport=transport)
     base.expose(http)
     try:
-        return await _put_together(
-            organisation=organisation,
-            settings=settings,
-            keys=keys,
-            trust=trust,
-            base=base,
-            http=http,
-        )
+        async with base.closed_on_failure():
+            return await _put_together(
+                organisation=organisation,
+                settings=settings,
+                keys=keys,
+                trust=trust,
+                base=base,
+                http=http,
+            )
     except (LinkSetupError, AuthorityError, StoreError, StartError) as error:
         await http.aclose()
-        await base.close()
         raise StartError(str(error)) from error
 
 

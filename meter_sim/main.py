@@ -54,33 +54,36 @@ async def assemble(
     `on_step` is told each step the workflow has passed (see meter_sim.workflow).
     """
     base = await Foundation.open(settings, CheckBook(settings.party, meter_checks()), metadata)
-    base.expose(client, otherwise="alerts")
-    base.quirks.declare(QUIRKS)
-    base.faults.reference = reference_of
-    devices = DeviceStore()
-    push = AlertPush(base.outbox, client, settings.alert_url)
-    power = Power()
-    alerts = SecurityAlerts(devices, push, enabled=settings.security_alerts)
-    workflow = Workflow(base, devices, fleet.keys_of, push, power, alerts=alerts, on_step=on_step)
-    blocks = Blocks(base, devices, workflow, power, settings.block_size)
-    push.speak_by(blocks.alert_frames)
-    wan = Wan(base, blocks, push)
-    forgetting = [wan.forget, power.forget, blocks.forget]
-    watch = DueWatch(base, devices, workflow, wan, power)
-    return app.Service(
-        base,
-        authority_file=AUTHORITY,
-        routers=[wan_routes(wan)],
-        lab_routers=[
-            lab_routes(base, devices, fleet.public_key, forgetting),
-            fleet_routes(base, devices, fleet.public_key, forgetting),
-            fault_routes(base, devices, wan, workflow, power),
-            block_routes(base, devices, blocks),
-        ],
-        on_start=[watch.start],
-        on_reset=[wan.recover, blocks.recover, workflow.mend_keys, power.restore],
-        on_stop=[client.aclose, watch.stop],
-    )
+    async with base.closed_on_failure():
+        base.expose(client, otherwise="alerts")
+        base.quirks.declare(QUIRKS)
+        base.faults.reference = reference_of
+        devices = DeviceStore()
+        push = AlertPush(base.outbox, client, settings.alert_url)
+        power = Power()
+        alerts = SecurityAlerts(devices, push, enabled=settings.security_alerts)
+        workflow = Workflow(
+            base, devices, fleet.keys_of, push, power, alerts=alerts, on_step=on_step
+        )
+        blocks = Blocks(base, devices, workflow, power, settings.block_size)
+        push.speak_by(blocks.alert_frames)
+        wan = Wan(base, blocks, push)
+        forgetting = [wan.forget, power.forget, blocks.forget]
+        watch = DueWatch(base, devices, workflow, wan, power)
+        return app.Service(
+            base,
+            authority_file=AUTHORITY,
+            routers=[wan_routes(wan)],
+            lab_routers=[
+                lab_routes(base, devices, fleet.public_key, forgetting),
+                fleet_routes(base, devices, fleet.public_key, forgetting),
+                fault_routes(base, devices, wan, workflow, power),
+                block_routes(base, devices, blocks),
+            ],
+            on_start=[watch.start],
+            on_reset=[wan.recover, blocks.recover, workflow.mend_keys, power.restore],
+            on_stop=[client.aclose, watch.stop],
+        )
 
 
 def main() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import MetaData
@@ -109,6 +111,15 @@ class Foundation:
                 it calls nobody else.
         """
         client.wire.expose(self.faults, self.settings.peers, otherwise)
+
+    @asynccontextmanager
+    async def closed_on_failure(self) -> AsyncIterator[None]:
+        """Close all of it again if what is put together on it in this block cannot be."""
+        try:
+            yield
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Stop the outbox and close the store."""

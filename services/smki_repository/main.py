@@ -77,31 +77,31 @@ async def assemble(
     book = CheckBook(PARTY, [*CHECKS, *request_checks()])
     base = await Foundation.open(settings, book, metadata, system_clock=transport_clock)
     try:
-        authority = Authority.read(AUTHORITY)
-        identity = LinkIdentity(PARTY, signer)
-        base.faults.resigner = UnsafeOldKey(identity, base.system_clock)
-        link = LinkServer(
-            identity=identity,
-            trust=trust,
-            allowed={p: authority.callers(f"POST {api.path_of(p)}") for p in api.PURPOSES},
-            nonces=await NonceWindow.open(base.database),
-            evidence=EvidenceLog(base.database, base.audit),
-            clock=base.system_clock,
-            book=book,
-        )
-        repository = Repository(
-            base, read_hierarchies(settings.data / "trust"), settings.repository_folder
-        )
-        await repository.load()
-        return Service(
-            base,
-            authority_file=AUTHORITY,
-            routers=[api.link_routes(link, repository)],
-            lab_routers=[lab.lab_routes(PARTY, repository)],
-            ready=[repository.not_ready],
-        )
+        async with base.closed_on_failure():
+            authority = Authority.read(AUTHORITY)
+            identity = LinkIdentity(PARTY, signer)
+            base.faults.resigner = UnsafeOldKey(identity, base.system_clock)
+            link = LinkServer(
+                identity=identity,
+                trust=trust,
+                allowed={p: authority.callers(f"POST {api.path_of(p)}") for p in api.PURPOSES},
+                nonces=await NonceWindow.open(base.database),
+                evidence=EvidenceLog(base.database, base.audit),
+                clock=base.system_clock,
+                book=book,
+            )
+            repository = Repository(
+                base, read_hierarchies(settings.data / "trust"), settings.repository_folder
+            )
+            await repository.load()
+            return Service(
+                base,
+                authority_file=AUTHORITY,
+                routers=[api.link_routes(link, repository)],
+                lab_routers=[lab.lab_routes(PARTY, repository)],
+                ready=[repository.not_ready],
+            )
     except (AuthorityError, LinkSetupError, FolderError, StartError) as error:
-        await base.close()
         raise StartError(str(error)) from None
 
 

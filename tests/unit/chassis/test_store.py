@@ -11,6 +11,9 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, Text, func, insert, select, text
 from sqlalchemy.exc import OperationalError, StatementError
 
+from services.chassis.checks import CheckBook
+from services.chassis.foundation import Foundation
+from services.chassis.settings import Settings
 from services.chassis.store import Database, StoreError, UtcDateTime
 
 own = MetaData()
@@ -204,3 +207,15 @@ async def test_who_writes_cannot_close(database: Database) -> None:
     async with database.begin():
         with pytest.raises(StoreError, match="end the transaction first"):
             await database.close()
+
+
+async def test_what_was_opened_is_closed_where_a_party_cannot_be_put_together(
+    settings: Settings,
+) -> None:
+    base = await Foundation.open(settings, CheckBook("test_party", []))
+    with pytest.raises(ZeroDivisionError):
+        async with base.closed_on_failure():
+            raise ZeroDivisionError
+    with pytest.raises(StoreError, match="closed"):
+        async with base.database.connect():
+            pass
