@@ -102,7 +102,8 @@ class UnsafeNetwork:
             await self._faults.hold(fault, patience)
         elif kind in (Kind.BIT_FLIP, Kind.TRUNCATE):
             body = fault.order.spoiled(asked.body, fault.fired)
-            return replace(asked, body=body, headers=sized(asked.headers, body))
+            if body != asked.body:
+                return replace(asked, body=body, headers=sized(asked.headers, body))
         elif kind is Kind.OLD_KEY and self._faults.resigner is not None:
             own = fault.order.claims is not Claim.OLD
             return self._faults.resigner.request(asked, claims_own=own)
@@ -125,6 +126,8 @@ class UnsafeNetwork:
         if instead is not None:
             return instead
         body = fault.order.spoiled(answer.body, fault.fired)
+        if body == answer.body:  # nothing to spoil: an answer without a body stays one
+            return answer
         return replace(answer, body=body, headers=sized(answer.headers, body))
 
 

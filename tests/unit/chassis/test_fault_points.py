@@ -32,9 +32,12 @@ class Outside:
     """What the party calls: says what it was asked, and how often it has been."""
 
     asked: list[bytes] = field(default_factory=list)
+    empty: bool = False
 
     async def answer(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(await request.aread())
+        if self.empty:
+            return httpx.Response(204)
         return httpx.Response(200, json={"number": len(self.asked)}, headers={"x-kept": "yes"})
 
 
@@ -232,6 +235,16 @@ async def test_bits_and_octets_of_bodies_are_spoiled(lab: Lab) -> None:
         "2",
         "yes",
     )
+
+
+async def test_a_message_without_a_body_has_nothing_to_spoil(lab: Lab) -> None:
+    await lab.arm("bit_flip", "outbound request")
+    await lab.arm("bit_flip", "outbound answer")
+    lab.outside.empty = True
+    answer = await lab.call(b"")
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert "content-length" not in answer.headers
+    assert lab.strikes == 2
 
 
 async def test_a_strike_is_in_the_audit_log_and_in_the_trace(lab: Lab) -> None:
