@@ -145,6 +145,7 @@ def test_a_renewal_for_a_day_to_come(bench: Bench, receiver: Receiver, today: da
     assert "N42" in [one["code"] for one in owed]
 
 
+@pytest.mark.check
 def test_a_handover_for_a_day_to_come(
     bench: Bench, receiver: Receiver, dcc_controlled: str, today: datetime
 ) -> None:
@@ -163,6 +164,7 @@ def test_a_handover_for_a_day_to_come(
     assert {cells[name].subject for name in SUPPLIER} == {bench.supplier("A").eui}
 
 
+@pytest.mark.check
 def test_an_answer_that_comes_late(bench: Bench, receiver: Receiver, today: datetime) -> None:
     """6.17, the answer held back for an hour: the request fails, and then it does not."""
     meter = bench.meter("tcos_party")

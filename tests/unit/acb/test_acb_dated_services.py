@@ -107,6 +107,7 @@ async def test_the_devices_alert_ends_it(world: World, meters: Meters) -> None:
     assert world.peers["tcos_party"].heard == []  # it is nobody else's business
 
 
+@pytest.mark.check
 async def test_what_failed_on_the_day_is_not_recorded(world: World, meters: Meters) -> None:
     request, written = await sent(world)
     before = await world.record()
@@ -120,16 +121,17 @@ async def test_what_failed_on_the_day_is_not_recorded(world: World, meters: Mete
     assert await alerts(world, SUPPLIER_A) == []
 
 
-LIES: list[tuple[str, dict[str, Any]]] = [
-    ("header", {"cra": Cra.RESPONSE}),
-    ("counter", {"counter": 1}),
-    ("signature", {"signer": OTHER_DEVICE}),
-    ("outcome", {"at": "20990101000000Z"}),
-    ("outcome", {"alert_code": 0x8F67}),
+SLOW = pytest.mark.check
+LIES = [
+    pytest.param("header", {"cra": Cra.RESPONSE}, marks=SLOW),
+    pytest.param("counter", {"counter": 1}, marks=SLOW),
+    pytest.param("signature", {"signer": OTHER_DEVICE}),
+    pytest.param("outcome", {"at": "20990101000000Z"}, marks=SLOW),
+    pytest.param("outcome", {"alert_code": 0x8F67}, marks=SLOW),
 ]
 
 
-@pytest.mark.parametrize(("name", "lie"), LIES, ids=[f"{n}-{'-'.join(d)}" for n, d in LIES])
+@pytest.mark.parametrize(("name", "lie"), LIES)
 async def test_an_alert_is_believed_only_if_it_is_one(
     world: World, meters: Meters, name: str, lie: dict[str, Any]
 ) -> None:
@@ -152,6 +154,7 @@ async def test_an_alert_is_believed_only_if_it_is_one(
     assert await world.record() != before[0]
 
 
+@pytest.mark.check
 async def test_an_alert_about_a_command_at_once_or_another_use_case_is_refused(
     world: World,
 ) -> None:
@@ -184,6 +187,7 @@ async def test_what_was_withdrawn_is_over(world: World, meters: Meters) -> None:
     assert (told["state"], told["refused"]["check"]) == ("failed", "acb.schedule")
 
 
+@pytest.mark.check
 async def test_the_newest_takes_the_place_of_the_older(world: World, meters: Meters) -> None:
     first, _ = await sent(world)
     second, written = await sent(world, counter=3, execution_date_time=world.estate.now + 2 * DAY)
@@ -194,6 +198,7 @@ async def test_the_newest_takes_the_place_of_the_older(world: World, meters: Met
     assert (await world.told(second))["state"] == "scheduled"
 
 
+@pytest.mark.check
 async def test_what_an_outgoing_supplier_left_is_gone_with_it(world: World, meters: Meters) -> None:
     """B takes over before the day: the device forgets what A had it keep, so does the record."""
     first, _ = await sent(world)
@@ -222,6 +227,7 @@ async def test_an_answer_that_was_lost_is_told_by_the_alert(world: World, meters
     assert len(await alerts(world, SUPPLIER_A)) == 1
 
 
+@pytest.mark.check
 async def test_a_certificate_must_hold_on_the_day(world: World, meters: Meters) -> None:
     """It ends in a year: too early for a command of the year after. Then the twin."""
     late = world.estate.now + timedelta(days=700)
@@ -236,6 +242,7 @@ async def test_a_certificate_must_hold_on_the_day(world: World, meters: Meters) 
     assert (await world.told(request))["state"] == "scheduled"
 
 
+@pytest.mark.check
 async def test_the_signing_certificate_may_be_dated_too(world: World, meters: Meters) -> None:
     """Until then the old one signs; from then on what waits by its authority is its own."""
     new = renewed(world.estate, usage=Usage.DIGITAL_SIGNATURE)

@@ -56,9 +56,11 @@ def codes(meters: Meters) -> list[int]:
 @pytest.mark.parametrize(
     ("losses", "heard"),
     [
-        ({"lose_messages": 1}, [0x0102, 0x0102]),
+        pytest.param({"lose_messages": 1}, [0x0102, 0x0102], marks=pytest.mark.check),
         ({"lose_answers": 1}, [0x0102, 0x0102, 0x0008]),
-        ({"lose_answers": 2}, [0x0102, 0x0102, 0x0008, 0x0008]),
+        pytest.param(
+            {"lose_answers": 2}, [0x0102, 0x0102, 0x0008, 0x0008], marks=pytest.mark.check
+        ),
     ],
 )
 async def test_a_renewal_is_settled_by_what_the_cells_hold(
@@ -75,6 +77,7 @@ async def test_a_renewal_is_settled_by_what_the_cells_hold(
     assert len(await alerts(world, SUPPLIER_A)) == 1
 
 
+@pytest.mark.check
 async def test_a_handover_is_settled_by_what_the_cells_hold(world: World, meters: Meters) -> None:
     await dcc_controlled(world, meters)
     await losing(meters, lose_answers=1)
@@ -148,6 +151,7 @@ async def test_a_late_response_still_counts(world: World) -> None:
     assert len(await alerts(world, SUPPLIER_A)) == 1
 
 
+@pytest.mark.check
 async def test_without_the_check_a_forged_late_response_counts_too(world: World) -> None:
     device = Silent(world)
     written = await pre_command(world, asking(world.estate))
@@ -160,6 +164,7 @@ async def test_without_the_check_a_forged_late_response_counts_too(world: World)
     assert (await world.told(request))["state"] == "completed"
 
 
+@pytest.mark.check
 async def test_a_late_response_does_not_undo_what_came_after(world: World) -> None:
     """The device did both, in order; the record must say what the second one put there."""
     device = Silent(world)
@@ -176,6 +181,7 @@ async def test_a_late_response_does_not_undo_what_came_after(world: World) -> No
     assert (await world.told(signing(world.estate, first)))["state"] == "completed"
 
 
+@pytest.mark.check
 async def test_a_response_that_was_heard_in_time_is_not_heard_again(world: World) -> None:
     """Nor an answer to what nobody asked: as before, there is no such command."""
     device = Silent(world)
@@ -193,6 +199,7 @@ async def test_a_response_that_was_heard_in_time_is_not_heard_again(world: World
     assert len(await alerts(world, SUPPLIER_A)) == 1
 
 
+@pytest.mark.check
 async def test_a_late_answer_to_a_question(world: World) -> None:
     """Of the questions that were asked, the last one counts: MAC, counter and all."""
     device = Silent(world)
@@ -248,6 +255,7 @@ def word(world: World, command: Message) -> bytes:
     return encode(sign(answer, world.estate.device_keys.signer(DEVICE).sign))
 
 
+@pytest.mark.check
 @pytest.mark.parametrize("service", ["6.17", "6.24.2"])
 async def test_what_only_the_supplier_could_ask_again_fails(
     world: World, meters: Meters, service: str

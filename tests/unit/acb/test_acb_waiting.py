@@ -67,6 +67,7 @@ async def ours(world: World, meters: Meters) -> World:
     return world
 
 
+@pytest.mark.check
 async def test_nothing_is_sent_before_its_day(ours: World, meters: Meters) -> None:
     before = await meters.cells()
     request = dated(ours.estate)
@@ -96,7 +97,9 @@ async def test_on_its_day_it_is_done(ours: World, meters: Meters) -> None:
     assert len(await alerts(ours, SUPPLIER_A)) == 1
 
 
-@pytest.mark.parametrize("when", ["before its day", "on its day"])
+@pytest.mark.parametrize(
+    "when", ["on its day", pytest.param("before its day", marks=pytest.mark.check)]
+)
 async def test_a_broker_that_was_away_keeps_it(ours: World, meters: Meters, when: str) -> None:
     """Its process died; the day comes before it is back, or after."""
     request = dated(ours.estate)
@@ -117,6 +120,7 @@ async def test_a_broker_that_was_away_keeps_it(ours: World, meters: Meters, when
     await again.stop()
 
 
+@pytest.mark.check
 async def test_letting_go_is_one_step(
     ours: World, meters: Meters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +164,7 @@ async def test_what_is_withdrawn_never_happens(ours: World, meters: Meters) -> N
     assert codes == ["I0", "E19"]
 
 
+@pytest.mark.check
 async def test_nothing_to_withdraw_is_nothing_done(ours: World, meters: Meters) -> None:
     told = await ours.run(dated(ours.estate, CANCEL_DATE))
 
@@ -167,6 +172,7 @@ async def test_nothing_to_withdraw_is_nothing_done(ours: World, meters: Meters) 
     assert meters.heard == []
 
 
+@pytest.mark.check
 async def test_the_newest_takes_the_place_of_the_older(ours: World, meters: Meters) -> None:
     first, second = dated(ours.estate), dated(ours.estate, ours.estate.now + 2 * DAY, 2)
     await kept(ours, first)
@@ -181,6 +187,7 @@ async def test_the_newest_takes_the_place_of_the_older(ours: World, meters: Mete
     assert (await ended(ours, second))["state"] == "completed"
 
 
+@pytest.mark.check
 async def test_nobody_withdraws_what_is_anothers(ours: World, meters: Meters) -> None:
     """Both may ask for a device that is the broker's; on the day the first has it."""
     first, second = dated(ours.estate), dated(ours.estate, user=SUPPLIER_B)
@@ -198,6 +205,7 @@ async def test_nobody_withdraws_what_is_anothers(ours: World, meters: Meters) ->
     assert (await ours.record())["cells"][CELLS[0]]["subject"] == SUPPLIER_A
 
 
+@pytest.mark.check
 async def test_what_was_quarantined_waits_once_released(ours: World, meters: Meters) -> None:
     assert (await ours.lab.put(f"/lab/thresholds/{SUPPLIER_A}", json={"most": 0})).is_success
     request = dated(ours.estate)
@@ -212,6 +220,7 @@ async def test_what_was_quarantined_waits_once_released(ours: World, meters: Met
     assert (await ended(ours, request))["state"] == "completed"
 
 
+@pytest.mark.check
 async def test_a_past_date_is_refused(ours: World, meters: Meters) -> None:
     """With the check off it is done at once: there is nothing to wait for."""
     request = dated(ours.estate, ours.estate.now - DAY)
