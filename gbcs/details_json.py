@@ -8,6 +8,7 @@ from typing import Any
 from gbcs.alerts import GenericAlert
 from gbcs.certificate_json import certificate_from_json, certificate_to_json
 from gbcs.codes import (
+    AlertCode,
     CellUsage,
     CertificateReadFailure,
     CertificateUpdateResult,
@@ -165,16 +166,21 @@ def certificate_read_response_from_json(value: object) -> CertificateReadRespons
     return CertificateReadResponse(answer)
 
 
+_ALERT_NAMES = {int(code): code.label for code in AlertCode}
+
+
 def generic_alert_to_json(alert: GenericAlert) -> dict[str, Any]:
-    """A generic alert; code and octets in hexadecimal."""
+    """A generic alert; code and octets in hexadecimal; of a code known here, its name."""
     shown = {"alertCode": f"0x{alert.alert_code:04x}", "dateTime": alert.date_time.hex()}
+    if alert.alert_code in _ALERT_NAMES:
+        shown["alert"] = _ALERT_NAMES[alert.alert_code]
     if alert.content is not None:
         shown["content"] = alert.content.hex()
     return shown
 
 
 def generic_alert_from_json(value: object) -> GenericAlert:
-    """The inverse of generic_alert_to_json.
+    """The inverse of generic_alert_to_json; the name is for the reader.
 
     Raises:
         EncodeError: a field is missing, unknown, or of another kind.
@@ -183,6 +189,8 @@ def generic_alert_from_json(value: object) -> GenericAlert:
     code = hexadecimal_number(fields.text("alertCode"), "payload.alertCode")
     date_time = fields.hexadecimal("dateTime")
     content = fields.hexadecimal("content") if fields.has("content") else None
+    if fields.has("alert"):
+        fields.text("alert")
     fields.done()
     return GenericAlert(code, date_time, content)
 

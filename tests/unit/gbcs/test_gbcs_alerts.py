@@ -10,6 +10,7 @@ import pytest
 
 from gbcs.alerts import GenericAlert, decode_generic_alert, encode_generic_alert
 from gbcs.codes import AlertCode
+from gbcs.details_json import generic_alert_from_json, generic_alert_to_json
 from gbcs.errors import EncodeError, ParseError
 
 MOMENT = datetime(2026, 11, 21, 1, 2, 3, tzinfo=UTC)
@@ -76,3 +77,11 @@ def test_an_unspecified_time_is_refused_when_asked_for():
     assert decode_generic_alert(encode_generic_alert(alert)) == alert
     with pytest.raises(ParseError, match="no such time"):
         _ = alert.moment
+
+
+def test_an_alert_is_shown_by_name_and_the_name_is_for_the_reader():
+    shown = generic_alert_to_json(ALERT)
+    assert shown["alert"] == "Trusted Source Authentication Failure"
+    assert generic_alert_from_json(shown) == ALERT
+    assert generic_alert_from_json({**shown, "alert": "another"}) == ALERT
+    assert "alert" not in generic_alert_to_json(replace(ALERT, alert_code=0x1234))
