@@ -91,8 +91,10 @@ class DeviceMessages:
         alert = evidence.alert
         counter = message.header.counter if alert is None else alert.outcome.authorising_counter
         found = await self._command(conn, message, counter)
-        states = WAITING if alert is None else DATED
-        return found if found is not None and found.state in states else None
+        if found is None or found.state not in (WAITING if alert is None else DATED):
+            return None
+        # An acceptance that was heard in its time must not bring back what was withdrawn since.
+        return found if alert is not None or found.device_response is None else None
 
     async def _command(
         self, conn: AsyncConnection, message: Message, counter: int

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from duis.model import CredentialType, UpdateSecurityCredentialsDevice
+from duis.model import CANCEL_DATE, CredentialType, UpdateSecurityCredentialsDevice
 from gbcs.codes import CertificateUpdateResult, Cra, MessageCode, RemotePartyRole, StatusCode
 from gbcs.credentials import decode_update
 from gbcs.details import CredentialDetails, RoleDetails
@@ -272,3 +273,28 @@ async def test_what_only_the_supplier_could_ask_again_fails(
     assert (told["state"], told["response_code"]) == ("failed", "E11")
     assert len(meters.heard) == 2
     assert await own.done(world, service, body, 3)
+
+
+async def test_an_acceptance_said_again_does_not_bring_back_what_was_withdrawn(
+    world: World,
+) -> None:
+    """A change of supplier for a day to come, withdrawn; then its acceptance comes once more."""
+    hear, said = world.meter.hear, list[bytes]()
+
+    async def noted(eui: str, octets: bytes) -> bytes | None:
+        answer = await hear(eui, octets)
+        said.append(answer or b"")
+        return answer
+
+    world.meter.hear = noted  # type: ignore[method-assign]
+    later = world.estate.now + timedelta(days=10)
+    request = world.estate.request(execution_date_time=later)
+    assert (await world.run(request))["state"] == "scheduled"
+    withdrawal = world.estate.request(counter=2, execution_date_time=CANCEL_DATE)
+    assert (await world.run(withdrawal))["state"] == "completed"
+    told = await world.told(request)
+    assert (told["state"], told["refused"]["check"]) == ("failed", "acb.schedule")
+
+    assert (await world.hear(said[0])).status_code == 403
+
+    assert await world.told(request) == told
