@@ -537,6 +537,25 @@ async def test_every_block_goes_its_own_way_through_the_network(
 
 
 @pytest.mark.check
+async def test_a_block_that_comes_late_completes_the_message_late(
+    meters: Running, frames: tuple[bytes, ...]
+):
+    """The answer has nobody to go back to by then: it goes where Alerts go."""
+    await meters.install()
+    wan = {"delay_messages": 1, "delay_seconds": 60}
+    await meters.lab.put(f"/lab/devices/{DEVICE}/wan", json=wan)
+    said = await send_all(meters, frames)
+    assert [acknowledged(one) for one in said[1:]] == [0] * (len(frames) - 1)
+    assert await supplier(meters) == SUPPLIER_A
+    meters.service.base.clock.set(NOW + timedelta(seconds=60))
+    while not meters.alerts:
+        meters.alerted.clear()
+        await asyncio.wait_for(meters.alerted.wait(), 10)
+    assert decode(meters.alerts[0]).header.counter == 6001
+    assert await supplier(meters) == SUPPLIER_B
+
+
+@pytest.mark.check
 async def test_two_senders_at_once_have_it_done_once(meters: Running, frames: tuple[bytes, ...]):
     await meters.install()
     said = await asyncio.gather(*(meters.send(f) for f in (*frames, *frames, *frames)))
