@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import structlog
 from sqlalchemy import Row, bindparam, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,6 +20,8 @@ from meter_sim.model import DeviceState, Means, SecurityEvent
 from meter_sim.outbound import AlertPush
 from meter_sim.store import DeviceStore
 from meter_sim.tables import tallies
+
+_log = structlog.get_logger(__name__)
 
 FIRST: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -39,13 +42,24 @@ class SecurityAlerts:
     Args:
         devices: the devices' store.
         push: how Alerts leave.
-        enabled: whether devices raise any; if not, refusals are in their Security Logs alone.
+        enabled: whether devices raise any; if not, refusals are in their Security Logs alone. The
+            lab may say otherwise until it is reset.
     """
 
     def __init__(self, devices: DeviceStore, push: AlertPush, *, enabled: bool) -> None:
         self._devices = devices
         self._push = push
-        self._enabled = enabled
+        self._by_setting = enabled
+        self.enabled = enabled
+
+    def order(self, *, enabled: bool) -> None:
+        """Raise some from now on, or none."""
+        _log.warning("security alerts", enabled=enabled)
+        self.enabled = enabled
+
+    async def restore(self) -> None:
+        """Do as the settings say."""
+        self.enabled = self._by_setting
 
     async def refused(
         self, conn: AsyncConnection, state: DeviceState, event: SecurityEvent, means: Means
@@ -55,7 +69,7 @@ class SecurityAlerts:
         Returns:
             The line for the Security Log, which tells of the Alert, and the Alert.
         """
-        if not self._enabled:
+        if not self.enabled:
             return event, None
         unsaid = await _count(conn, state.eui, event.code, means)
         raised = None if unsaid is None else raise_alert(state, event.code, means)

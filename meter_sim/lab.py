@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict
 
 from keys.certificate import Certificate
 from meter_sim import history
-from meter_sim.alerts_kept import read_tallies
 from meter_sim.dcc_controlled import BrokerCertificates, dcc_controlled
 from meter_sim.installation import KEY_NAMES, FactoryOrder, PublicKeyOf, make
 from meter_sim.model import CounterKind, Counters, DeviceState
@@ -133,13 +132,6 @@ def lab_routes(
             await known(devices, conn, eui)
             found = await history.read_security_log(conn, eui)
         return {"eui": eui, "entries": found}
-
-    @router.get("/lab/devices/{eui}/alerts")
-    async def alerts(eui: str) -> dict[str, Any]:
-        async with base.database.connect() as conn:
-            state = await known(devices, conn, eui)
-            found = await read_tallies(conn, eui)
-        return {"eui": eui, "alert_counter": state.alert_counter, "codes": found}
 
     @router.get("/lab/devices/{eui}/pending")
     async def pending(eui: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from meter_sim.blocks import Blocks
 from meter_sim.book import meter_checks
 from meter_sim.due_watch import DueWatch
 from meter_sim.lab import lab_routes
+from meter_sim.lab_alerts import alert_routes
 from meter_sim.lab_blocks import block_routes
 from meter_sim.lab_faults import fault_routes
 from meter_sim.lab_fleets import fleet_routes
@@ -78,10 +79,17 @@ async def assemble(
                 lab_routes(base, devices, fleet.public_key, forgetting),
                 fleet_routes(base, devices, fleet.public_key, forgetting),
                 fault_routes(base, devices, wan, workflow, power),
+                alert_routes(base, devices, alerts),
                 block_routes(base, devices, blocks),
             ],
             on_start=[watch.start],
-            on_reset=[wan.recover, blocks.recover, workflow.mend_keys, power.restore],
+            on_reset=[
+                wan.recover,
+                blocks.recover,
+                workflow.mend_keys,
+                power.restore,
+                alerts.restore,
+            ],
             on_stop=[client.aclose, watch.stop],
         )
 

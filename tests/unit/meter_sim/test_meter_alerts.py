@@ -264,6 +264,24 @@ async def test_switched_off_by_setting_the_log_alone_tells(estate: Estate, tmp_p
         await meters.stop()
 
 
+async def test_switched_off_by_the_lab_until_reset(meters: Running, estate: Estate):
+    await meters.install()
+    off = await meters.lab.put("/lab/security-alerts", json={"enabled": False})
+    assert off.json() == {"enabled": False}
+    await meters.send(forged(estate))
+    await meters.settled()
+    assert meters.alerts == []
+    for order in ({}, {"enabled": "no"}, {"enabled": True, "for": 3}):
+        assert (await meters.lab.put("/lab/security-alerts", json=order)).status_code == 422
+    assert await meters.get("/lab/security-alerts") == {"enabled": False}
+    assert "lab.security_alerts" in [r["kind"] for r in (await meters.get("/lab/audit"))["rows"]]
+
+    await meters.lab.post("/lab/reset")
+    await meters.send(forged(estate))
+    await meters.settled()
+    assert codes(meters) == [MAC_FAILED]
+
+
 async def test_scrapping_a_device_forgets_how_its_alerts_stand(meters: Running, estate: Estate):
     await meters.install()
     await meters.send(forged(estate))
