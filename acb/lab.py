@@ -21,6 +21,7 @@ from gbcs.errors import EncodeError
 from keys.certificate import Certificate
 from keys.errors import CertificateError
 from keys.roles import Usage
+from services.chassis.lab import Row
 from services.chassis.problems import Problem
 
 Eui = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
@@ -78,7 +79,7 @@ class Callback(_Body):
 class Threshold(_Body):
     """The most requests in a window; null: no limit."""
 
-    most: Annotated[int, Field(ge=0)] | None
+    most: Annotated[int, Field(ge=0, le=2**31 - 1)] | None
 
 
 def routes(parts: Parts, intake: Intake) -> APIRouter:
@@ -195,11 +196,11 @@ def routes(parts: Parts, intake: Intake) -> APIRouter:
             return {"quarantined": [_request(item) for item in await store.quarantined(conn)]}
 
     @router.post("/lab/quarantine/{reference}/release")
-    async def release(reference: int) -> dict[str, Any]:
+    async def release(reference: Row) -> dict[str, Any]:
         return _found(await intake.release(reference))
 
     @router.delete("/lab/quarantine/{reference}")
-    async def delete(reference: int) -> dict[str, Any]:
+    async def delete(reference: Row) -> dict[str, Any]:
         return _found(await intake.delete(reference))
 
     return router

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from cos_party import store
@@ -16,9 +16,8 @@ from cos_party.gather import Gatherer
 from cos_party.model import Thresholds
 from services.chassis.counters import OriginatorCounter
 from services.chassis.foundation import Foundation
+from services.chassis.lab import After, Limit
 
-After = Annotated[int, Query(ge=0)]
-Limit = Annotated[int, Query(ge=1, le=10_000)]
 Eui = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 

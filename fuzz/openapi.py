@@ -25,6 +25,7 @@ from fuzz.finding import Tally
 
 MISSING = "schemathesis is not installed: .venv/bin/pip install -e '.[fuzz]' --no-build-isolation"
 _GENERATED = re.compile(r"(\d+) generated")
+_FAILURES = re.compile(r"^=+ FAILURES =+$.*?(?=^=+ )", re.MULTILINE | re.DOTALL)
 
 
 def run(count: int, seed: int) -> Iterator[Tally]:
@@ -84,5 +85,7 @@ def _port(connection: Connection, system: str, port: str, asked: Asked) -> Tally
     generated = _GENERATED.findall(done.stdout)
     tally.tried = int(generated[-1]) if generated else 0
     if done.returncode != 0 or not generated:
-        tally.findings.append("\n".join((done.stdout + done.stderr).splitlines()[-40:]))
+        told = done.stdout + done.stderr
+        found = _FAILURES.search(told)
+        tally.findings.append("\n".join((found[0] if found else told).splitlines()[-80:]))
     return tally

@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from services.chassis.audit import AuditBrokenError
@@ -22,8 +22,12 @@ from services.chassis.foundation import Foundation
 from services.chassis.problems import Problem
 
 Reset = Callable[[], Awaitable[None]]
-After = Annotated[int, Query(ge=0)]
+MOST = 2**63 - 1
+"""The greatest number that a store's row can have."""
+
+After = Annotated[int, Query(ge=0, le=MOST)]
 Limit = Annotated[int, Query(ge=1, le=10_000)]
+Row = Annotated[int, Path(ge=0, le=MOST)]
 
 
 class _Body(BaseModel):
@@ -132,7 +136,7 @@ def common_routes(
         return {"party": party, "entries": await base.outbox.list(state, limit)}
 
     @router.post("/lab/outbox/{entry}/retry")
-    async def revive(entry: int) -> dict[str, Any]:
+    async def revive(entry: Row) -> dict[str, Any]:
         if not await base.outbox.revive(entry):
             raise Problem(404, "No such dead entry", "only dead entries are revived", party=party)
         return {"party": party, "entry": entry, "state": "waiting"}

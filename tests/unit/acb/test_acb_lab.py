@@ -175,3 +175,15 @@ async def test_nothing_secret_is_shown_anywhere(world: World) -> None:
     assert secret.hex() not in shown
     assert base64.b64encode(secret).decode() not in shown
     assert (world.estate.data / "acb" / "passphrase").read_text().strip() not in shown
+
+
+@pytest.mark.parametrize("act", ["release", ""])
+async def test_a_reference_that_no_row_can_have_is_refused(world: World, act: str) -> None:
+    path = f"/lab/quarantine/{2**63}/{act}".rstrip("/")
+    answer = await world.lab.request("POST" if act else "DELETE", path)
+    assert answer.status_code == 422
+
+
+async def test_a_threshold_that_cannot_be_kept_is_refused(world: World) -> None:
+    answer = await world.lab.put("/lab/thresholds/total", json={"most": 2**63})
+    assert answer.status_code == 422

@@ -247,3 +247,23 @@ async def test_a_lab_body_has_a_limit_too(party: Party) -> None:
     answer = await party.lab.post("/lab/reset", content=Endless())
     assert answer.status_code == 413
     assert answer.json()["check"] == "lab.request.size"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", f"/lab/audit?after={2**63}"),
+        ("GET", f"/lab/messages?after={2**63}"),
+        ("POST", f"/lab/outbox/{2**63}/retry"),
+        ("POST", "/lab/outbox/-1/retry"),
+    ],
+)
+async def test_a_number_that_no_row_can_have_is_refused(
+    party: Party, method: str, path: str
+) -> None:
+    assert (await party.lab.request(method, path)).status_code == 422
+
+
+async def test_the_greatest_number_of_a_row_is_asked_for(party: Party) -> None:
+    assert (await party.lab.get(f"/lab/audit?after={2**63 - 1}")).status_code == 200
+    assert (await party.lab.post(f"/lab/outbox/{2**63 - 1}/retry")).status_code == 404
