@@ -28,7 +28,7 @@ from cli.supplier import Supplier
 from duis.errors import DuisError
 from duis.signature import sign_document
 from fuzz.devices import honest_messages
-from fuzz.finding import Tally
+from fuzz.finding import PATIENCE, Tally
 from fuzz.noise import Noise, mutated
 from keys.software import SoftwareKeyStore, read_secret
 from services.chassis.clock import SystemClock
@@ -223,7 +223,7 @@ def _posted(estate: Estate, path: str, content_type: str, noise: Noise, count: i
 
 def _sent(estate: Estate, url: str, octets: bytes, headers: dict[str, str], tally: Tally) -> None:
     try:
-        answer = estate.connection.http.post(url, content=octets, headers=headers)
+        answer = estate.connection.http.post(url, content=octets, headers=headers, timeout=PATIENCE)
     except httpx.TransportError as error:
         tally.found(f"no answer: {type(error).__name__}", octets)
         return

@@ -25,7 +25,7 @@ from cli.processes import start, stop
 from cli.provision import devices_of, provision
 from cli.supplier import Supplier
 from cli.switching import submit
-from fuzz.finding import Tally
+from fuzz.finding import PATIENCE, Tally
 from fuzz.noise import Noise, mutated
 from gbcs.codes import CredentialsReplacementMode as Mode
 from gbcs.codes import KeyUsage
@@ -189,7 +189,7 @@ def _at_the_wan(connection: Connection, data: Path, count: int, seed: int) -> Ta
     for _ in range(count):
         message = mutated(honest, noise)
         try:
-            answer = connection.http.post(url, content=message, headers=OCTETS)
+            answer = connection.http.post(url, content=message, headers=OCTETS, timeout=PATIENCE)
         except httpx.TransportError as error:
             tally.found(f"no answer: {type(error).__name__}", message)
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 MOST_SHOWN = 10
+PATIENCE = 120.0  # seconds: a busy machine is no finding, a system that hangs is
 
 
 @dataclass
