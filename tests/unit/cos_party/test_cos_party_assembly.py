@@ -108,6 +108,7 @@ async def test_the_lab_shows_counter_decisions_and_devices(service: Service) -> 
             "last": 0,
         }
         assert (await lab.get("/lab/decisions")).json()["decisions"] == []
+        assert (await lab.get(f"/lab/decisions?after={2**63}")).status_code == 422
         device = (await lab.get("/lab/devices/0253494dd0000001")).json()
         assert device["cells"] == {}
         assert (await lab.get("/lab/devices/nothing")).status_code == 422
