@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from acb import codes, gather, records, store
 from acb.checks import PARTY
 from acb.delivery import READ_BACK
-from acb.model import Refusal, State, Tracked
+from acb.model import FINAL, Refusal, State, Tracked
 from acb.outbound import Unreachable
 from acb.outcome import Outcomes, Unacceptable
 from acb.parts import Parts
@@ -174,7 +174,7 @@ class ServiceDelivery:
     async def gave_up(self, conn: AsyncConnection, item: OutboxItem, reason: str) -> None:
         """A step was given up after many attempts: the request ends as failed, visibly."""
         tracked = await store.get_request(conn, item.payload["sequence"])
-        if tracked.state in (State.COMPLETED, State.REFUSED, State.FAILED):
+        if tracked.state in (*FINAL, State.SCHEDULED):  # a late answer has settled it meanwhile
             return
         why = Refusal(PARTY, "acb.device.unreachable", reason, codes.NOT_DELIVERABLE)
         await self._parts.base.traces.record(

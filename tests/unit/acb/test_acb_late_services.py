@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from duis.model import CANCEL_DATE, CredentialType, UpdateSecurityCredentialsDevice
@@ -298,3 +299,28 @@ async def test_an_acceptance_said_again_does_not_bring_back_what_was_withdrawn(
     assert (await world.hear(said[0])).status_code == 403
 
     assert await world.told(request) == told
+
+
+@pytest.mark.check
+async def test_giving_up_does_not_undo_what_came_meanwhile(world: World) -> None:
+    """The WAN answers nothing, time after time; as the broker gives up, the acceptance arrives."""
+    later = world.estate.now + timedelta(days=10)
+    written = await pre_command(world, asking(world.estate, execution_date_time=later))
+    request, attempts = signing(world.estate, written), list[bytes]()
+    key = world.estate.device_keys.signer(DEVICE)
+    accepted = response_message(
+        None, counter=written.header.counter, recipient=SUPPLIER_A, other=KRP
+    )
+
+    async def unreachable(_: str, octets: bytes) -> bytes | None:
+        attempts.append(octets)
+        if len(attempts) == world.parts.settings.delivery_attempts:
+            assert (await world.hear(encode(sign(accepted, key.sign)))).status_code == 204
+        raise httpx.ReadTimeout("no answer")
+
+    world.meter.hear = unreachable  # type: ignore[method-assign]
+    await world.accept(request)
+    await world.parts.base.outbox.idle(deferred=True)
+
+    assert len(attempts) == world.parts.settings.delivery_attempts
+    assert (await world.told(request))["state"] == "scheduled"
