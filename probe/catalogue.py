@@ -58,11 +58,6 @@ NOT_RUN: tuple[tuple[str, str], ...] = (
         the wire reaches `acb.request.command_variant`: tests/unit/acb holds it alone.""",
     ),
     (
-        "The same serial number twice at the SMKI repository",
-        """`smki.publish.unique` takes an authority that errs, which no attacker here is:
-        tests/unit/smki_repository holds it.""",
-    ),
-    (
         "An acknowledgement of blocks that the broker did not send",
         """an unasked acknowledgement has no effect and is no refusal; while the broker sends in
         blocks, `acb.block.acknowledgement` is held by tests/unit/acb/test_acb_blocks.py.""",
@@ -90,14 +85,13 @@ NOT_RUN: tuple[tuple[str, str], ...] = (
 )
 """What is not attacked here, and why."""
 
-_PINNED, _VARIANT, _SERIAL, _BLOCKS, _ROUTE = (what for what, _ in NOT_RUN[:5])
+_PINNED, _VARIANT, _BLOCKS, _ROUTE = (what for what, _ in NOT_RUN[:4])
 NOT_ATTACKED: Mapping[tuple[str, str], str] = {
     ("*", "link.request.certificate"): _PINNED,
     ("*", "link.request.simulated"): _PINNED,
     ("*", "link.response.certificate"): _PINNED,
     ("*", "link.response.simulated"): _PINNED,
     ("acb", "acb.request.command_variant"): _VARIANT,
-    ("smki_repository", "smki.publish.unique"): _SERIAL,
     ("acb", "acb.block.acknowledgement"): _BLOCKS,
     ("registration", "link.request.route"): _ROUTE,
 }

@@ -168,7 +168,8 @@ def at_the_edge() -> Iterator[Attack]:
                 content=body, headers={"Content-Type": kind, **headers},
             )  # fmt: skip
             if answer.is_success:
-                return Seen(world.meter_stop(eui or meter(world)), "a device heard it")
+                stop = None if eui else world.meter_stop(meter(world))
+                return Seen(stop, "nobody heard it" if eui else "a device heard it")
             problem = answer.json()
             return Seen(Stop("meter_sim", problem["check"]), problem.get("detail") or "")
 

@@ -14,11 +14,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from keys.authorities import Authorities
+from keys.certificate import Certificate
 from keys.crl import make_crl, read_crl, read_crl_pem, revocation_times
 from keys.issue import Flaw
 from keys.roles import OrganisationRole
-from probe.certificate_tools import LIST, flawed, publish_list
+from probe.certificate_tools import LIST, flawed, issued, publish, publish_list
 from probe.gbcs_forge import in_base64
 from probe.link_attacks import link_cases
 from probe.link_forge import LinkForge, deliver, send
@@ -47,6 +52,7 @@ NOT_HERE = frozenset({
     "path.percent", "path.signed-for-another",
 })  # fmt: skip
 """Cases written for a CoS Party's own routes and peers."""
+ECDSA_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
 OPERATOR = "the lab token of {}"
 
 
@@ -233,6 +239,42 @@ def certificate_of(signer: Any) -> dict[str, str]:
     return {"certificate": base64.b64encode(signer.certificate.der).decode()}
 
 
+def second_of_a_name(world: World) -> dict[str, str]:
+    """Another certificate, of another key, under the issuer and serial number of a published one.
+
+    The published one's content with another point and key identifier in it, signed again.
+    """
+    known = issued(world, "0253494d0000dddd", OrganisationRole.SUPPLIER).certificate
+    publish(world, known)
+    world.mark()
+    made = issued(world, "0253494d0000dddd", OrganisationRole.SUPPLIER).certificate
+    content = x509.load_der_x509_certificate(known.der).tbs_certificate_bytes
+    for old, new in (
+        (point(known), point(made)), (known.key_identifier, made.key_identifier),
+    ):  # fmt: skip
+        content = content.replace(old, new)
+    r_and_s = Authorities.open(world.data).issuer("organisation-issuing").sign(content)
+    signature = encode_dss_signature(
+        *(int.from_bytes(r_and_s[at : at + 32], "big") for at in (0, 32))
+    )
+    inside = content + ECDSA_SHA256 + tlv(0x03, b"\0" + signature)
+    return {"certificate": in_base64(tlv(0x30, inside))}
+
+
+def point(certificate: Certificate) -> bytes:
+    """The point of a certificate's key, uncompressed."""
+    return certificate.public_key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+
+
+def tlv(tag: int, value: bytes) -> bytes:
+    """One DER value of up to 65,535 octets."""
+    size = len(value)
+    if size < 128:
+        return bytes((tag, size)) + value
+    octets = size.to_bytes(1 if size < 256 else 2, "big")
+    return bytes((tag, 0x80 | len(octets))) + octets + value
+
+
 def publications() -> Iterator[Attack]:
     """What an operator of the repository, or whoever has his token, tries to publish."""
     supplier, role = "0253494d0000cccc", OrganisationRole.SUPPLIER
@@ -246,6 +288,8 @@ def publications() -> Iterator[Attack]:
         ("unknown-issuer", "a certificate of an authority of his own",
          tried(*to_certificates,
                lambda w: certificate_of(flawed(w, Flaw.UNKNOWN_ISSUER, supplier, role))), "path"),
+        ("second-of-a-name", "another certificate under a published one's issuer and number",
+         tried(*to_certificates, second_of_a_name), "unique"),
         ("list-issuer", "a revocation list of an authority of his own",
          tried(*to_list, lambda w: list_of(w, issuer="own"), renew), "list_issuer"),
         ("list-signature", "an empty revocation list that he signed himself",
