@@ -90,7 +90,7 @@ async def judge(meters: Running, said: list[bytes], *, whole: bool) -> None:
         assert obeyed, "nobody without keys keeps the true message away, while there is room"
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(arrivals)
 def test_loss_repeats_and_disorder(frames: list[bytes]):
     with tempfile.TemporaryDirectory() as folder:

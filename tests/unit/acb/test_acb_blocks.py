@@ -133,6 +133,7 @@ async def test_a_transfer_that_a_crash_cut_off_is_sent_again_and_obeyed_once(
         await again.stop()
 
 
+@pytest.mark.check
 async def test_a_meter_that_forgot_half_a_message_is_told_it_again(
     world: World, meters: Meters
 ) -> None:
@@ -284,16 +285,17 @@ CASES = [
 ]
 
 
+QUICK = {"device", "overlap", "room", "message"}
 FIRST = {case.check: case for case in reversed(CASES)}
 PARAMS = [
     pytest.param(
         case,
         id=f"{case.check}-{number}",
-        marks=[] if FIRST[case.check] is case else [pytest.mark.check],
+        marks=[] if FIRST[case.check] is case and case.check in QUICK else [pytest.mark.check],
     )
     for number, case in enumerate(CASES)
 ]
-"""The first of each check in every run, the others with the slow tests."""
+"""Those that guard a true message in every run, the others with the slow tests."""
 
 
 @pytest.mark.parametrize("case", PARAMS)
@@ -427,6 +429,7 @@ def command(world: World) -> bytes:
     return world.parties["tcos_party"].signed(world.estate.request(), 500)
 
 
+@pytest.mark.check
 async def test_the_setting_counts_where_the_record_is_silent(world: World, command: bytes) -> None:
     blocks, wan = block_wan(world, lambda _: b"\xdf whole")
     assert await blocks.deliver(DEVICE, command) == b"\xdf whole"
@@ -540,6 +543,7 @@ async def test_an_answer_in_blocks_to_a_whole_command_is_heard_too(
     assert await blocks.deliver(DEVICE, command) == late
 
 
+@pytest.mark.check
 async def test_an_answer_that_was_complete_is_not_lost_with_the_last_acknowledgement(
     world: World, command: bytes, late: bytes
 ) -> None:
@@ -566,6 +570,7 @@ async def test_a_device_may_say_the_rest_whole(world: World, command: bytes, lat
     assert decode(late).header.originator == DEVICE
 
 
+@pytest.mark.check
 async def test_devices_out_of_mind_make_room(world: World, estate: Estate, late: bytes) -> None:
     """A stranger who names devices that are not there has nothing held, and pushes nobody out."""
     frames = split(late, 100)

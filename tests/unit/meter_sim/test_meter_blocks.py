@@ -103,6 +103,7 @@ async def test_the_answer_is_that_to_the_same_message_whole(
         await whole.stop()
 
 
+@pytest.mark.check
 async def test_order_and_repeats_do_not_matter(meters: Running, frames: tuple[bytes, ...]):
     await meters.install()
     said = await send_all(meters, [*reversed(frames[1:]), *frames[1:], frames[0]])
@@ -278,6 +279,7 @@ async def test_what_was_answered_is_not_heard_again(meters: Running, frames: tup
     assert (await meters.device())["counters"] == before["counters"]
 
 
+@pytest.mark.check
 async def test_the_twin_a_device_that_forgets_is_still_held_by_the_counter(
     meters: Running, frames: tuple[bytes, ...]
 ):
@@ -315,7 +317,12 @@ async def test_a_device_that_loses_power_forgets_half_a_message(
 
 
 @pytest.mark.parametrize(
-    "step", [pytest.param("refusal stored", marks=pytest.mark.check), "state stored", "committed"]
+    "step",
+    [
+        pytest.param("refusal stored", marks=pytest.mark.check),
+        pytest.param("state stored", marks=pytest.mark.check),
+        "committed",
+    ],
 )
 async def test_power_that_goes_at_a_block_leaves_the_old_device_or_the_new(
     meters: Running, frames: tuple[bytes, ...], step: str
@@ -501,7 +508,9 @@ async def test_an_alert_longer_than_a_block_goes_in_blocks(meters: Running, esta
     assert decode_alert(decode(message).payload).outcome.authorising_counter == 6001
 
 
-@pytest.mark.parametrize(("status", "again"), [(409, True), (403, False)])
+@pytest.mark.parametrize(
+    ("status", "again"), [(409, True), pytest.param(403, False, marks=pytest.mark.check)]
+)
 async def test_an_alert_in_blocks_is_said_until_all_of_it_was_taken(
     meters: Running, estate: Estate, status: int, *, again: bool
 ):
@@ -519,6 +528,7 @@ async def test_an_alert_in_blocks_is_said_until_all_of_it_was_taken(
     assert bool(meters.alerts) is again
 
 
+@pytest.mark.check
 async def test_every_block_goes_its_own_way_through_the_network(
     meters: Running, frames: tuple[bytes, ...]
 ):
