@@ -20,7 +20,7 @@ from acb.checks import PARTY
 from acb.model import DeviceRecord, Refusal, State, Tracked
 from acb.store import request_table
 from gbcs.codes import KeyUsage, RemotePartyRole
-from gbcs.credentials import CellId, UpdateCredentials, decode_update
+from gbcs.credentials import CANCEL_EXECUTION, CellId, UpdateCredentials, decode_update
 from gbcs.message import decode
 from keys.certificate import Certificate
 from services.chassis.foundation import Foundation
@@ -80,11 +80,23 @@ async def drop(base: Foundation, conn: AsyncConnection, tracked: Tracked, why: s
 async def drop_replaced(
     base: Foundation, conn: AsyncConnection, tracked: Tracked, update: UpdateCredentials
 ) -> None:
-    """What waited in the device for the role of a dated or cancelling command is gone."""
-    for earlier in await waiting_in(conn, tracked.target):
-        if earlier.role == role_of(update) and earlier.tracked.sequence < tracked.sequence:
-            why = f"its place was taken by {tracked.request_id}"
-            await drop(base, conn, earlier.tracked, why)
+    """Of what was to wait in the device for one role, whatever is not the newest is gone.
+
+    Args:
+        base: the chassis parts.
+        conn: the transaction in which the request is settled, after it is.
+        tracked: a request whose dated or cancelling command the device accepted.
+        update: that command's payload.
+    """
+    for other in await waiting_in(conn, tracked.target):
+        if other.role != role_of(update) or other.tracked.sequence == tracked.sequence:
+            continue
+        # An acceptance may come late: the device heard this command before the other.
+        newer = other.tracked.sequence > tracked.sequence
+        if newer and update.execution_date_time == CANCEL_EXECUTION:
+            continue
+        gone, by = (tracked, other.tracked) if newer else (other.tracked, tracked)
+        await drop(base, conn, gone, f"its place was taken by {by.request_id}")
 
 
 async def drop_orphans(

@@ -74,14 +74,14 @@ class ServiceOutcomes:
         document = self._parts.replies.answer(tracked, codes.SUCCESS, answer, now)
         if isinstance(evidence, AnswerEvidence):
             await self._record(conn, approved, tracked, evidence)
-            if evidence.update.execution_date_time is not None:
-                await pending.drop_replaced(self._parts.base, conn, tracked, evidence.update)
         elif isinstance(evidence, DeviceAnswerEvidence):
             await self._record_own(conn, approved, tracked, evidence)
         else:
             told = evidence.details
             await self._outcomes.cos_certificates.read(conn, tracked, device, told)
         await self._settle(conn, tracked, _state(evidence), answer, document)
+        if isinstance(evidence, AnswerEvidence) and evidence.update.execution_date_time:
+            await pending.drop_replaced(self._parts.base, conn, tracked, evidence.update)
 
     async def unasked(self, conn: AsyncConnection, heard: ResponseEvidence) -> bool:
         """Hear a message that comes by itself, if it is about a command of these services.

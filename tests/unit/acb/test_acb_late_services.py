@@ -8,7 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
-from duis.model import CANCEL_DATE, CredentialType, UpdateSecurityCredentialsDevice
+from duis.model import (
+    CANCEL_DATE,
+    CredentialType,
+    ServiceRequest,
+    UpdateSecurityCredentialsDevice,
+)
 from gbcs.codes import CertificateUpdateResult, Cra, MessageCode, RemotePartyRole, StatusCode
 from gbcs.credentials import decode_update
 from gbcs.details import CredentialDetails, RoleDetails
@@ -324,3 +329,27 @@ async def test_giving_up_does_not_undo_what_came_meanwhile(world: World) -> None
 
     assert len(attempts) == world.parts.settings.delivery_attempts
     assert (await world.told(request))["state"] == "scheduled"
+
+
+@pytest.mark.check
+async def test_a_late_acceptance_does_not_take_the_place_of_a_newer_command(world: World) -> None:
+    """The device keeps the command it heard last, whichever acceptance arrives last."""
+    device, key = Silent(world), world.estate.device_keys.signer(DEVICE)
+    later = world.estate.now + timedelta(days=10)
+
+    async def accepted(counter: int) -> tuple[ServiceRequest, bytes]:
+        asked = asking(world.estate, counter=counter, execution_date_time=later)
+        written = await pre_command(world, asked)
+        request = signing(world.estate, written, counter + 1)
+        assert (await world.run(request))["state"] == "failed"
+        said = response_message(None, counter=counter, recipient=SUPPLIER_A, other=KRP)
+        return request, encode(sign(said, key.sign))
+
+    (old, first), (new, second) = await accepted(1), await accepted(3)
+    assert device.heard
+    for said in (second, first):
+        assert (await world.hear(said)).status_code == 204
+
+    assert (await world.told(new))["state"] == "scheduled"
+    told = await world.told(old)
+    assert (told["state"], told["refused"]["check"]) == ("failed", "acb.schedule")
