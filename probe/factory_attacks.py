@@ -163,7 +163,7 @@ def at_the_edge() -> Iterator[Attack]:
     ) -> Callable[[World], Seen]:
         def act(world: World) -> Seen:
             base = world.connection.stack.services["meter_sim"].interface
-            answer = world.connection.send(
+            answer = world.send(
                 "meter_sim", "POST", f"{base}/devices/{eui or meter(world)}/messages",
                 content=body, headers={"Content-Type": kind, **headers},
             )  # fmt: skip

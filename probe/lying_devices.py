@@ -249,9 +249,7 @@ def silences() -> Iterator[Attack]:
 def post_message(world: World, octets: bytes, kind: str = OCTETS) -> Seen:
     """Post where devices report."""
     url = f"{world.connection.stack.services['acb'].interface}/device-messages"
-    answer = world.connection.send(
-        "acb", "POST", url, content=octets, headers={"Content-Type": kind}
-    )
+    answer = world.send("acb", "POST", url, content=octets, headers={"Content-Type": kind})
     if answer.is_success:
         return Seen(None, "taken")
     problem = answer.json()

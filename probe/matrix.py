@@ -135,6 +135,8 @@ def _left_nothing(world: World, attack: Attack, seen: Seen) -> bool:
     the run with all checks on is about. (A device counts what it heard: there it is looked at.)
     Whatever went further is cleared away.
     """
+    if world.untouched:
+        return True
     stop, off = seen.stopped_by, attack.off
     if stop is None or off is None or world.prepared or stop.party != off.party:
         return False

@@ -72,7 +72,7 @@ def unconnected(world: World) -> Seen:
 def compressed(world: World) -> Seen:
     """A compressed document."""
     url = f"{world.connection.stack.services['acb'].interface}/service-requests"
-    answer = world.connection.send(
+    answer = world.send(
         "acb", "POST", url, content=gzip.compress(honest(world, "ecos_party")),
         headers={"Content-Type": "application/xml", "Content-Encoding": "gzip"},
     )  # fmt: skip
