@@ -33,6 +33,27 @@ def test_each_line_says_who_refuses_now_and_without_that_check() -> None:
             assert row.endswith("| **nobody** |")
 
 
+NOT_SWITCHED = re.compile(r"[a-z]+\.request\.(method|route)")
+"""What a route itself refuses: in no book, so it cannot be turned off."""
+READING = frozenset({
+    "acb.block.frame", "link.request.body", "meter.block.frame", "meter.frame", "meter.inner",
+    "meter.message_code", "meter.payload",
+})  # fmt: skip
+"""With these off there is still nothing that could be read, and that is what refuses then."""
+SILENCE = frozenset({"acb.answer.received", "acb.response.received"})
+"""What a request that ended in silence is said to have failed by, whichever check is off."""
+
+
+def test_every_refusal_was_tried_without_its_check_and_then_ended_otherwise() -> None:
+    """No attack passes by being refused whatever is on: its check off, it ends elsewhere."""
+    lines = recorded()
+    refused = [a for a in catalogue() if a.expected is not None]
+    untried = {a.expected.check for a in refused if a.expected and a.id not in lines}
+    assert [check for check in untried if not NOT_SWITCHED.fullmatch(check)] == []
+    same = {a.expected.check for a in refused if lines.get(a.id) == a.expected and a.expected}
+    assert same <= READING | SILENCE
+
+
 def test_what_is_not_attacked_is_said() -> None:
     text = DOCUMENT.read_text()
     assert all(f"**{what}**" in text for what, _ in NOT_RUN)
