@@ -84,8 +84,6 @@ ANSWERS: tuple[tuple[str, str, Change, str], ...] = (
      "originator"),
     ("to-other", "to the other CoS Party",
      lambda w, p: Said(header={"recipient": w.eui(other_party(p))}), "recipient"),
-    ("as-alert", "under the flag of an alert", fixed(Said(header={"cra": Cra.ALERT})),
-     "message_code"),
     ("replayed", "to another command", fixed(Said(header={"counter": 999_999_999_999})),
      "counter"),
     ("signed-by-other", "with another device's signature",
@@ -112,6 +110,8 @@ ONLY_ACB: tuple[tuple[str, str, Change, str], ...] = (
     ("with-mac", "with a MAC where none belongs", fixed(Said(after=others_mac)), "signature"),
     ("other-counter-inside", "of an outcome of another command",
      fixed(Said(outcome=lambda o: replace(o, authorising_counter=1))), "outcome"),
+    ("as-alert", "under the flag of an alert", fixed(Said(header={"cra": Cra.ALERT})),
+     "message_code"),
     ("other-code", "under the message code of mode 6",
      fixed(Said(header={"other": OtherInformation(0x0106)})), "decode"),
 )  # fmt: skip
@@ -129,6 +129,11 @@ def attacks() -> Iterator[Attack]:
         yield to_cos_party(
             cos, party, "other-counter-inside", "of an outcome of another command",
             fixed(Said(outcome=lambda o: replace(o, authorising_counter=1))), "counter",
+        )  # fmt: skip
+        yield to_cos_party(
+            cos, party, "as-alert", "under the flag of an alert",
+            lambda w, _: Said(header={"cra": Cra.ALERT, "counter": w.next_counter()}),
+            "message_code",
         )  # fmt: skip
         yield from alerts(cos, party)
 
