@@ -20,7 +20,7 @@ from probe.gbcs_forge import device_keys
 from probe.lying_devices import DEVICE, bit, others_mac, post_message
 from probe.making import attack
 from probe.model import BROKER_CHECKS, Attack, Rung, Seen, Stop
-from probe.service_attacks import Command, Request, meter, other_meter, sent
+from probe.service_forge import Command, Request, meter, other_meter, sent
 from probe.world import World
 from probe.xml_forge import in_days
 from services.chassis.clock import SystemClock

@@ -22,7 +22,7 @@ from probe.gbcs_forge import device_keys
 from probe.lying_devices import DEVICE, Liar
 from probe.making import attack
 from probe.model import BETWEEN, BROKER_CHECKS, Attack, Rung, Seen, Stop
-from probe.service_attacks import READ_OWN, Command, Request, details, other_meter, own, read_key
+from probe.service_forge import READ_OWN, Command, Request, details, other_meter, own, read_key
 from probe.world import World
 
 Says = Callable[[World, Message], bytes]
