@@ -148,9 +148,13 @@ class InPlaceOf:
         party: in whose place.
         answer: how the lie is sent.
         content: what it says; signed, where it is, with the CoS Party's own key.
+        document: the request it lies about; any other that is still about is ended at once.
     """
 
-    def __init__(self, world: World, party: str, answer: Answer, content: Content) -> None:
+    def __init__(
+        self, world: World, party: str, answer: Answer, content: Content, document: bytes
+    ) -> None:
+        self._document = base64.b64encode(document).decode()
         self._world = world
         self._party = party
         self._answer = answer
@@ -165,7 +169,7 @@ class InPlaceOf:
                     "accepted": True, "outcome": {}}  # fmt: skip
             give(exchange, HONEST.to(self._world, self._party, asked, encoded(told)))
             return
-        if self.lied:
+        if self.lied or exchange.request.json["service_request"] != self._document:
             no = HONEST.but(status=403)
             told = refusal(self._party, ENDED)
             give(exchange, no.to(self._world, self._party, asked, encoded(told)))
@@ -181,8 +185,8 @@ def answered(
     """An honest request, and a CoS Party that answers so; what the broker makes of it."""
 
     def act(world: World) -> Seen:
-        liar = InPlaceOf(world, party, answer, content)
         asked = document(world, party)
+        liar = InPlaceOf(world, party, answer, content, asked)
         with world.between.script("acb", party, request=liar.request):
             seen = world.to_broker(asked)
         if not liar.lied:
