@@ -10,6 +10,8 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from services.chassis.store import Database
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # No test asserts how long something takes, so neither does hypothesis on a busy machine. All else
@@ -52,3 +54,22 @@ def logs_as_they_come() -> Iterator[None]:
     structlog.reset_defaults()
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def stores_are_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every test closes the stores that it opens.
+
+    What stays open is told of only when it is collected, in whatever test runs then.
+    """
+    opened: list[Database] = []
+    open_store = Database.open
+
+    async def noted(where: str | Path) -> Database:
+        database = await open_store(where)
+        opened.append(database)
+        return database
+
+    monkeypatch.setattr(Database, "open", noted)
+    yield
+    assert [database for database in opened if not database.closed] == []

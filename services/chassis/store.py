@@ -100,6 +100,11 @@ class Database:
         """Name of the database engine, for example ``sqlite``."""
         return self._engine.dialect.name
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is lent any more."""
+        return self._closed
+
     async def create_all(self, tables: MetaData) -> None:
         """Create the tables that do not exist yet."""
         async with self.begin() as conn:

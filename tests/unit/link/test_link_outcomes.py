@@ -170,9 +170,10 @@ async def test_a_refusal_provoked_by_the_wire_is_not_taken_for_a_no(
     assert refused.value.check == "link.request.nonce"
     assert len(ecos.handled) == 1
     # asking again with the same message identifier brings what was answered
-    again, _ = await open_caller(tmp_path, estate, ecos.transport(), clock=clock)
+    again, restarted = await open_caller(tmp_path, estate, ecos.transport(), clock=clock)
     assert (await call(again)).body == {"version": 1, "acts": 1}
     assert len(ecos.handled) == 1
+    await restarted.database.close()
     await acb.database.close()
     await ecos.database.close()
 
