@@ -94,6 +94,7 @@ def test_the_command_exits_by_what_it_found(bench: Bench) -> None:
     assert runner.invoke(app, [*arguments, "no.such.attack"]).exit_code == 2
 
 
+@pytest.mark.check
 def test_the_bench_stands_between_and_leaves_no_trace(bench: Bench) -> None:
     """A CoS Party that lies, with and without the check that finds it out; then all is as it was.
 
