@@ -187,7 +187,10 @@ class Incoming:
 
     async def _trace(self, frame: bytes, run: CheckRun, refused: Refused | None = None) -> None:
         transfer = _transfer(frame)
-        what = "block" if transfer is None else f"block-{decode_block(frame).number}"
+        what = "block"
+        if transfer is not None:
+            block = decode_block(frame)
+            what = "acknowledgement" if block.acknowledges else f"block-{block.number}"
         await self._base.traces.record(
             run.subject,
             "received" if refused is None else "refused",
