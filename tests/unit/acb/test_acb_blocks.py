@@ -1,4 +1,8 @@
-"""Commands that go to a device in blocks, and what it says in blocks: heard once, or nothing."""
+"""Commands that go to a device in blocks, and what it says in blocks: heard once, or nothing.
+
+In one file, though long: both directions are tried on the same stand-in of a device, and each
+refusal stands beside its twin.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The broker in a world of stand-ins: CoS Parties and repository that sign on the link, meters
 and users that answer. All in one process, no sockets; the broker itself is the real one.
 
-A stand-in is honest until a test replaces one of its functions.
+A stand-in is honest until a test replaces one of its functions. In one file, though long: the
+stand-ins share one set of keys and one wire, and a reader of a broker test needs them all.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""One form of signature, one certificate, every octet of the document."""
+"""One form of signature, one certificate, every octet of the document.
+
+In one file, though long: it is one table of forgeries, read from top to bottom.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A Command that arrives in blocks is obeyed as a whole one is, or nothing changes."""
+"""A Command that arrives in blocks is obeyed as a whole one is, or nothing changes.
+
+In one file, though long: one table of cases serves both the refusals and their twins.
+"""
 
 from __future__ import annotations
 
