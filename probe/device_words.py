@@ -49,6 +49,8 @@ class Said:
         bare: only "accepted", without an outcome.
         alert: the code of an alert, which it then is.
         header: grouping header fields other than the honest ones.
+        counter_by: how far its counter is from the one that it must have: an answer to another
+            command, whatever the counters have come to.
         payload: other octets for a payload.
         after: a change of the finished message.
     """
@@ -59,6 +61,7 @@ class Said:
     alert: int | None = None
     executed_at: str = ""
     header: dict[str, Any] = field(default_factory=dict)
+    counter_by: int = 0
     payload: bytes | None = None
     after: Callable[[World, Message], Message] = lambda _, message: message
 
@@ -72,9 +75,10 @@ class Said:
         code = command.message_code if self.alert is None else (
             int(MessageCode.UPDATE_SECURITY_CREDENTIALS_ALERT)
         )  # fmt: skip
+        counter = asked.counter if self.alert is None else world.next_counter()
         header = GroupingHeader(
             Cra.RESPONSE if self.alert is None else Cra.ALERT,
-            asked.counter if self.alert is None else world.next_counter(),
+            counter + self.counter_by,
             asked.recipient, asked.originator, OtherInformation(code),
         )  # fmt: skip
         payload = self._payload(world, command) if self.payload is None else self.payload
@@ -127,7 +131,8 @@ def held_by(world: World, eui: str) -> dict[str, Certificate]:
 def details_of(world: World, question: Message, **changes: Any) -> bytes:
     """What a device's cells hold, in answer to a read, under its MAC.
 
-    `changes`: `header`, `roles`, `secret`, `payload`, and `after`, a change of the octets.
+    `changes`: `header`, `counter_by`, `roles`, `secret`, `payload`, and `after`, a change of the
+    octets.
     """
     asked = question.header
     held = held_by(world, asked.recipient)
@@ -140,9 +145,8 @@ def details_of(world: World, question: Message, **changes: Any) -> bytes:
         ))
         for role in decode_read(question.payload).roles
     )  # fmt: skip
-    header = GroupingHeader(
-        Cra.RESPONSE, asked.counter, asked.recipient, asked.originator, asked.other
-    )
+    counter = asked.counter + changes.get("counter_by", 0)
+    header = GroupingHeader(Cra.RESPONSE, counter, asked.recipient, asked.originator, asked.other)
     payload = changes.get("payload") or encode_details(CredentialDetails(roles))
     message = Message(replace(header, **changes.get("header", {})), payload, signature=b"")
     z = changes.get("secret") or secret_of(world, asked.recipient)

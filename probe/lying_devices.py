@@ -67,6 +67,11 @@ def fixed(said: Said) -> Change:
     return lambda _w, _p: said
 
 
+OTHER_INSIDE = fixed(
+    Said(outcome=lambda o: replace(o, authorising_counter=o.authorising_counter + 1))
+)
+
+
 def of_other(world: World, party: str) -> str:
     """The other CoS Party's meter."""
     return world.meter(next(p for p in COS.values() if p != party))
@@ -84,7 +89,7 @@ ANSWERS: tuple[tuple[str, str, Change, str], ...] = (
      "originator"),
     ("to-other", "to the other CoS Party",
      lambda w, p: Said(header={"recipient": w.eui(other_party(p))}), "recipient"),
-    ("replayed", "to another command", fixed(Said(header={"counter": 999_999_999_999})),
+    ("replayed", "to another command", fixed(Said(counter_by=1)),
      "counter"),
     ("signed-by-other", "with another device's signature",
      lambda w, p: Said(signer=of_other(w, p)), "signature"),
@@ -109,7 +114,7 @@ ANSWERS: tuple[tuple[str, str, Change, str], ...] = (
 ONLY_ACB: tuple[tuple[str, str, Change, str], ...] = (
     ("with-mac", "with a MAC where none belongs", fixed(Said(after=others_mac)), "signature"),
     ("other-counter-inside", "of an outcome of another command",
-     fixed(Said(outcome=lambda o: replace(o, authorising_counter=1))), "outcome"),
+     OTHER_INSIDE, "outcome"),
     ("as-alert", "under the flag of an alert", fixed(Said(header={"cra": Cra.ALERT})),
      "message_code"),
     ("other-code", "under the message code of mode 6",
@@ -128,7 +133,7 @@ def attacks() -> Iterator[Attack]:
             yield to_cos_party(cos, party, name, title, change, check)
         yield to_cos_party(
             cos, party, "other-counter-inside", "of an outcome of another command",
-            fixed(Said(outcome=lambda o: replace(o, authorising_counter=1))), "counter",
+            OTHER_INSIDE, "counter",
         )  # fmt: skip
         yield to_cos_party(
             cos, party, "as-alert", "under the flag of an alert",
@@ -238,7 +243,7 @@ def silences() -> Iterator[Attack]:
         ("garbage", "is silent, then says what cannot be read",
          then(after=lambda o: o[:-20]), "decode"),
         ("other-question", "is silent, then answers another question",
-         then(header={"counter": 7}), "header"),
+         then(counter_by=1), "header"),
         ("other-device", "is silent, then another device answers for it", by_other, "mac"),
         ("other-role", "is silent, then tells of another role", then(roles=network), "roles"),
     ):  # fmt: skip
