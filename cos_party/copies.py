@@ -34,7 +34,14 @@ class RegistrationMemory:
         return found
 
     async def take(self, conn: AsyncConnection, new: RegistrationExtract, at: datetime) -> None:
-        """Keep an extract in place of the one held."""
+        """Keep an extract in place of an older one; never of a newer one.
+
+        Its number rises with every change. An answer that was overtaken on its way here by a newer
+        one must not bring back what registration has withdrawn since.
+        """
+        held = await self.known(conn)
+        if held is not None and new.number < held:
+            return
         values = {"number": new.number, "confirmed_at": at, "document": new.model_dump_json()}
         await conn.execute(
             insert(registration)
@@ -99,7 +106,7 @@ async def certificates_of(conn: AsyncConnection, eui: str) -> tuple[Certificate,
 async def known_lists(conn: AsyncConnection) -> dict[str, int]:
     """Number of each revocation list held, by its name at the repository."""
     rows = await conn.execute(select(revocation_lists.c.name, revocation_lists.c.number))
-    return {row.name: row.number for row in rows}
+    return {row.name: int(row.number) for row in rows}
 
 
 async def keep_list(conn: AsyncConnection, name: str, item: RevocationList) -> None:
@@ -107,7 +114,7 @@ async def keep_list(conn: AsyncConnection, name: str, item: RevocationList) -> N
     held = (await known_lists(conn)).get(name)
     if held is not None and item.number <= held:
         return
-    values = {"number": item.number, "der": item.der}
+    values = {"number": str(item.number), "der": item.der}
     await conn.execute(
         insert(revocation_lists)
         .values(name=name, **values)

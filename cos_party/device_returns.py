@@ -46,14 +46,9 @@ class DeviceReturns:
         """
         # 1. the very same bytes, recorded before: the same answer
         async with self._base.database.connect() as conn:
-            known = await store.known_return(
-                conn,
-                digest=delivery.digest,
-                purpose=delivery.purpose,
-                transaction=delivery.transaction,
-            )
+            known = await _recorded(conn, delivery)
         if known is not None:
-            return _accepted(delivery, json.loads(known))
+            return known
         # 2. read it, as far as it can be read
         reading = read_return(delivery.content)
         # 3. bring the party's own copies up to date
@@ -61,6 +56,9 @@ class DeviceReturns:
         pulled = await self._gatherer.puller.for_return(device)
         # 4. judge, and commit either the refusal or what the device said, with the answer
         async with self._base.database.begin() as conn:
+            known = await _recorded(conn, delivery)
+            if known is not None:  # recorded while step 3 waited for others
+                return known
             evidence = await self._gatherer.return_evidence(conn, delivery, reading, pulled)
             refused, answer = await self._judge_return(conn, evidence)
             if refused is None:
@@ -152,6 +150,17 @@ def describe_outcome(reading: ReturnReading) -> dict[str, Any]:
 def _summary(outcome: CredentialsOutcome) -> str:
     failed = [cell for cell in outcome.outcomes if cell.status != StatusCode.SUCCESS]
     return f"{len(outcome.outcomes) - len(failed)} of {len(outcome.outcomes)} cells replaced"
+
+
+async def _recorded(conn: AsyncConnection, delivery: Delivery) -> dict[str, Any] | None:
+    """The answer to the very same bytes in the same transaction, if they were recorded before."""
+    known = await store.known_return(
+        conn,
+        digest=delivery.digest,
+        purpose=delivery.purpose,
+        transaction=delivery.transaction,
+    )
+    return None if known is None else _accepted(delivery, json.loads(known))
 
 
 def _accepted(delivery: Delivery, said: dict[str, Any]) -> dict[str, Any]:

@@ -140,6 +140,9 @@ class Puller:
             return None, None, None, f"registration was not available ({error})"
         now = self._clock.now()
         if not answer.unchanged:
+            if held.extract is not None and answer.number < held.extract:
+                said = f"registration offers extract {answer.number}, but {held.extract} is held"
+                return None, None, None, said
             return now, answer, None, f"extract {answer.number} taken"
         if answer.number != held.extract:
             # Registration speaks of an extract this party does not hold: that confirms nothing.

@@ -6,7 +6,7 @@ Party warrants that the new security information is that of the incoming supplie
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cos_party.evidence import need
 from cos_party.model import RequestEvidence
@@ -19,9 +19,11 @@ def fresh(evidence: RequestEvidence) -> None:
     if copy is None:
         raise CheckFailed(f"no registration data is held: {evidence.registration_detail}")
     age = evidence.at - copy.confirmed_at
-    if age > evidence.limits.registration_max_age:
+    if not timedelta() <= age <= evidence.limits.registration_max_age:
+        # Confirmed later than now: the clock was turned back, and nobody knows how old it is.
+        how = "too old" if age > timedelta() else "from a time to come"
         raise CheckFailed(
-            f"the copy of the registration data is too old: {evidence.registration_detail}",
+            f"the copy of the registration data is {how}: {evidence.registration_detail}",
             expected=f"confirmed within {evidence.limits.registration_max_age}",
             found=f"extract {copy.number} confirmed {copy.confirmed_at.isoformat()}",
         )

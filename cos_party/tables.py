@@ -80,9 +80,10 @@ revocation_lists: Final = Table(
     "smki_revocation_list",
     metadata,
     Column("name", Text, primary_key=True),
-    Column("number", BigInteger, nullable=False),
+    Column("number", Text, nullable=False),
     Column("der", LargeBinary, nullable=False),
 )
+"""The number is text: it may have 20 octets (RFC 5280 5.2.3), which no database integer holds."""
 
 thresholds: Final = Table(
     "cos_threshold",

@@ -99,12 +99,13 @@ class CosWorkflow:
         """
         async with self._base.database.connect() as conn:
             intent = await store.intent_for(conn, delivery.digest)
-            begun_with = await store.transaction_digest(conn, delivery.transaction)
         if intent is None or intent.command is None:
             return None
-        if begun_with not in (None, delivery.digest):
-            return None
         async with self._base.database.begin() as conn:
+            # asked here, where it is written: other bytes may have begun the transaction meanwhile
+            begun_with = await store.transaction_digest(conn, delivery.transaction)
+            if begun_with not in (None, delivery.digest):
+                return None
             await store.note_transaction(conn, delivery.transaction, delivery.digest)
             await self._base.traces.record(
                 intent.request_id,
