@@ -163,8 +163,6 @@ class Outcomes:
             document = self._parts.replies.answer(tracked, codes.SUCCESS, evidence.raw, now)
             purpose = DEVICE_RESPONSE
         waits = alert is None and dated is not None and dated != CANCEL_EXECUTION
-        if alert is None and dated is not None:
-            await self._supersede(conn, tracked)
         await store.change(
             conn,
             tracked.sequence,
@@ -177,6 +175,8 @@ class Outcomes:
             refused_detail=None,
             refused_code=None,
         )
+        if alert is None and dated is not None:
+            await pending.drop_replaced(self._parts.base, conn, tracked, command.update)
         await self._notices.owe_answer(conn, tracked, codes.SUCCESS, document)
         await self._notices.owe_cos_party(conn, tracked, purpose, evidence.raw)
         await self.release_device(conn, tracked.target)
@@ -309,17 +309,6 @@ class Outcomes:
         old = None if held is None else held.subject_eui
         if old is not None and old != changed[SUPPLIER_CELL].subject_eui:
             await self._notices.owe_old_supplier(conn, tracked, before, old)
-
-    async def _supersede(self, conn: AsyncConnection, tracked: Tracked) -> None:
-        """A dated or cancelling command takes the place of what waited in the device.
-
-        One pending command per authorising role, the newest replaces older ones
-        [K]: docs/domain facts 1.6.
-        """
-        for earlier in await store.scheduled_for(conn, tracked.target, tracked.cos_party or ""):
-            if earlier.sequence != tracked.sequence:
-                why = f"its place was taken by {tracked.request_id}"
-                await pending.drop(self._parts.base, conn, earlier, why)
 
     async def release_device(self, conn: AsyncConnection, device: str) -> None:
         """Let the next request for a device begin, if nothing is on the way to it."""

@@ -1,9 +1,11 @@
-"""Commands of 6.15.1 that wait in a device for their date, by the broker's record.
+"""Commands that wait in a device for their date (6.15.1, 6.23), by the broker's record.
 
 A device keeps one such command for each authorising role: the newest takes the place of an older
 one, a cancellation takes it away, and whoever replaces the role's signing certificate takes it away
 too [K]: docs/domain facts 1.6. Whose command is gone this way is told by `acb.schedule`.
-(Commands of a change of supplier wait by CoS Party: `store.scheduled_for`.)
+
+What the device says of it may come in any order: an acceptance that comes late tells of a command
+that the device heard before others, and does not bring back what one of these took away.
 """
 
 from __future__ import annotations
@@ -15,26 +17,49 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from acb import store
+from acb import records, store
 from acb.checks import PARTY
 from acb.model import DeviceRecord, Refusal, State, Tracked
 from acb.store import request_table
 from gbcs.codes import KeyUsage, RemotePartyRole
 from gbcs.credentials import CANCEL_EXECUTION, CellId, UpdateCredentials, decode_update
+from gbcs.errors import GbcsError
 from gbcs.message import decode
+from gbcs.protect import verify_signature
 from keys.certificate import Certificate
 from services.chassis.foundation import Foundation
 
 GONE: Final = "acb.schedule"
 """The reason given for a request whose command no longer waits for its date."""
 
+KEPT_BY_DEVICES: Final = ("6.15.1", "6.23")
+"""Services whose commands may be dated; a 6.21 to come waits in the broker (`acb.waiting`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A request whose command waits in its device, and the role by which it is authorised."""
+    """A request whose command its device took to keep, or to forget what it kept.
+
+    Attributes:
+        tracked: the request.
+        role: the role by which the command is authorised.
+        originator: whose counter it carries, and which one.
+        withdraws: whether it is a cancellation.
+    """
 
     tracked: Tracked
     role: RemotePartyRole
+    originator: tuple[str, int]
+    withdraws: bool
+
+    def heard_after(self, other: Pending) -> bool:
+        """Whether the device heard this one later: by its originator's counter, if it is the same.
+
+        A request that was released from quarantine is sent after others that were accepted later.
+        """
+        if self.originator[0] == other.originator[0]:
+            return self.originator[1] > other.originator[1]
+        return self.tracked.sequence > other.tracked.sequence
 
 
 def sent(tracked: Tracked) -> UpdateCredentials | None:
@@ -54,20 +79,36 @@ def role_of(update: UpdateCredentials) -> RemotePartyRole:
 
 async def waiting_in(conn: AsyncConnection, device: str) -> list[Pending]:
     """What waits in a device, in order of acceptance."""
+    found = await _taken(conn, device)
+    return [item for item in found if item.tracked.state is State.SCHEDULED]
+
+
+async def _taken(conn: AsyncConnection, device: str) -> list[Pending]:
+    """Every dated or cancelling command that a device accepted, in order of acceptance here."""
     query = select(request_table.c.sequence).where(
         request_table.c.target == device,
-        request_table.c.state == State.SCHEDULED.value,
-        request_table.c.cos_party.is_(None),
         request_table.c.command.is_not(None),
+        request_table.c.device_response.is_not(None),
+        request_table.c.service_reference_variant.in_(KEPT_BY_DEVICES),
     )
     rows = await conn.execute(query.order_by(request_table.c.sequence))
     found = []
     for sequence in rows.scalars().all():
         tracked = await store.get_request(conn, sequence)
         update = sent(tracked)
-        if update is not None:
-            found.append(Pending(tracked, role_of(update)))
+        if update is not None and update.execution_date_time is not None:
+            found.append(_pending(tracked, update))
     return found
+
+
+def _pending(tracked: Tracked, update: UpdateCredentials) -> Pending:
+    header = decode(tracked.command or b"").header
+    return Pending(
+        tracked,
+        role_of(update),
+        (header.originator, header.counter),
+        update.execution_date_time == CANCEL_EXECUTION,
+    )
 
 
 async def drop(base: Foundation, conn: AsyncConnection, tracked: Tracked, why: str) -> None:
@@ -85,18 +126,45 @@ async def drop_replaced(
     Args:
         base: the chassis parts.
         conn: the transaction in which the request is settled, after it is.
-        tracked: a request whose dated or cancelling command the device accepted.
+        tracked: a request whose dated or cancelling command the device accepted, as it was before.
         update: that command's payload.
     """
-    for other in await waiting_in(conn, tracked.target):
-        if other.role != role_of(update) or other.tracked.sequence == tracked.sequence:
-            continue
-        # An acceptance may come late: the device heard this command before the other.
-        newer = other.tracked.sequence > tracked.sequence
-        if newer and update.execution_date_time == CANCEL_EXECUTION:
-            continue
-        gone, by = (tracked, other.tracked) if newer else (other.tracked, tracked)
-        await drop(base, conn, gone, f"its place was taken by {by.request_id}")
+    told = _pending(tracked, update)
+    others = [
+        other
+        for other in await _taken(conn, tracked.target)
+        if other.role == told.role and other.tracked.sequence != tracked.sequence
+    ]
+    later = [other for other in others if other.heard_after(told)]
+    if later and not told.withdraws:
+        await drop(base, conn, tracked, _taken_away_by(later[0]))
+    elif not told.withdraws and await _orphan(conn, told):
+        await drop(base, conn, tracked, "who authorised it has been replaced since")
+    for other in others:
+        if other.tracked.state is State.SCHEDULED and told.heard_after(other):
+            await drop(base, conn, other.tracked, _taken_away_by(told))
+
+
+def _taken_away_by(other: Pending) -> str:
+    name = other.tracked.request_id
+    return f"it was withdrawn by {name}" if other.withdraws else f"its place was taken by {name}"
+
+
+async def _orphan(conn: AsyncConnection, told: Pending) -> bool:
+    """Whether, by the record, the device no longer holds the key that authorised a command.
+
+    Asked of what is told late alone: when the device took the command, it held that key.
+    """
+    device = await records.find_device(conn, told.tracked.target)
+    cell = CellId(told.role, KeyUsage.DIGITAL_SIGNATURE).name
+    held = None if device is None else device.cells.get(cell)
+    if held is None or told.tracked.state is not State.FAILED:
+        return False
+    try:
+        verify_signature(decode(told.tracked.command or b""), held.public_key)
+    except GbcsError:
+        return True
+    return False
 
 
 async def drop_orphans(

@@ -208,16 +208,6 @@ async def find_command(
     return None if row is None else _tracked(row)
 
 
-async def scheduled_for(conn: AsyncConnection, device: str, party: str) -> list[Tracked]:
-    """Requests whose commands wait in a device for their date, by CoS Party."""
-    query = select(request_table).where(
-        request_table.c.target == device,
-        request_table.c.cos_party == party,
-        request_table.c.state == State.SCHEDULED.value,
-    )
-    return [_tracked(row) for row in await conn.execute(query.order_by(request_table.c.sequence))]
-
-
 async def next_quarantine_ref(conn: AsyncConnection) -> int:
     """A reference for a quarantine event: a number of at most 20 digits, never used before."""
     found = (await conn.execute(select(func.max(request_table.c.quarantine_ref)))).scalar_one()
