@@ -11,6 +11,7 @@ Four endings, which a caller can tell apart by type:
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -44,6 +45,12 @@ from services.link.verification import RESPONSE_STEPS
 
 MAX_ANSWER: Final = 8 * 1024 * 1024
 """Longest answer read, in octets."""
+MAX_SECONDS: Final = 20.0
+"""Longest time for a whole answer, from the first octet sent to the last received.
+
+The HTTP client's own limits are for each piece: whoever sends an octet now and then passes them for
+ever, and with them holds whatever waits for the answer. Less than `services.link.nonces.LEASE`: an
+attempt has ended before another may take its message over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +175,12 @@ class LinkClient:
             content=request.body,
         )
         try:
-            incoming = await self._http.send(outgoing, stream=True)
-            try:
-                body = await self._read(incoming)
-            finally:
-                await incoming.aclose()
+            async with asyncio.timeout(MAX_SECONDS):
+                incoming = await self._http.send(outgoing, stream=True)
+                try:
+                    body = await self._read(incoming)
+                finally:
+                    await incoming.aclose()
         except PeerUnavailable:
             raise
         except Exception as error:  # transports raise more than httpx names

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -11,6 +13,7 @@ import pytest
 
 from services.chassis.checks import Refused
 from services.chassis.problems import Problem
+from services.link import client
 from services.link.client import LinkClient
 from services.link.errors import (
     EnvelopeRefused,
@@ -20,6 +23,7 @@ from services.link.errors import (
     PeerUnavailable,
 )
 from services.link.message import HttpRequest, HttpResponse
+from services.link.nonces import LEASE
 from tests.unit.link.estate import Estate, HeldClock, open_caller, open_party
 from tests.unit.link.forge import AnswerForge, Forge, Wire, swap_header
 
@@ -149,6 +153,48 @@ async def test_an_endless_answer_is_cut_off(tmp_path: Path, estate: Estate, cloc
     with pytest.raises(PeerUnavailable, match="more than"):
         await call(link)
     await acb.database.close()
+
+
+class Dripping(httpx.AsyncBaseTransport):
+    """Begins to answer, and sends another octet whenever the last has been read, without end."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        del request
+        return httpx.Response(200, stream=self._Drops(self))
+
+    class _Drops(httpx.AsyncByteStream):
+        def __init__(self, wire: Dripping) -> None:
+            self._wire = wire
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                yield b""
+                await asyncio.sleep(0)
+
+        async def aclose(self) -> None:
+            self._wire.closed = True
+
+
+async def test_an_answer_that_drips_is_cut_off(
+    tmp_path: Path, estate: Estate, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
+):
+    """No single piece is late, so the HTTP client would wait for ever."""
+    monkeypatch.setattr(client, "MAX_SECONDS", 0.05)
+    wire = Dripping()
+    link, acb = await open_caller(tmp_path, estate, wire, clock=clock)
+    with pytest.raises(PeerUnavailable, match="TimeoutError") as nothing:
+        await call(link)
+    assert not isinstance(nothing.value, LinkRefused | EnvelopeRefused)
+    assert wire.closed
+    await acb.database.close()
+
+
+def test_an_attempt_ends_before_another_may_take_its_message_over():
+    """A handler asks others while it holds its message; `LEASE` promises to outlast it."""
+    assert timedelta(seconds=client.MAX_SECONDS) < LEASE
 
 
 async def test_a_refusal_provoked_by_the_wire_is_not_taken_for_a_no(
