@@ -3,7 +3,7 @@
 What it guarantees: writes of one process are serialised (`begin` holds one lock and a
 ``BEGIN IMMEDIATE`` transaction), a committed write is on the disk (WAL, ``synchronous=FULL``), and
 what waits for a commit is told after it (`on_commit`), never before. `close` closes every
-connection: it waits for those at work, and none is opened later.
+connection: it waits for those at work, whatever they were cancelled in, and none is opened later.
 
 What it leaves to others: tables (each room declares its own in its own MetaData) and meaning.
 """
@@ -12,7 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+import sqlite3
+import threading
+import weakref
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,6 +68,7 @@ class Database:
         self._lent = 0
         self._all_back = asyncio.Event()
         self._all_back.set()
+        self._drivers: set[Any] = set()
 
     @classmethod
     async def open(cls, where: str | Path) -> Database:
@@ -80,12 +84,12 @@ class Database:
         if url.get_backend_name() == "sqlite":
             _private_file(url)
         try:
-            engine = create_async_engine(url)
+            engine = create_async_engine(url, connect_args=_connect_args(url))
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise StoreError(f"no driver for this store: {error}") from None
-        if engine.dialect.name == "sqlite":
-            _tame_sqlite(engine)
         database = cls(engine)
+        if engine.dialect.name == "sqlite":
+            _tame_sqlite(engine, database._drivers)
         try:
             await database.create_all(metadata)
         except BaseException as error:
@@ -148,13 +152,18 @@ class Database:
             raise StoreError("the store is closed")
         self._lent += 1
         self._all_back.clear()
+        conn = self._engine.connect()
         try:
-            async with self._engine.connect() as conn:
-                yield conn
+            await _whole(conn.start())
+            yield conn
         finally:
-            self._lent -= 1
-            if not self._lent:
-                self._all_back.set()
+            try:
+                if conn.sync_connection is not None:
+                    await _whole(conn.close())
+            finally:
+                self._lent -= 1
+                if not self._lent:
+                    self._all_back.set()
 
     def on_commit(self, callback: Callable[[], None]) -> None:
         """Call `callback` once the present write transaction has been committed.
@@ -170,7 +179,8 @@ class Database:
         """Close every connection, once those at work have been given back; lend no more.
 
         Disposing of the engine closes only what lies in its pool: a connection that somebody
-        still had would go back to a pool that nobody looks after, and stay open.
+        still had would go back to a pool that nobody looks after, and stay open. And a statement
+        that was given up runs on in its thread, with the lock it holds: that is waited for too.
 
         Raises:
             StoreError: This task is writing (it would wait for itself for ever).
@@ -180,6 +190,28 @@ class Database:
         self._closed = True
         await self._all_back.wait()
         await self._engine.dispose()
+        for driver in self._drivers:
+            driver.stop()  # once more does nothing; one that failed to open was never told
+            await asyncio.to_thread(_thread(driver).join)
+        self._drivers.clear()
+
+
+async def _whole(work: Coroutine[Any, Any, object]) -> None:
+    """Finish this, whoever is cancelled meanwhile; only then pass the cancellation on.
+
+    A connection that is cancelled while it opens would be lost and stay open.
+    """
+    task, cancelled = asyncio.ensure_future(work), None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    failed = task.exception()
+    if cancelled is not None:
+        raise cancelled
+    if failed is not None:
+        raise failed
 
 
 def _url(where: str | Path) -> URL:
@@ -205,11 +237,49 @@ def _private_file(url: URL) -> None:
         raise StoreError(f"the store {name} cannot be opened ({error.strerror})") from None
 
 
-def _tame_sqlite(engine: AsyncEngine) -> None:
-    """Durable settings, and transactions that begin where we say they do."""
+class _Connection(sqlite3.Connection):
+    """Lets go of its lock when it is closed, even in the middle of a statement.
+
+    SQLite keeps a connection, its transaction and its lock until the last statement is finalised.
+    Whoever is cancelled between the first row of a statement and the next (``RETURNING``) leaves a
+    cursor behind that somebody's traceback still holds: until that is collected, nobody could
+    write.
+    """
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._cursors: weakref.WeakSet[sqlite3.Cursor] = weakref.WeakSet()
+
+    def cursor(self, *args: Any, **more: Any) -> Any:
+        made: sqlite3.Cursor = super().cursor(*args, **more)
+        self._cursors.add(made)
+        return made
+
+    def close(self) -> None:
+        cursors = tuple(self._cursors)
+        self._cursors.clear()
+        for one in cursors:
+            one.close()
+        super().close()
+
+
+def _thread(driver: Any) -> threading.Thread:
+    """The thread of one of aiosqlite's connections, which it shows nowhere else."""
+    found: threading.Thread = driver._thread  # noqa: SLF001
+    return found
+
+
+def _connect_args(url: URL) -> dict[str, Any]:
+    return {"factory": _Connection} if url.get_backend_name() == "sqlite" else {}
+
+
+def _tame_sqlite(engine: AsyncEngine, drivers: set[Any]) -> None:
+    """Durable settings, and transactions that begin where we say they do; `drivers` are kept."""
 
     @event.listens_for(engine.sync_engine, "connect")
     def _connect(dbapi: Any, _record: Any) -> None:
+        drivers.difference_update([one for one in drivers if not _thread(one).is_alive()])
+        drivers.add(dbapi.driver_connection)
         dbapi.isolation_level = None  # the driver must not begin transactions of its own
         cursor = dbapi.cursor()
         cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import stat
+import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, Text, func, insert, select, text
+from sqlalchemy import Column, Integer, MetaData, Table, Text, event, func, insert, select, text
 from sqlalchemy.exc import OperationalError, StatementError
 
 from services.chassis.checks import CheckBook
@@ -219,3 +223,125 @@ async def test_what_was_opened_is_closed_where_a_party_cannot_be_put_together(
     with pytest.raises(StoreError, match="closed"):
         async with base.database.connect():
             pass
+
+
+@pytest.fixture
+def nothing_left_open() -> Iterator[None]:
+    """Each connection has a thread of its own: after the test there are no more than before."""
+
+    def alive() -> set[threading.Thread]:
+        return {one for one in threading.enumerate() if "connection_worker" in one.name}
+
+    before = alive()
+    yield
+    assert alive() <= before
+
+
+class Hold:
+    """An SQL function ``hold()`` that waits in the connection's thread until it is let go."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+        self.let_go = threading.Event()
+        self._tell = asyncio.get_running_loop().call_soon_threadsafe
+
+    def __call__(self) -> str:
+        self._tell(self.reached.set)
+        self.let_go.wait()
+        return "held"
+
+    async def cancel(self, task: asyncio.Task[Any], times: int = 1) -> None:
+        """Cancel a task while the thread waits."""
+        await self.reached.wait()
+        for _ in range(times):
+            task.cancel()
+            await asyncio.wait({task}, timeout=0)
+
+
+async def claiming(database: Database, hold: Callable[[], str]) -> None:
+    """As the outbox claims what is due: an UPDATE that returns rows."""
+    async with database.begin() as conn:
+        driver: Any = (await conn.get_raw_connection()).driver_connection
+        await driver.create_function("hold", 0, hold)
+        await conn.exec_driver_sql("UPDATE thing SET name = hold() RETURNING name")
+
+
+async def prepared(tmp_path: Path) -> Database:
+    database = await Database.open(tmp_path / "s.sqlite3")
+    await database.create_all(own)
+    async with database.begin() as conn:
+        await conn.execute(insert(things).values(name="x"))
+    return database
+
+
+async def everybody() -> None:
+    """Let whoever can go on do so."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+def lock_is_free(tmp_path: Path) -> bool:
+    other = sqlite3.connect(tmp_path / "s.sqlite3", timeout=0, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError:
+        return False
+    finally:
+        other.close()
+    return True
+
+
+@pytest.mark.usefixtures("nothing_left_open")
+async def test_who_is_cancelled_between_two_rows_lets_go_of_the_lock(tmp_path: Path) -> None:
+    """A statement that still has rows would keep its connection's lock after the close."""
+    database, hold = await prepared(tmp_path), Hold()
+    claim = asyncio.create_task(claiming(database, hold))
+    await hold.cancel(claim)
+    hold.let_go.set()
+    ended = (await asyncio.gather(claim, return_exceptions=True))[0]
+    assert isinstance(ended, asyncio.CancelledError), "and its traceback holds what it had"
+    assert lock_is_free(tmp_path), "for others of this service"
+    await database.close()
+    assert lock_is_free(tmp_path), "for who opens the store again"
+
+
+@pytest.mark.usefixtures("nothing_left_open")
+async def test_closing_waits_for_a_statement_that_was_given_up(tmp_path: Path) -> None:
+    """Who is cancelled twice does not wait for the thread, which still has the lock."""
+    database, hold = await prepared(tmp_path), Hold()
+    claim = asyncio.create_task(claiming(database, hold))
+    await hold.cancel(claim, times=2)
+    await asyncio.gather(claim, return_exceptions=True)
+    closing = asyncio.create_task(database.close())
+    await everybody()
+    assert not closing.done()
+    hold.let_go.set()
+    await closing
+    assert lock_is_free(tmp_path)
+
+
+@pytest.mark.usefixtures("nothing_left_open")
+async def test_a_connection_cancelled_while_it_opens_is_closed(tmp_path: Path) -> None:
+    database, hold = await prepared(tmp_path), Hold()
+    await database._engine.dispose()  # so that the next one has to open one
+
+    @event.listens_for(database._engine.sync_engine, "connect")
+    def _connect(dbapi: Any, _record: Any) -> None:
+        dbapi.create_function("hold", 0, hold)
+        cursor = dbapi.cursor()
+        cursor.execute("SELECT hold()")
+        cursor.close()
+
+    reading = asyncio.create_task(names(database))
+    await hold.cancel(reading)
+    hold.let_go.set()
+    ended = (await asyncio.gather(reading, return_exceptions=True))[0]
+    assert isinstance(ended, asyncio.CancelledError)
+    await database.close()
+
+
+@pytest.mark.usefixtures("nothing_left_open")
+async def test_a_file_that_is_no_store_leaves_nothing_open(tmp_path: Path) -> None:
+    (tmp_path / "s.sqlite3").write_bytes(b"not a store, but long enough to be read as one" * 99)
+    with pytest.raises(StoreError, match="cannot be opened"):
+        await Database.open(tmp_path / "s.sqlite3")
