@@ -93,6 +93,7 @@ def parts_of(
             base.database,
             base.system_clock,
             timedelta(seconds=settings.revocation_max_age_seconds),
+            trust.offer,
         ),
         replies=Replies(settings.eui, keys.signer(XML_SIGNING)),
         signer=keys.signer(DIGITAL_SIGNING),

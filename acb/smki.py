@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 from uuid import uuid4
@@ -18,7 +19,7 @@ import structlog
 
 from acb import records
 from keys.certificate import Certificate
-from keys.crl import read_crl
+from keys.crl import RevocationList, read_crl
 from keys.errors import CertificateError, RevocationListError
 from services.chassis.clock import Clock
 from services.chassis.store import Database
@@ -43,12 +44,20 @@ class Smki:
     """The broker's view of the SMKI repository."""
 
     def __init__(
-        self, link: LinkCall, database: Database, clock: Clock, max_age: timedelta
+        self,
+        link: LinkCall,
+        database: Database,
+        clock: Clock,
+        max_age: timedelta,
+        heed: Callable[[RevocationList], None] = lambda _: None,
     ) -> None:
+        """Ask over `link`; `heed` is told of each list: the link itself looks at one of them."""
         self._link = link
         self._database = database
         self._clock = clock
         self._max_age = max_age
+        self._heed = heed
+        self._told: Sequence[bytes] = ()
 
     async def certificate(self, issuer: str, serial: int) -> Certificate | None:
         """The certificate of that issuer and serial; None if the repository has none.
@@ -79,6 +88,7 @@ class Smki:
         """
         async with self._database.connect() as conn:
             kept = await records.revocation_lists(conn)
+        self._tell([row.list for row in kept.values()])
         now = self._clock.now()
         if kept and all(now - row.fetched_at < self._max_age for row in kept.values()):
             return tuple(row.list for row in kept.values())
@@ -88,8 +98,11 @@ class Smki:
         except RepositoryUnavailable:
             _log.warning("revocation lists could not be refreshed", kept=len(kept))
             return tuple(row.list for row in kept.values())
-        lists = {name: row.list for name, row in kept.items()}
         async with self._database.begin() as conn:
+            # read again: another request may have fetched a newer list while this one waited
+            kept = await records.revocation_lists(conn)
+            known = {name: int(row.number) for name, row in kept.items()}
+            lists = {name: row.list for name, row in kept.items()}
             for name, text in sorted(_table(answer.get("lists")).items()):
                 octets = lists.get(name) if text is None else _octets(text)
                 if octets is None:
@@ -104,7 +117,15 @@ class Smki:
                     continue
                 await records.keep_revocation_list(conn, name, number, octets, now)
                 lists[name] = octets
+        self._tell(list(lists.values()))
         return tuple(lists.values())
+
+    def _tell(self, lists: Sequence[bytes]) -> None:
+        """Let whoever else looks at revocation lists know each that was not told just before."""
+        for octets in lists:
+            if octets not in self._told:
+                self._heed(read_crl(octets))
+        self._told = lists
 
     async def _ask(self, purpose: str, body: dict[str, Any]) -> dict[str, Any]:
         try:

@@ -151,6 +151,7 @@ async def _put_together(
         sources=Sources(peer(REGISTRATION), peer(SMKI_REPOSITORY)),
         trust=trust,
         clock=base.clock,
+        heed=link_trust.offer,
     )
     gatherer = Gatherer(
         database=base.database,
@@ -175,6 +176,7 @@ async def _put_together(
     )
 
     async def take_first_copies() -> None:
+        await puller.recall()
         await puller.sync()
 
     return Service(
@@ -208,6 +210,7 @@ def read_trust(folder: Path) -> Trust:
         organisation_authorities=(authority("organisation-issuing"),),
         device_root=authority("device-root"),
         device_authorities=(authority("device-issuing"),),
+        infrastructure_root=authority("infrastructure-root"),
     )
 
 

@@ -99,12 +99,14 @@ class Trust:
         organisation_authorities: issuing authorities of organisations.
         device_root: anchor of every device certificate.
         device_authorities: issuing authorities of devices.
+        infrastructure_root: issuer of link certificates, whose revocation list the link needs.
     """
 
     organisation_root: Certificate
     organisation_authorities: tuple[Certificate, ...]
     device_root: Certificate
     device_authorities: tuple[Certificate, ...]
+    infrastructure_root: Certificate
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ is taken. Neither decides anything.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -65,13 +66,30 @@ class Pulled:
 
 
 class Puller:
-    """Brings the party's own copies up to date."""
+    """Brings the party's own copies up to date.
 
-    def __init__(self, *, database: Database, sources: Sources, trust: Trust, clock: Clock) -> None:
+    Args (keyword):
+        database: the party's store.
+        sources: who is asked.
+        trust: whose lists are genuine.
+        clock: domain time.
+        heed: told of each revocation list that is kept: the link looks at one of them, too.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        sources: Sources,
+        trust: Trust,
+        clock: Clock,
+        heed: Callable[[RevocationList], None],
+    ) -> None:
         self._database = database
         self._sources = sources
         self._trust = trust
         self._clock = clock
+        self._heed = heed
         self.registration = copies.RegistrationMemory()
 
     async def for_request(self, reference: SignatureReference | None) -> Pulled:
@@ -110,8 +128,16 @@ class Puller:
             await self.registration.confirm(conn, pulled.confirmed, pulled.at)
         for name, item in pulled.lists.items():
             await copies.keep_list(conn, name, item)
+            self._database.on_commit(partial(self._heed, item))
         for certificate in pulled.certificates:
             await copies.keep_certificate(conn, certificate)
+
+    async def recall(self) -> None:
+        """Heed the lists that are held already: after a start, before anybody has answered."""
+        async with self._database.connect() as conn:
+            held = await copies.revocations(conn)
+        for item in held.lists:
+            self._heed(item)
 
     async def sync(self) -> Pulled:
         """Pull and take, outside any decision."""

@@ -23,6 +23,7 @@ def genuine(item: RevocationList, trust: Trust) -> bool:
         *trust.organisation_authorities,
         trust.device_root,
         *trust.device_authorities,
+        trust.infrastructure_root,
     )
     return any(
         authority.subject_name == item.issuer_name

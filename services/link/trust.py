@@ -132,6 +132,18 @@ class LinkTrust:
             raise LinkSetupError("the revocation list is older than the one in use")
         self._revoked = newest
 
+    def offer(self, item: RevocationList) -> None:
+        """Use a revocation list from now on, if it is the authority's own and newer.
+
+        For whoever fetches lists as they come: what is of another authority, not genuine, or no
+        newer than the list in use changes nothing.
+        """
+        own = item.issuer_name == self._root.subject_name
+        held = self._revoked
+        newer = held is None or item.number > held.number
+        if own and newer and item.signed_by(self._root):
+            self._revoked = item
+
     def failure(self, certificate: Certificate, at: datetime) -> str | None:
         """Why a certificate is not to be trusted at that time, or None.
 

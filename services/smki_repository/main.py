@@ -91,7 +91,10 @@ async def assemble(
                 book=book,
             )
             repository = Repository(
-                base, read_hierarchies(settings.data / "trust"), settings.repository_folder
+                base,
+                read_hierarchies(settings.data / "trust"),
+                settings.repository_folder,
+                trust.offer,
             )
             await repository.load()
             return Service(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,11 +27,17 @@ class Repository:
     """The SMKI repository of one estate."""
 
     def __init__(
-        self, base: Foundation, hierarchies: tuple[Hierarchy, ...], repository: Path
+        self,
+        base: Foundation,
+        hierarchies: tuple[Hierarchy, ...],
+        repository: Path,
+        heed: Callable[[RevocationList], None],
     ) -> None:
+        """Put it together; `heed` is told of each list published: its own link looks at one."""
         self._base = base
         self._hierarchies = hierarchies
         self._folder = repository
+        self._heed = heed
 
     async def load(self) -> None:
         """Publish what the repository folder holds and is not published yet.
@@ -52,6 +60,9 @@ class Repository:
                 except Refused as refused:
                     raise folder.FolderError(f"{name}.crl: {refused}") from None
                 await self._publish_list(conn, name, item, run)
+            held = await store.published_lists(conn)
+        for _, der in held.values():
+            self._heed(read_crl(der))
 
     async def _load_certificates(self, conn: AsyncConnection) -> None:
         """All that are new in one go: a ceremony may have made a meter park's worth."""
@@ -218,6 +229,7 @@ class Repository:
         self, conn: AsyncConnection, name: str, item: RevocationList, run: CheckRun
     ) -> dict[str, Any]:
         await store.put_list(conn, name, item)
+        self._base.database.on_commit(partial(self._heed, item))
         facts = {"name": name, **_list_facts(item)}
         await self._base.audit.append(conn, "smki.list", name, facts, item.der)
         await self._base.traces.record(

@@ -7,7 +7,7 @@ nowhere in the party's own code.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -28,7 +28,7 @@ from duis.model import Header, ServiceRequest, UpdateSecurityCredentialsCoS
 from duis.request_id import RequestId
 from duis.signature import SignatureReference, sign_document
 from duis.xml import request_to_xml
-from keys.crl import read_crl
+from keys.crl import RevocationList, read_crl
 from keys.errors import KeysError
 from services.chassis.checks import Approved, Check, CheckBook
 from services.chassis.clock import LabClock
@@ -38,6 +38,7 @@ from services.chassis.settings import Listen
 from services.link.opened import Opened
 from tests.unit.cos_party import pki
 from tests.unit.cos_party.pki import NOW, Authority, Identity
+from tests.unit.link.estate import Authority as InfrastructureAuthority
 
 TCOS = "0253494d00000004"
 ECOS = "0253494d00000005"
@@ -68,6 +69,7 @@ class Estate:
         self.stranger_issuing = pki.authority("SIM-Z9", "07", self.stranger_root)
         self.device_root = pki.authority("SIM-E0", "00", policy=pki.DEVICE)
         self.device_issuing = pki.authority("SIM-E1", "07", self.device_root, pki.DEVICE)
+        self.link = InfrastructureAuthority()
         self.trust = Trust(
             organisation_root=self.root.certificate,
             organisation_authorities=(
@@ -76,6 +78,7 @@ class Estate:
             ),
             device_root=self.device_root.certificate,
             device_authorities=(self.device_issuing.certificate,),
+            infrastructure_root=self.link.certificate,
         )
         self.device = pki.device(self.device_issuing, DEVICE)
         self.other_device = pki.device(self.device_issuing, OTHER_DEVICE)
@@ -338,6 +341,7 @@ async def open_party(
     thresholds: Thresholds | None = None,
     first_counter: int = 6001,
     published: Published | None = None,
+    heed: Callable[[RevocationList], None] = lambda _: None,
 ) -> Party:
     """A CoS Party on a store of its own; its clock stands at NOW."""
     name, eui = PARTIES[prefix]
@@ -354,6 +358,7 @@ async def open_party(
         sources=sources,  # type: ignore[arg-type]  # the same questions, answered here
         trust=estate.trust,
         clock=clock,
+        heed=heed,
     )
     gatherer = Gatherer(
         database=base.database,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +14,20 @@ from duis.signature import SignatureReference
 from keys.crl import read_crl
 from services.chassis.checks import Refused
 from services.link.errors import PeerUnavailable
+from services.link.trust import LinkTrust
 from tests.unit.cos_party import pki
-from tests.unit.cos_party.estate import DEVICE, SUPPLIER_B, Estate, Party, extract
+from tests.unit.cos_party.estate import (
+    DEVICE,
+    SUPPLIER_B,
+    Estate,
+    Party,
+    Published,
+    extract,
+    open_party,
+)
 from tests.unit.cos_party.pki import NOW
+from tests.unit.link.estate import NOW as LINK_NOW
+from tests.unit.link.estate import Authority
 
 
 async def lists_held(party: Party) -> dict[str, int]:
@@ -207,3 +219,35 @@ async def test_two_certificates_of_one_name_are_none(ecos: Party, estate: Estate
     with pytest.raises(Refused) as refusal:
         await ecos.command(estate.ask().signed)
     assert refusal.value.check == "ecos.request.certificate_known"
+
+
+async def test_a_list_of_link_certificates_is_taken_in_and_heeded(
+    tmp_path: Path, estate: Estate
+) -> None:
+    """The link says "not revoked": it must be told, at once and again after a start."""
+    held = estate.link.issue("acb")
+    trust = LinkTrust(estate.link.certificate, {"acb": held.certificate})
+
+    def failure() -> str | None:
+        return trust.failure(held.certificate, LINK_NOW)
+
+    published = Published(estate)
+    first = await open_party(tmp_path, estate, published=published, heed=trust.offer)
+    await first.command(estate.ask(counter=1).signed)
+    assert failure() is None
+    published.lists["infrastructure"] = estate.link.revocation_list(held.certificate.serial)
+    await first.command(estate.ask(counter=2).signed)
+    assert failure() == "revoked"
+    assert (await lists_held(first))["infrastructure"] == 1
+    published.lists["infrastructure"] = Authority().revocation_list(number=2)
+    await first.command(estate.ask(counter=3).signed)
+    assert (failure(), (await lists_held(first))["infrastructure"]) == ("revoked", 1)
+    await first.base.close()
+
+    published.down.add("smki")
+    trust = LinkTrust(estate.link.certificate, {"acb": held.certificate})
+    second = await open_party(tmp_path, estate, published=published, heed=trust.offer)
+    assert failure() is None
+    await second.gatherer.puller.recall()
+    assert failure() == "revoked"
+    await second.base.close()

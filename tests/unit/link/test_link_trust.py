@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ConfigDict
 
+from keys.crl import read_crl
 from services.chassis.problems import Problem
 from services.link.errors import LinkSetupError
 from services.link.identity import LinkIdentity
@@ -92,6 +93,21 @@ def test_a_newer_revocation_list_is_taken_and_an_older_is_not(estate: Estate):
         trust.take_revocation_lists([estate.authority.revocation_list(number=4)])
     assert failure_of(trust, estate, "tcos_party") == "revoked"
     trust.take_revocation_lists([estate.authority.revocation_list(number=6)])
+    assert failure_of(trust, estate, "tcos_party") is None
+
+
+def test_of_the_lists_that_come_the_newest_of_the_authority_is_heeded(estate: Estate):
+    """Whoever fetches lists offers them all: what is no better than what is held does nothing."""
+    trust = estate.trust()
+    serial = estate.holders["tcos_party"].certificate.serial
+    trust.offer(read_crl(Authority("SIM-XX").revocation_list(serial, number=9)))
+    trust.offer(read_crl(Authority().revocation_list(serial, number=9)))  # the name alone
+    assert failure_of(trust, estate, "tcos_party") is None
+    trust.offer(read_crl(revocation(estate, number=5)))
+    trust.offer(read_crl(estate.authority.revocation_list(number=4)))
+    trust.offer(read_crl(estate.authority.revocation_list(number=5)))
+    assert failure_of(trust, estate, "tcos_party") == "revoked"
+    trust.offer(read_crl(estate.authority.revocation_list(number=6)))
     assert failure_of(trust, estate, "tcos_party") is None
 
 
