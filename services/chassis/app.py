@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Scope
 from services.chassis import log, problems
 from services.chassis.authority import ANYONE, Authority, AuthorityError
 from services.chassis.checks import CheckBook
+from services.chassis.connection import LimitedProtocol, named_protocol
 from services.chassis.edge import (
     LAB_BODY_LIMIT,
     OPEN_PATHS,
@@ -113,6 +114,10 @@ class Service:
         self.interface: ASGIApp = _lined(gated, base.book, "interface")
         lab_book = CheckBook(settings.party, edge_checks("lab"))
         sized = BodyGate(self.lab_app, book=lab_book, limit=LAB_BODY_LIMIT)
+        self.protocols = (
+            named_protocol(HangingUp, settings.party, settings.check_prefix),
+            named_protocol(LimitedProtocol, settings.party, "lab"),
+        )
         self.lab: ASGIApp = _lined(LabGate(sized, book=base.book, token=token), base.book, "lab")
 
     async def start(self) -> None:
@@ -147,7 +152,12 @@ class Service:
 
     def _application(self, name: str, routers: Sequence[APIRouter]) -> FastAPI:
         app = FastAPI(
-            title=f"{self.settings.party} {name}", openapi_url=None, docs_url=None, redoc_url=None
+            title=f"{self.settings.party} {name}",
+            openapi_url=None,
+            docs_url=None,
+            redoc_url=None,
+            # A path is written in one way. A redirect would also go where the caller's Host says.
+            redirect_slashes=False,
         )
         problems.install(app, party=self.settings.party, prefix=self.settings.check_prefix)
         for router in (*routers, self._health()):
@@ -242,8 +252,8 @@ async def _serve(build: Callable[[], Awaitable[Service]], settings: Settings) ->
         stack.push_async_callback(service.stop)
         await service.start()
         servers = [
-            _Server(_config(service.interface, tls, HangingUp)),
-            _Server(_config(service.lab, None)),
+            _Server(_config(service.interface, tls, service.protocols[0])),
+            _Server(_config(service.lab, None, service.protocols[1])),
         ]
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -271,12 +281,11 @@ def _ask_to_stop(servers: Sequence[uvicorn.Server], faults: Faults) -> None:
         server.should_exit = True
 
 
-def _config(
-    app: ASGIApp, tls: ssl.SSLContext | None, protocol: type[Any] | None = None
-) -> uvicorn.Config:
+def _config(app: ASGIApp, tls: ssl.SSLContext | None, protocol: type[Any]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=protocol or "auto",
+        http=protocol,
+        ws="none",  # an upgrade nobody serves is a request like any other, and answered as one
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 from urllib.parse import urlsplit
 
 import httpx
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from services.chassis.connection import LimitedProtocol
 from services.chassis.fault_board import ANYONE_HOP, Faults
 from services.chassis.fault_seen import SENDER, Seen
 from services.chassis.faults import Direction
@@ -25,11 +25,9 @@ from services.chassis.unsafe_network import Answer, Asked, Lost, UnsafeNetwork
 HANG_UP: Final = "cos.hang_up"
 """Extension of an ASGI scope: closes the connection without an answer."""
 
-_AutoProtocol: Any = AutoHTTPProtocol
 
-
-class HangingUp(_AutoProtocol):  # type: ignore[misc]  # which of uvicorn's two is found at run time
-    """uvicorn's HTTP protocol, which also tells an application how to close the connection."""
+class HangingUp(LimitedProtocol):
+    """An interface's HTTP protocol, which also tells an application how to close the connection."""
 
     app: ASGIApp
 

@@ -64,6 +64,14 @@ async def test_unknown_routes_and_methods(party: Party) -> None:
     assert answer.headers["allow"] == "POST"
 
 
+async def test_a_path_is_written_in_one_way(party: Party) -> None:
+    """Not redirected either: the address would be made of what the caller says our name is."""
+    for path in ("/orders/", "//orders", "/orders;a"):
+        answer = await party.interface.post(path, headers={"host": "evil.example"})
+        assert_problem(answer, 404, "test.request.route")
+        assert "location" not in answer.headers
+
+
 @pytest.mark.parametrize("path", ["/lab/checks", "/docs", "/openapi.json", "/redoc"])
 async def test_nothing_of_the_lab_is_on_the_interface(party: Party, path: str) -> None:
     token = party.lab.headers["authorization"]
