@@ -4,7 +4,8 @@ A device acts on a command once and answers it once. So silence means one of thr
 look alike from here: the command was lost on the way, the answer was lost on the way back, or the
 device refused. The command is therefore sent again, which undoes the first; if the device is
 silent again it is asked what its cells hold (`acb.read_back`), which tells the other two apart.
-A command dated for the future changes no cell yet: there the device's alert will tell.
+A command dated for the future changes no cell yet: there the device's alert will tell, and if that
+does not come the device is asked in the same way, after the date (`acb.overdue`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from acb.model import State, Tracked
 from acb.outbound import Unreachable
 from acb.outcome import Outcomes, Unacceptable
 from acb.parts import Parts
-from acb.read_back import READ_BACK_CHECKS, DetailsEvidence, question, read_details
+from acb.read_back import READ_BACK, READ_BACK_CHECKS, DetailsEvidence, question, read_details
 from acb.read_back import SECTION as READ_BACK_SECTION
+from acb.read_back_outcome import ReadBacks
 from gbcs.codes import RemotePartyRole
 from gbcs.message import encode
 from services.chassis.checks import Refused
@@ -30,9 +32,6 @@ from services.chassis.outbox import OutboxItem, TryLater, Undeliverable
 DELIVER: Final = "deliver-command"
 """Outbox kind: send a finished command to its device."""
 
-READ_BACK: Final = "read-back"
-"""Outbox kind: ask a device what the cells hold that a command was to change."""
-
 
 class Delivery:
     """Speaks to devices and hands what they answer to `acb.outcome`."""
@@ -41,6 +40,7 @@ class Delivery:
         self._parts = parts
         self._outcomes = outcomes
         self._counter = OriginatorCounter("acb")
+        self.read_backs = ReadBacks(parts, outcomes)
 
     async def deliver(self, item: OutboxItem) -> None:
         """Step 5: send the kept command to the device; what it answers goes to step 6."""
@@ -122,7 +122,7 @@ class Delivery:
         )
 
     async def read_back(self, item: OutboxItem) -> None:
-        """Ask the device what its supplier cells hold, and settle the request by that.
+        """Ask the device what the cells hold, and settle the request by that.
 
         Every attempt is a new question with a new counter of the broker's own: asking changes
         nothing, so it may be asked again.
@@ -170,7 +170,7 @@ class Delivery:
                     run.apply(check, evidence)
                 approved = run.approve()
             except Refused as refused:
-                await self._outcomes.not_read_back(conn, tracked, run, refused)
+                await self.read_backs.refused(conn, tracked, run, refused)
                 await base.outbox.complete(conn, item)
                 return
             await base.traces.record(
@@ -184,5 +184,5 @@ class Delivery:
                 verdicts=approved.verdicts,
                 conn=conn,
             )
-            await self._outcomes.settle_read_back(conn, approved, tracked, evidence)
+            await self.read_backs.settle(conn, approved, tracked, evidence)
             await base.outbox.complete(conn, item)

@@ -14,7 +14,7 @@ import hashlib
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from acb import gather, store
+from acb import awaited, gather, store
 from acb.checks import PARTY
 from acb.device_alert_checks import is_device_alert
 from acb.device_alerts import DeviceAlerts
@@ -91,10 +91,13 @@ class DeviceMessages:
         alert = evidence.alert
         counter = message.header.counter if alert is None else alert.outcome.authorising_counter
         found = await self._command(conn, message, counter)
-        if found is None or found.state not in (WAITING if alert is None else DATED):
+        if found is None:
             return None
+        if alert is not None:
+            told = found.state in DATED or await awaited.is_awaited(conn, found.sequence)
+            return found if told else None
         # An acceptance that was heard in its time must not bring back what was withdrawn since.
-        return found if alert is not None or found.device_response is None else None
+        return found if found.state in WAITING and found.device_response is None else None
 
     async def _command(
         self, conn: AsyncConnection, message: Message, counter: int

@@ -123,8 +123,12 @@ def service_of(parts: Parts, closing: Sequence[httpx.AsyncClient] = ()) -> Servi
         authority_file=AUTHORITY,
         routers=[api.routes(parts, intake, devices)],
         lab_routers=[lab.routes(parts, intake), lab_blocks.routes(parts)],
-        on_start=[services.waiting.watch.start],
-        on_stop=[*(client.aclose for client in closing), services.waiting.watch.stop],
+        on_start=[services.waiting.watch.start, outcomes.overdue.start],
+        on_stop=[
+            *(client.aclose for client in closing),
+            services.waiting.watch.stop,
+            outcomes.overdue.watch.stop,
+        ],
         on_reset=[reset, parts.blocks.recover],
     )
 

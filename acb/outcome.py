@@ -7,31 +7,22 @@ whose replacement the device itself says, under its signature, has succeeded.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from acb import codes, gather, pending, records, store
+from acb import awaited, codes, gather, pending, records, store
 from acb.checks import PARTY, RESPONSE_CHECKS
 from acb.cos_certificates import CosCertificates
 from acb.model import SUPPLIER_CELL, Refusal, ResponseEvidence, State, Tracked
 from acb.notices import Notices
 from acb.outbound import DEVICE_ALERT, DEVICE_RESPONSE
+from acb.overdue import Overdue
 from acb.parts import Parts
-from acb.read_back import DetailsEvidence, cells_holding
 from acb.supported import SUPPORTED
 from gbcs.codes import StatusCode
 from gbcs.credentials import CANCEL_EXECUTION, CredentialsOutcome, UpdateCredentials
 from keys.certificate import Certificate
 from services.chassis.checks import Approved, CheckRun, Refused
-
-SILENCE: Final = "acb.response.received"
-"""The check that a silent device fails."""
-
-
-def _silence(tracked: Tracked) -> str:
-    """The check that a silent device fails, by the service that was asked for."""
-    return "acb.answer.received" if tracked.cos_party is None else SILENCE
 
 
 class Unacceptable(Exception):  # noqa: N818 - a verdict on a device's message
@@ -55,6 +46,7 @@ class Outcomes:
         self._parts = parts
         self._notices = notices
         self.cos_certificates = CosCertificates(notices)
+        self.overdue = Overdue(parts)
 
     @property
     def notices(self) -> Notices:
@@ -150,7 +142,8 @@ class Outcomes:
         now = self._parts.base.clock.now()
         alert, response = evidence.alert, evidence.response
         told = alert.outcome if alert is not None else response.outcome if response else None
-        if told is not None:
+        # What was read back since is the truth of a later moment than the alert's.
+        if told is not None and tracked.state is not State.COMPLETED:
             await self.record_cells(conn, tracked, command.update, told, now_true=alert is not None)
         dated = command.update.execution_date_time
         if alert is not None:
@@ -159,6 +152,7 @@ class Outcomes:
             )
             document = self._parts.replies.executed(tracked, alert.alert_code, evidence.raw, now)
             purpose = DEVICE_ALERT
+            await awaited.forget(conn, tracked.sequence)
         else:
             document = self._parts.replies.answer(tracked, codes.SUCCESS, evidence.raw, now)
             purpose = DEVICE_RESPONSE
@@ -175,6 +169,8 @@ class Outcomes:
             refused_detail=None,
             refused_code=None,
         )
+        if waits:
+            await self.expect_alert(conn, tracked)
         if alert is None and dated is not None:
             await pending.drop_replaced(self._parts.base, conn, tracked, command.update)
         await self._notices.owe_answer(conn, tracked, codes.SUCCESS, document)
@@ -191,13 +187,14 @@ class Outcomes:
         *,
         now_true: bool = False,
     ) -> dict[str, Certificate]:
-        """Record the cells whose replacement the device says succeeded; gives those.
+        """Record the cells whose replacement the device says succeeded; gives what is news.
 
         A response that comes late tells of the past: what a later request has put into a cell since
         stays on record, unless the device speaks of this very moment (`now_true`: an alert).
         """
         later = await records.cells_set_after(conn, tracked.target, tracked.sequence)
         past = frozenset[str]() if now_true else later
+        known = await records.cells_set_by(conn, tracked.target, tracked.request_id)
         sent = {item.cell.name: item.certificate for item in update.replacements}
         changed = {
             item.cell.name: Certificate.from_der(sent[item.cell.name])
@@ -209,68 +206,8 @@ class Outcomes:
         summary = [f"{name}: replaced" for name in changed]
         summary += [f"{name}: replaced, and again since" for name in sorted(past & sent.keys())]
         summary += [f"{item.cell.name}: {item.status.label}" for item in failed]
-        await self._put_cells(conn, tracked, changed, "; ".join(summary))
-        return changed
-
-    async def settle_read_back(
-        self,
-        conn: AsyncConnection,
-        approved: Approved,
-        tracked: Tracked,
-        evidence: DetailsEvidence,
-    ) -> None:
-        """Settle a request whose answer was lost by what the device says its cells hold."""
-        del approved
-        update = pending.sent(tracked)
-        if update is None or evidence.details is None:  # only with checks switched off
-            return
-        wanted = update.replacements
-        found = cells_holding(evidence.details, wanted)
-        told = f"read back: {len(found)} of {len(wanted)} cells hold what was commanded"
-        if found:
-            await self._put_cells(conn, tracked, found, told)
-            await self.credentials_updated(conn, tracked, update, found)
-        if len(found) < len(wanted):
-            why = Refusal(
-                PARTY,
-                _silence(tracked),
-                f"the device said nothing; {told}",
-                codes.NO_ANSWER_FROM_DEVICE,
-            )
-            await self.end_refused(conn, tracked, why, State.FAILED)
-            return
-        document = self._parts.replies.answer(
-            tracked, codes.SUCCESS, None, self._parts.base.clock.now()
-        )
-        await store.change(
-            conn,
-            tracked.sequence,
-            state=State.COMPLETED.value,
-            response=document,
-            response_code=codes.SUCCESS,
-        )
-        await self._notices.owe_answer(conn, tracked, codes.SUCCESS, document)
-        await self.release_device(conn, tracked.target)
-        self.tell(tracked.request_id)
-
-    async def not_read_back(
-        self, conn: AsyncConnection, tracked: Tracked, run: CheckRun, refused: Refused
-    ) -> None:
-        """End a request whose device did not tell what it holds.
-
-        Nothing is known, so nothing is recorded; a late response may still be heard.
-        """
-        await self._parts.base.traces.record(
-            tracked.request_id,
-            "refused",
-            name=refused.check,
-            summary=refused.detail,
-            verdicts=run.verdicts(),
-            conn=conn,
-        )
-        detail = f"the device said nothing, and reading it back failed: {refused.detail}"
-        why = Refusal(PARTY, _silence(tracked), detail, codes.NO_ANSWER_FROM_DEVICE)
-        await self.end_refused(conn, tracked, why, State.FAILED)
+        await self.put_cells(conn, tracked, changed, "; ".join(summary))
+        return {name: held for name, held in changed.items() if name not in known}
 
     async def credentials_updated(
         self,
@@ -284,7 +221,12 @@ class Outcomes:
         if changed and device is not None and tracked.cos_party is None:
             await self._notices.owe_credentials_updated(conn, tracked, device, update, changed)
 
-    async def _put_cells(
+    async def expect_alert(self, conn: AsyncConnection, tracked: Tracked) -> None:
+        """A device keeps this request's command for its date: await its alert."""
+        await awaited.expect(conn, tracked)
+        self._parts.base.database.on_commit(self.overdue.watch.wake)
+
+    async def put_cells(
         self,
         conn: AsyncConnection,
         tracked: Tracked,
@@ -312,6 +254,7 @@ class Outcomes:
 
     async def release_device(self, conn: AsyncConnection, device: str) -> None:
         """Let the next request for a device begin, if nothing is on the way to it."""
+        self._parts.base.database.on_commit(self.overdue.watch.wake)
         following = await store.next_for_device(conn, device)
         if following is None:
             return

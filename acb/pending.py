@@ -17,7 +17,7 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from acb import records, store
+from acb import awaited, records, store
 from acb.checks import PARTY
 from acb.model import DeviceRecord, Refusal, State, Tracked
 from acb.store import request_table
@@ -114,6 +114,7 @@ def _pending(tracked: Tracked, update: UpdateCredentials) -> Pending:
 async def drop(base: Foundation, conn: AsyncConnection, tracked: Tracked, why: str) -> None:
     """End a request whose command is gone from its device. Its user has had the device's answer."""
     await store.refuse(conn, tracked.sequence, State.FAILED, Refusal(PARTY, GONE, why))
+    await awaited.forget(conn, tracked.sequence)
     await base.traces.record(tracked.request_id, "superseded", summary=why, conn=conn)
     base.database.on_commit(lambda: base.changes.notify(tracked.request_id))
 

@@ -34,6 +34,9 @@ from keys.certificate import Certificate
 from services.chassis.checks import Check, CheckFailed
 
 SECTION: Final = "read_back"
+READ_BACK: Final = "read-back"
+"""Outbox kind: ask a device what the cells hold that a command was to change."""
+
 OWN_CELL: Final = CellId(RemotePartyRole.ACCESS_CONTROL_BROKER, KeyUsage.KEY_AGREEMENT)
 CODE: Final = MessageCode.PROVIDE_SECURITY_CREDENTIAL_DETAILS
 

@@ -170,6 +170,14 @@ async def cells_set_after(conn: AsyncConnection, device: str, sequence: int) -> 
     return frozenset((await conn.execute(query)).scalars())
 
 
+async def cells_set_by(conn: AsyncConnection, device: str, request_id: str) -> frozenset[str]:
+    """The cells of a device that hold, by the record, what this request put there."""
+    query = select(cell_table.c.cell).where(
+        cell_table.c.device == device, cell_table.c.request_id == request_id
+    )
+    return frozenset((await conn.execute(query)).scalars())
+
+
 async def put_own_certificate(conn: AsyncConnection, device: str, certificate: Certificate) -> None:
     """Record a device's new certificate of its own, in place of the one for the same use."""
     name = "key-agreement" if certificate.usage is Usage.KEY_AGREEMENT else "digital-signing"

@@ -4,7 +4,8 @@ As in `acb.delivery`, the same octets are sent again into silence. What follows 
 silent differs by what was asked of it:
 
 * 6.15.1 and 6.21 change cells: the device is asked what they hold, and that settles the request
-  (`Delivery.read_back`). A dated command is not read back: the device's alert will tell.
+  (`Delivery.read_back`). A dated command is not read back yet: the device's alert will
+  tell (`acb.overdue`).
 * 6.24.1 is the broker's own question and changes nothing: it is asked again, not sent again, each
   time with a counter of its own.
 * 6.17, 6.15.2 and 6.24.2 carry the supplier's signature, over a counter that is spent: nobody but
@@ -21,11 +22,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb import codes, gather, records, store
 from acb.checks import PARTY
-from acb.delivery import READ_BACK
 from acb.model import FINAL, Refusal, State, Tracked
 from acb.outbound import Unreachable
 from acb.outcome import Outcomes, Unacceptable
 from acb.parts import Parts
+from acb.read_back import READ_BACK
 from acb.services_device_answer import OWN_KEYS
 from acb.services_evidence import ServiceEvidence, Variant
 from acb.services_outcome import ServiceOutcomes

@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from acb import codes, pending, records, store
+from acb import awaited, codes, pending, records, store
 from acb.checks import PARTY
 from acb.model import DeviceRecord, ResponseEvidence, State, Tracked
 from acb.notices import Notices
@@ -79,7 +79,10 @@ class ServiceOutcomes:
         else:
             told = evidence.details
             await self._outcomes.cos_certificates.read(conn, tracked, device, told)
-        await self._settle(conn, tracked, _state(evidence), answer, document)
+        state = _state(evidence)
+        await self._settle(conn, tracked, state, answer, document)
+        if state is State.SCHEDULED:
+            await self._outcomes.expect_alert(conn, tracked)
         if isinstance(evidence, AnswerEvidence) and evidence.update.execution_date_time:
             await pending.drop_replaced(self._parts.base, conn, tracked, evidence.update)
 
@@ -101,7 +104,7 @@ class ServiceOutcomes:
         if (
             tracked is None
             or device is None
-            or not _may_be_told(tracked, by_alert=alert is not None)
+            or not await _may_be_told(conn, tracked, by_alert=alert is not None)
         ):
             return False
         await self._parts.base.traces.record(
@@ -156,10 +159,13 @@ class ServiceOutcomes:
         await records.raise_counter(
             conn, tracked.target, tracked.target, told.message.header.counter
         )
-        changed = await self._outcomes.record_cells(
-            conn, tracked, told.update, told.alert.outcome, now_true=True
-        )
-        await self._outcomes.credentials_updated(conn, tracked, told.update, changed)
+        await awaited.forget(conn, tracked.sequence)
+        # What was read back since is the truth of a later moment than the alert's.
+        if tracked.state is not State.COMPLETED:
+            changed = await self._outcomes.record_cells(
+                conn, tracked, told.update, told.alert.outcome, now_true=True
+            )
+            await self._outcomes.credentials_updated(conn, tracked, told.update, changed)
         now = self._parts.base.clock.now()
         document = self._parts.replies.executed(tracked, told.alert.alert_code, raw, now)
         await self._settle(conn, tracked, State.COMPLETED, raw, document)
@@ -223,11 +229,13 @@ def _state(evidence: Evidence) -> State:
     return State.SCHEDULED if dated and dated != CANCEL_EXECUTION else State.COMPLETED
 
 
-def _may_be_told(tracked: Tracked, by_alert: bool) -> bool:
+async def _may_be_told(conn: AsyncConnection, tracked: Tracked, by_alert: bool) -> bool:
     """Whether such a message may still be true of this request."""
     if by_alert:
         command = decode(tracked.command or b"")
-        return tracked.state in DATED and command.message_code in MODE_OF_MESSAGE_CODE
+        if command.message_code not in MODE_OF_MESSAGE_CODE:
+            return False
+        return tracked.state in DATED or await awaited.is_awaited(conn, tracked.sequence)
     return tracked.state in LATE and tracked.device_response is None  # not answered in its time
 
 

@@ -42,6 +42,8 @@ class AcbSettings(Settings):
         revocation_max_age_seconds: how old the copy of the revocation lists may be before the
             repository is asked again; 0: it is asked for every request.
         sends_into_silence: how often a command is sent before a device's silence counts.
+        alert_grace_seconds: how long the broker waits, once it sees that the date of a command has
+            come, for the device's alert before it asks the device itself [K] (`acb.overdue`).
         delivery_attempts: how often a device is tried before a request fails.
         block_size: octets to a block for devices whose record names no size; None: whole messages
             (docs/decisions/0008-whole-messages-unless-told.md).
@@ -52,6 +54,7 @@ class AcbSettings(Settings):
     anomaly: AnomalySettings = AnomalySettings()
     revocation_max_age_seconds: int = Field(default=0, ge=0)
     sends_into_silence: int = Field(default=2, gt=0)
+    alert_grace_seconds: int = Field(default=86_400, gt=0)
     delivery_attempts: int = Field(default=8, gt=0)
     block_size: int | None = Field(default=None, ge=64, le=65_535)
 

@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb import codes, gather, records, store
 from acb.checks import PARTY, RETURN_CHECKS
-from acb.delivery import DELIVER, READ_BACK, Delivery
+from acb.delivery import DELIVER, Delivery
 from acb.model import (
     COS_CELL,
     FINAL,
@@ -44,6 +44,7 @@ from acb.notices import Notices
 from acb.outbound import AnswerUnusable
 from acb.outcome import Outcomes
 from acb.parts import Parts
+from acb.read_back import READ_BACK
 from acb.supported import ASK_COS_PARTY
 from duis.gate import parse
 from duis.model import ServiceRequest
@@ -78,6 +79,7 @@ class Workflow:
         self._parts = parts
         self._notices = notices
         self._outcomes = outcomes
+        self._read_backs = delivery.read_backs
         outbox = parts.base.outbox
         outbox.register(ASK_COS_PARTY, self.ask_cos_party, on_dead=self._gave_up)
         outbox.register(DELIVER, delivery.deliver, on_dead=self._gave_up)
@@ -292,6 +294,8 @@ class Workflow:
         """A step was given up after many attempts: the request ends as failed, visibly."""
         tracked = await store.get_request(conn, item.payload["sequence"])
         if tracked.state in (*FINAL, State.SCHEDULED):
+            return
+        if item.kind == READ_BACK and await self._read_backs.unreachable(conn, tracked, reason):
             return
         asking = item.kind == ASK_COS_PARTY
         why = Refusal(

@@ -6,8 +6,9 @@ The calendar of the whole stack is turned (`cos clock`); nobody waits for real d
 from __future__ import annotations
 
 import json
+import time
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -16,6 +17,7 @@ from stack_bench import Bench
 from stack_homes import new_home
 from typer.testing import CliRunner
 
+from cli import faults
 from cli.app import app
 from cli.clocks import agree, read_clocks, real_clocks, set_clocks, step_clocks
 from cli.layout import COS_PARTIES, SYSTEMS
@@ -310,6 +312,60 @@ def test_a_meter_that_is_told_at_once_after_all(
         bench.supplier("B").eui
     }
     assert len(told(bench, receiver, "A", 1, meter)) == 1
+
+
+@pytest.mark.check
+def test_an_alert_that_is_lost_for_good_is_made_up_for(
+    bench: Bench, receiver: Receiver, today: datetime
+) -> None:
+    """The meter has changed hands and nobody heard of it: a day later the broker asks it."""
+    meter, day = new_home(bench, "ecos_party").meter, today + timedelta(days=10)
+    outcome = ask(bench, meter, day)
+    assert outcome.state == "scheduled", outcome
+    lost = faults.order_of("status", "outbound-request", hop="alerts", device=meter, status=403)
+    fault = str(faults.arm(bench.connection, "meter_sim", lost)["id"])
+
+    set_clocks(bench.connection, day + timedelta(seconds=1))
+    heard_of(bench, outcome, "due")
+    fired = f"/lab/faults/{fault}"
+    until(lambda: bench.connection.lab("meter_sim", "GET", fired)["fired"], "the alert is lost")
+    state = bench.connection.request_state(outcome.request_id)
+    assert (state["state"], bench.cells(meter)[SIGNING].subject) == (
+        "scheduled",
+        bench.supplier("B").eui,
+    )
+    step_clocks(bench.connection, timedelta(days=1))
+
+    accepted, done = told(bench, receiver, "B", 2, meter)
+    assert isinstance(accepted.body, ResponseMessage)
+    assert (done.request_id, done.code) == (RequestId.from_text(outcome.request_id), "I0")
+    (notice,) = told(bench, receiver, "A", 1, meter)
+    assert isinstance(notice.body, DccAlert)
+    state = bench.connection.request_state(outcome.request_id)
+    assert (state["state"], state["refused"]) == ("completed", None)
+    held, record = bench.cells(meter), bench.connection.lab("acb", "GET", f"/lab/devices/{meter}")
+    for name in SUPPLIER_CELLS:
+        assert record["cells"][name]["key_identifier"] == held[name].key_identifier
+    heard_of(bench, outcome, "unanswered")
+
+
+def until(ask: Callable[[], object], what: str) -> None:
+    """Ask over HTTP until it is so."""
+    deadline = time.monotonic() + LIMIT
+    while not ask():
+        assert time.monotonic() < deadline, f"it did not happen: {what}"
+        time.sleep(0.05)
+
+
+def heard_of(bench: Bench, outcome: Outcome, kind: str) -> None:
+    """Wait until the broker's trace of a request has an entry of this kind."""
+    path = f"/lab/trace/{outcome.request_id}"
+
+    def found() -> bool:
+        entries = bench.connection.lab("acb", "GET", path)["entries"]
+        return any(entry["kind"] == kind for entry in entries)
+
+    until(found, kind)
 
 
 def test_the_link_keeps_real_time_while_the_calendar_turns(bench: Bench, today: datetime) -> None:

@@ -91,6 +91,7 @@ async def test_what_was_withdrawn_since_stays_withdrawn(world: World, service: s
     assert (await world.told(withdrawal))["state"] == "completed"
 
 
+@pytest.mark.check
 async def test_an_acceptance_that_is_late_and_nothing_since_counts(world: World) -> None:
     """Both came to nothing by the record; what is told of the first does not end the second."""
     device = Slow(world, lost=2)
@@ -108,7 +109,8 @@ async def test_an_acceptance_that_is_late_and_nothing_since_counts(world: World)
     assert (told["state"], told["refused"]["check"]) == ("failed", "acb.schedule")
 
 
-@pytest.mark.parametrize("service", ["6.23", pytest.param("6.15.1", marks=pytest.mark.check)])
+@pytest.mark.check
+@pytest.mark.parametrize("service", list(CODES))
 async def test_a_withdrawal_told_late_does_not_end_what_came_after_it(
     world: World, service: str
 ) -> None:
