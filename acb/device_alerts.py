@@ -2,16 +2,22 @@
 
 A party that is no user here (the WAN provider of a Communications Hub; this broker, of a device it
 still controls) is sent nothing: the alert ends here, with a trace.
+
+An alert may overtake the answer, or the alert 8F66, by which the broker learns that the device has
+changed hands. It is then for a party that is not responsible by the record, and will be: it is
+refused by the same check, with status 503 instead of 403, and whoever carries it comes again. [K]
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from acb import records
+from acb import records, store
+from acb.awaited import date_of
 from acb.checks import PARTY
 from acb.device_alert_checks import (
     DEVICE_ALERT_CHECKS,
@@ -19,13 +25,18 @@ from acb.device_alert_checks import (
     DeviceAlertEvidence,
     read_device_alert,
 )
+from acb.model import SUPPLIER_CELL, State
 from acb.notices import Notices
 from acb.outcome import Unacceptable
 from acb.parts import Parts
-from gbcs.message import Message
+from gbcs.codes import MODE_OF_MESSAGE_CODE
+from gbcs.credentials import decode_update
+from gbcs.message import Message, decode
+from keys.certificate import Certificate
 from services.chassis.checks import Approved, Refused
 
 NAME: Final = "device-alert"
+RECIPIENT: Final = f"acb.{SECTION}.recipient"
 
 
 class DeviceAlerts:
@@ -55,12 +66,36 @@ class DeviceAlerts:
                 run.apply(check, evidence)
             approved = run.approve()
         except Refused as refused:
+            if refused.check == RECIPIENT and message.header.recipient in await self._coming(
+                conn, source
+            ):
+                refused = _come_again(refused)
             raise Unacceptable(refused, run) from None
         await self._parts.base.traces.record(
             message.reference, "checked", name=NAME, verdicts=approved.verdicts, conn=conn
         )
         await records.raise_counter(conn, counted, source, message.header.counter)
         await self._pass_on(conn, approved, evidence, raw)
+
+    async def _coming(self, conn: AsyncConnection, device: str) -> set[str]:
+        """Suppliers that the device may have by now, though the record does not say so yet.
+
+        Those of commands whose answer is awaited, and of dated ones whose day has come.
+        """
+        now, found = self._parts.base.clock.now(), set[str]()
+        for tracked in await store.commanded(conn, device, (State.SENT_TO_DEVICE, State.SCHEDULED)):
+            command = decode(tracked.command or b"")
+            if command.message_code not in MODE_OF_MESSAGE_CODE:
+                continue
+            at = date_of(tracked.command)
+            if tracked.state is State.SCHEDULED and (at is None or at > now):
+                continue
+            found |= {
+                Certificate.from_der(item.certificate).subject_eui or ""
+                for item in decode_update(command.payload).replacements
+                if item.cell.name == SUPPLIER_CELL
+            }
+        return found
 
     async def _pass_on(
         self, conn: AsyncConnection, approved: Approved, evidence: DeviceAlertEvidence, raw: bytes
@@ -94,6 +129,21 @@ class DeviceAlerts:
             gbcs_ref=message.reference,
             conn=conn,
         )
+
+
+def _come_again(refused: Refused) -> Refused:
+    """The same refusal, as one that may not last."""
+    return Refused(
+        party=refused.party,
+        check=refused.check,
+        title=refused.title,
+        detail=f"{refused.detail} by the record, and a change of that is under way: come again",
+        expected=refused.expected,
+        found=refused.found,
+        source=refused.source,
+        code=refused.code,
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+    )
 
 
 def _counted(evidence: DeviceAlertEvidence) -> str:

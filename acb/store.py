@@ -208,6 +208,16 @@ async def find_command(
     return None if row is None else _tracked(row)
 
 
+async def commanded(conn: AsyncConnection, device: str, states: Iterable[State]) -> list[Tracked]:
+    """Requests in one of these states whose commands are finished, by device."""
+    query = select(request_table).where(
+        request_table.c.target == device,
+        request_table.c.command.is_not(None),
+        request_table.c.state.in_([state.value for state in states]),
+    )
+    return [_tracked(row) for row in await conn.execute(query.order_by(request_table.c.sequence))]
+
+
 async def next_quarantine_ref(conn: AsyncConnection) -> int:
     """A reference for a quarantine event: a number of at most 20 digits, never used before."""
     found = (await conn.execute(select(func.max(request_table.c.quarantine_ref)))).scalar_one()
