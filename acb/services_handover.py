@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from acb import codes
 from acb.model import ServiceRules
 from acb.need import need
 from acb.services_credentials import command_header, commanded, credential_checks, party_of
-from acb.services_evidence import ServiceEvidence, Variant
+from acb.services_evidence import ServiceEvidence, Variant, service_check
+from gbcs.codes import CellUsage
 from gbcs.credentials import encode_update
 from gbcs.message import Message
 from services.chassis.checks import CheckFailed
@@ -52,6 +54,23 @@ def held(evidence: ServiceEvidence) -> None:
         raise CheckFailed(f"{signing} holds another certificate of the broker")
 
 
+def top_up(evidence: ServiceEvidence) -> None:
+    """A floor for top-ups comes only with a key agreement certificate for top-ups.
+
+    RECONSTRUCTION [K]: a specialist floor is for a supplier that runs a sequence of its own for
+    top-ups (GBCS 0.8.1 page 179); without that key the floor would shut its top-ups out, or nobody
+    could say whose they are. The CoS Parties' rule for 6.23 is theirs: judged apart here.
+    """
+    update = commanded(evidence)
+    cells = {item.cell.cell_usage for item in update.replacements}
+    if update.new_specialist_floors and CellUsage.PREPAYMENT_TOP_UP not in cells:
+        raise CheckFailed(
+            "a floor for top-ups is given, but no key agreement certificate for top-ups",
+            expected="both or no floor",
+            found=f"floor {update.new_specialist_floors[0].number}",
+        )
+
+
 def handover(evidence: ServiceEvidence, counter: int) -> Message:
     """The command, for the broker to sign."""
     update = commanded(evidence, counter)
@@ -63,5 +82,18 @@ def handover(evidence: ServiceEvidence, counter: int) -> Message:
     return Message(header, encode_update(update), signature=None)
 
 
-HANDOVER_CHECKS: Final = credential_checks(SECTION, held, "The broker's own device, to give away")
+_ROLE, _FORM, *_WHOSE = credential_checks(SECTION, held, "The broker's own device, to give away")
+HANDOVER_CHECKS: Final = (
+    _ROLE,
+    _FORM,
+    service_check(
+        SECTION,
+        "top_up",
+        "A floor for top-ups comes with their certificate",
+        top_up,
+        codes.CREDENTIALS_FORM,
+        source="reconstruction [K]: GBCS 0.8.1 page 179",
+    ),
+    *_WHOSE,
+)
 HANDOVER: Final = {1: Variant(HANDOVER_CHECKS, command=handover, originates=True)}

@@ -79,6 +79,8 @@ TABLE: tuple[tuple[str, str, Request, str], ...] = (
               prepayment_top_up_floor=None), "handover.role"),
     ("handover.form", "a handover to a network operator that has a key for top-ups",
      handover(before=both_roles, remote_party_role=Named.NETWORK_OPERATOR), "handover.form"),
+    ("handover.top-up", "a handover with a floor for top-ups and no key for them",
+     handover(key_agreement_top_up=None), "handover.top_up"),
     ("handover.not-brokers", "a handover of a device that another supplier has",
      handover("B", before=None), "handover.holder"),
     ("handover.of-other", "a handover with supplier B's certificates, as supplier A",
