@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 from cryptography import x509
@@ -178,6 +179,7 @@ class Certificate:
         return self.subject_name == self.issuer_name
 
 
+@lru_cache(maxsize=2048)  # a system meets few certificates, each many times in one exchange
 def _read(der: bytes) -> Certificate:
     parsed = x509.load_der_x509_certificate(der)
     if parsed.version is not x509.Version.v3:
