@@ -177,6 +177,8 @@ class Workflow:
             codes.NOT_ACCEPTED_BY_COS_PARTY,
         )
         async with base.database.begin() as conn:
+            if not await _still_asking(conn, tracked):
+                return
             await base.traces.record(
                 tracked.request_id,
                 "refused",
@@ -201,6 +203,8 @@ class Workflow:
         request = _request_of(tracked)
         path = await gather.look_up_path(self._parts.smki, self._parts.trust, base.clock)
         async with base.database.begin() as conn:
+            if not await _still_asking(conn, tracked):
+                return
             device = await records.find_device(conn, tracked.target)
             evidence = gather.read_returned(
                 ReturnEvidence(
@@ -308,6 +312,15 @@ class Workflow:
             tracked.request_id, "failed", name=why.check, summary=reason, conn=conn
         )
         await self._outcomes.end_refused(conn, tracked, why, State.FAILED)
+
+
+async def _still_asking(conn: AsyncConnection, tracked: Tracked) -> bool:
+    """Whether no other attempt at step 2 has settled it: a lease may end that is still held.
+
+    The machine's clock may jump (a machine that slept), and both attempts get the same answer.
+    """
+    now = await store.get_request(conn, tracked.sequence)
+    return now.state is State.WITH_COS_PARTY
 
 
 def _request_of(tracked: Tracked) -> ServiceRequest:
