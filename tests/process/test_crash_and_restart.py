@@ -28,11 +28,11 @@ from cli.switching import FINAL_STATES
 from gbcs.message import decode
 from services.chassis.clock import SystemClock
 
-pytestmark = [pytest.mark.xdist_group("crashes"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.check, pytest.mark.xdist_group("crashes"), pytest.mark.timeout(300)]
 
 LIMIT = 120  # seconds after which something that must happen did not
 FORWARD = "forward-to-cos-party"
-PARTIES = ["tcos_party", pytest.param("ecos_party", marks=pytest.mark.check)]
+PARTIES = ["tcos_party", "ecos_party"]
 SUPPLIER_CELLS = (
     "supplier/digitalSignature/management",
     "supplier/keyAgreement/management",
@@ -217,7 +217,6 @@ def test_the_broker_dies_after_the_meter_has_acted_and_its_answer_was_lost(
     assert_done_once(bench, home, request_id, before)
 
 
-@pytest.mark.check
 def test_the_broker_dies_while_the_meter_has_the_command(bench: Bench, receiver: Receiver) -> None:
     home = new_home(bench, "ecos_party")
     before = last_counter(bench, "ecos_party")
@@ -232,7 +231,6 @@ def test_the_broker_dies_while_the_meter_has_the_command(bench: Bench, receiver:
     assert_done_once(bench, home, request_id, before)
 
 
-@pytest.mark.check
 def test_the_meters_die_with_the_command_on_the_way(bench: Bench, receiver: Receiver) -> None:
     home = new_home(bench, "tcos_party")
     before = last_counter(bench, "tcos_party")
@@ -246,7 +244,6 @@ def test_the_meters_die_with_the_command_on_the_way(bench: Bench, receiver: Rece
     assert_done_once(bench, home, request_id, before)
 
 
-@pytest.mark.check
 def test_a_pending_command_outlives_the_meters(bench: Bench, receiver: Receiver) -> None:
     """What a meter holds for later, and its counters, are there after a power cut."""
     home = new_home(bench, "ecos_party")

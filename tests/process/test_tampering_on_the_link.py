@@ -29,7 +29,7 @@ from tamper.exchange import Exchange, Response
 from tamper.proxy import Proxy
 from tamper.script import Script, load_script
 
-pytestmark = pytest.mark.xdist_group("tampered-stack")
+pytestmark = [pytest.mark.check, pytest.mark.xdist_group("tampered-stack")]
 
 
 @dataclass
@@ -198,7 +198,6 @@ def test_a_changed_answer_is_refused_and_the_true_one_is_still_taken(
     assert all(one.party == "acb" and check in one.detail for one in refused)
 
 
-@pytest.mark.check
 def test_with_those_checks_off_the_flipped_byte_gets_as_far_as_the_command(
     bench: Bench, between: Between
 ) -> None:
@@ -280,7 +279,6 @@ def test_a_request_changed_and_signed_with_the_brokers_own_key_is_not_the_suppli
     assert bench.cells(meter) == before
 
 
-@pytest.mark.check
 def test_a_lost_answer_is_asked_for_again(bench: Bench, between: Between) -> None:
     lost: list[int] = []
 
@@ -301,7 +299,6 @@ def response(exchange):
 """
 
 
-@pytest.mark.check
 def test_the_command_runs_a_script_file_and_tells_of_every_message(
     bench: Bench, between: Between, tmp_path: Path
 ) -> None:
