@@ -18,7 +18,7 @@ from acb.model import ServiceRules
 from acb.need import need
 from acb.services_credentials import command_header, commanded, credential_checks, party_of
 from acb.services_evidence import ServiceEvidence, Variant, service_check
-from gbcs.codes import CellUsage
+from gbcs.codes import CellUsage, RemotePartyRole
 from gbcs.credentials import encode_update
 from gbcs.message import Message
 from services.chassis.checks import CheckFailed
@@ -55,15 +55,17 @@ def held(evidence: ServiceEvidence) -> None:
 
 
 def top_up(evidence: ServiceEvidence) -> None:
-    """A floor for top-ups comes only with a key agreement certificate for top-ups.
+    """A supplier's floor for top-ups comes only with a key agreement certificate for top-ups.
 
     RECONSTRUCTION [K]: a specialist floor is for a supplier that runs a sequence of its own for
-    top-ups (GBCS 0.8.1 page 179); without that key the floor would shut its top-ups out, or nobody
-    could say whose they are. The CoS Parties' rule for 6.23 is theirs: judged apart here.
+    top-ups (GBCS 0.8.1 page 179), and nothing says what it would count without that key. What the
+    CoS Parties make of it in 6.23 is theirs: it is judged apart here. That a network operator has
+    no such floor at all is the business of `form`.
     """
     update = commanded(evidence)
-    cells = {item.cell.cell_usage for item in update.replacements}
-    if update.new_specialist_floors and CellUsage.PREPAYMENT_TOP_UP not in cells:
+    uses = {item.cell.cell_usage for item in update.replacements}
+    supplier = party_of(update).role is RemotePartyRole.SUPPLIER
+    if supplier and update.new_specialist_floors and CellUsage.PREPAYMENT_TOP_UP not in uses:
         raise CheckFailed(
             "a floor for top-ups is given, but no key agreement certificate for top-ups",
             expected="both or no floor",
