@@ -25,11 +25,25 @@ from meter_sim import anti_replay
 from meter_sim.certificate_checks import CERTIFICATE_CHECKS, SECTION, STATUS_OF_CHECK
 from meter_sim.device_types import ROOT, SUPPLIER_TOP_UP, signing_cell
 from meter_sim.evidence import Candidate
-from meter_sim.model import CellResult, Counters, DeviceState, Means, Pending, SecurityEvent
-from services.chassis.checks import CheckBook, Refused
+from meter_sim.model import (
+    CellResult,
+    Counters,
+    DeviceState,
+    Means,
+    OwnKeyFault,
+    Pending,
+    SecurityEvent,
+)
+from services.chassis.checks import Refused
 
 NO_KEY_IDENTIFIER = bytes(8)
 CERTIFICATES_READ = 1024
+STORE_FAULTS = (
+    (OwnKeyFault.TRUST_ANCHOR_BUSY, StatusCode.RESOURCES_BUSY),
+    (OwnKeyFault.TRUST_ANCHOR_MEMORY, StatusCode.INSUFFICIENT_MEMORY),
+)
+"""What a cell says that could not be written, certificate and all in order (domain facts 1.4 step
+10); which of the two is told where both are so is a RECONSTRUCTION [K]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +81,7 @@ def replace_credentials(
             at=means.at if update.apply_time_checks else None,
             by_contingency=update.mode is CredentialsReplacementMode.ANY_BY_CONTINGENCY,
         )
-        result = _judge(candidate, state.eui, means.book)
+        result = _judge(candidate, state.eui, means)
         if result.status is StatusCode.SUCCESS and candidate.certificate is not None:
             state = replace(state, cells={**state.cells, candidate.cell: candidate.certificate})
         outcomes.append(_outcome(candidate, result.status))
@@ -96,8 +110,8 @@ def _read(der: bytes) -> Certificate | None:
         return None
 
 
-def _judge(candidate: Candidate, eui: str, book: CheckBook) -> CellResult:
-    run = book.start(f"{eui} {candidate.cell.name}", section=SECTION)
+def _judge(candidate: Candidate, eui: str, means: Means) -> CellResult:
+    run = means.book.start(f"{eui} {candidate.cell.name}", section=SECTION)
     status = StatusCode.SUCCESS
     try:
         for check in CERTIFICATE_CHECKS:
@@ -107,6 +121,8 @@ def _judge(candidate: Candidate, eui: str, book: CheckBook) -> CellResult:
         status = STATUS_OF_CHECK[refused.check]
     if status is StatusCode.SUCCESS and candidate.certificate is None:
         status = StatusCode.BAD_CERTIFICATE  # whatever is turned off, nothing unreadable is kept
+    if status is StatusCode.SUCCESS:
+        status = next((code for fault, code in STORE_FAULTS if fault in means.faults), status)
     return CellResult(candidate.cell, status, tuple(run.verdicts()))
 
 

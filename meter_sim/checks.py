@@ -15,6 +15,7 @@ from gbcs.errors import MacInvalid, ParseError, SignatureInvalid
 from gbcs.protect import verify_mac, verify_signature
 from meter_sim import anti_replay
 from meter_sim.contingency import NoContingencyKeyError, contingency_key
+from meter_sim.device_types import SUPPLIER_TOP_UP
 from meter_sim.evidence import Asked, AskedDetails, Claimed, Heard, Opened, PayloadBytes
 from meter_sim.field_rules import broken_field_rule
 from meter_sim.framing import Frame, check_frame
@@ -23,6 +24,8 @@ from services.chassis.checks import Check, CheckFailed
 
 ORDER = "domain facts 1.4 (reconstruction of GBCS 6.2.4)"
 FRAME_SOURCE = "GBCS 0.8.1 p163; domain facts 2.1"
+TOP_UPS_OF = SUPPLIER_TOP_UP.role
+"""Who has a counter of top-ups, and so a floor of it (GBCS 0.8.1 p179)."""
 
 
 def _frame(heard: Heard) -> None:
@@ -193,7 +196,14 @@ def _floors(asked: Asked) -> None:
     update, rule = asked.update, asked.rule
     if not rule.own_floor and (update.new_floor is not None or update.new_specialist_floors):
         raise CheckFailed(f"{rule.mode.label} may not set a floor of its own role")
+    own = rule.authority.role
+    if update.new_specialist_floors is not None and own is not TOP_UPS_OF:
+        raise CheckFailed("a top-up floor is the supplier's", TOP_UPS_OF.label, own.label)
     for change in update.other_changes or ():
+        if change.specialist is not None and change.role is not TOP_UPS_OF:
+            raise CheckFailed(
+                "a top-up floor is the supplier's", TOP_UPS_OF.label, change.role.label
+            )
         if change.role not in rule.floors_of:
             raise CheckFailed(
                 f"{rule.mode.label} may not set a floor of this role",

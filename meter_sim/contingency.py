@@ -9,6 +9,8 @@ simulated root carries no extension; so here
 - the wrapped key is installed with the device, beside its cells, and is never replaced;
 - it is the public key as an uncompressed point (65 octets), wrapped by AES key wrap with padding
   (RFC 5649, which also proves that the key is the right one) under 16 octets;
+- the Command names the root cell as its authority, because field [2] is always there but for the
+  Broker's own replacement (GBCS 0.8.1 p179), and the root is what the key came with;
 - the originator is whoever the Command says: no cell holds an identity for the contingency key, so
   the signature alone speaks for it. Its counter is that of the root role;
 - the root it brings need not be signed by the root that is held, which may be what was lost; it

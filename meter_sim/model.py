@@ -90,13 +90,18 @@ class OwnKey:
 
 
 class OwnKeyFault(StrEnum):
-    """What the lab can have fail in a device's key store (result codes of domain facts 3)."""
+    """What the lab can have fail in a device's key store.
+
+    Its own keys: result codes of domain facts 3. Trust anchors: status codes of domain facts 1.2.
+    """
 
     KEY_PAIR_GENERATION = "key_pair_generation"
     REQUEST_PRODUCTION = "request_production"
     CERTIFICATE_STORAGE = "certificate_storage"
     PRIVATE_KEY_CHANGE = "private_key_change"
     CERTIFICATE_RETRIEVAL = "certificate_retrieval"
+    TRUST_ANCHOR_MEMORY = "trust_anchor_memory"
+    TRUST_ANCHOR_BUSY = "trust_anchor_busy"
 
 
 @dataclass(frozen=True, slots=True)

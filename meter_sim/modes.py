@@ -58,8 +58,9 @@ class ModeRule:
 
     `authority`: the cell whose holder may issue the Command; its role's counter counts it.
     `names_authority`: whether the payload names that cell (domain facts 1.2, field [2]).
-    `cells`: those the mode may replace. `own_floor`: whether [4] and [5] may set floors of the
-    authorising role. `floors_of`: the roles [6] may name. `held`: False where no cell holds the key
+    `cells`: those the mode may replace. `own_floor`: whether [4] may set a floor of the authorising
+    role. `floors_of`: the roles [6] may name. Top-ups are the supplier's alone: so are the
+    specialist floors, [5] and nested in [6]. `held`: False where no cell holds the key
     it is verified with (meter_sim.contingency).
     """
 
@@ -148,6 +149,8 @@ _ROWS = (
         _with(TRANS_COS_DS, SUPPLIER_DS),
         floors_of=frozenset({Role.SUPPLIER}),
     ),
+    # The mode's name would leave room for a root that the old one vouches for. No vector replaces
+    # it so, and a stolen recovery key must not reach the root: here it is left out [K].
     ModeRule(
         Mode.ANY_EXCEPT_ABNORMAL_ROOT_BY_RECOVERY,
         RECOVERY_DS,
@@ -157,7 +160,8 @@ _ROWS = (
         own_floor=True,
         floors_of=_OTHERS,
     ),
-    # Reconstruction [K], see meter_sim.contingency: verified with a key that is in no cell.
+    # Reconstruction [K], see meter_sim.contingency: verified with a key that is in no cell. One is
+    # named all the same: only the Broker's own replacement leaves it out (GBCS 0.8.1 p179).
     ModeRule(
         Mode.ANY_BY_CONTINGENCY,
         ROOT,
@@ -165,7 +169,6 @@ _ROWS = (
         _MADE_BY_RECOVERY | {ROOT},
         _ALL_DEVICES,
         floors_of=_OTHERS | {Role.ROOT, Role.RECOVERY},
-        names_authority=False,
         held=False,
     ),
     ModeRule(

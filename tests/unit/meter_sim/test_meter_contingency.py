@@ -10,7 +10,7 @@ import pytest
 from gbcs.codes import CredentialsReplacementMode as Mode
 from gbcs.codes import RemotePartyRole as Role
 from gbcs.codes import StatusCode
-from gbcs.credentials import Replacement, SeqNumberChange
+from gbcs.credentials import CellId, Replacement, SeqNumberChange, decode_update
 from gbcs.message import decode
 from keys.certificate import Certificate
 from meter_sim.contingency import WRAPPED_OCTETS, NoContingencyKeyError, unwrap, wrap
@@ -111,6 +111,18 @@ def test_another_symmetric_key_unwraps_nothing(
 
 def test_a_device_without_one_refuses_all_contingency(estate: Estate, esme: DeviceState):
     assert refused(esme, everything(estate), estate)[0] == "meter.contingency_key"
+
+
+@pytest.mark.parametrize("cell", [None, SUPPLIER_DS], ids=["none", "the supplier's"])
+def test_it_names_the_root_cell_as_its_authority(
+    estate: Estate, device: DeviceState, cell: CellId | None
+):
+    """Only the Broker's own replacement leaves the cell out (GBCS 0.8.1 p179)."""
+    assert decode_update(everything(estate).message.payload).authorising_cell == ROOT
+    command = everything(estate, authorising_cell=cell)
+    assert refused(device, command, estate)[0] == "meter.authorising_cell"
+    twin = hear(device, command.data, estate.means(make_book("meter.authorising_cell")))
+    assert twin.state.cells[SUPPLIER_DS].subject_eui == SUPPLIER_B
 
 
 def test_without_a_symmetric_key_it_is_no_contingency(estate: Estate, device: DeviceState):

@@ -202,6 +202,28 @@ CASES = [
         name="of the CoS Party itself",
     ),
     Case(
+        "meter.floors",
+        lambda e: (
+            e.command(Mode.NETWORK_OPERATOR_BY_NETWORK_OPERATOR)
+            .with_fields(new_floor=9, new_specialist_floors=(SpecialistSeqNumber(1),))
+            .data
+        ),
+        succeeds=lambda s: s.counters.top_up == {} and s.counters.credentials[NETWORK_DS.role] == 9,
+        name="of a network operator's top-ups",
+    ),
+    Case(
+        "meter.floors",
+        lambda e: (
+            e.command(Mode.ANY_EXCEPT_ABNORMAL_ROOT_BY_RECOVERY)
+            .with_fields(
+                other_changes=(SeqNumberChange(NETWORK_DS.role, 9, (SpecialistSeqNumber(1),)),)
+            )
+            .data
+        ),
+        succeeds=lambda s: s.counters.top_up == {} and s.counters.credentials[NETWORK_DS.role] == 9,
+        name="of a network operator's top-ups, by recovery",
+    ),
+    Case(
         "meter.cells_permitted",
         lambda e: e.command(replacements=(e.command().new(NETWORK_DS, SUPPLIER_A),)).data,
         succeeds=lambda s: s.cells[NETWORK_DS].subject_eui == SUPPLIER_A,

@@ -9,6 +9,7 @@ from gbcs.codes import RemotePartyRole as Role
 from gbcs.codes import StatusCode
 from gbcs.credentials import Replacement
 from gbcs.message import decode
+from gbcs.mode_facts import MODE_FACTS
 from meter_sim.device_types import ACB_DS, ACB_KA, CELLS, ROOT, SUPPLIER_DS, DeviceType
 from meter_sim.modes import MODES, Protection, rule
 from services.chassis.checks import Refused
@@ -114,6 +115,35 @@ def test_the_table_names_only_cells_that_some_device_has():
         for kind in row.devices:
             table = CELLS[kind]
             assert row.cells & (table.required | table.optional)
+
+
+FACTS_BEYOND_THE_METER = {
+    (Mode.ANY_EXCEPT_ABNORMAL_ROOT_BY_RECOVERY, "cells"): {ROOT},
+    (Mode.ANY_EXCEPT_ABNORMAL_ROOT_BY_RECOVERY, "roles"): {Role.ROOT},
+}
+"""What gbcs says that a mode may carry, and a meter refuses, on purpose (meter_sim.modes)."""
+
+
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.label)
+def test_the_meter_and_those_who_write_to_it_read_the_standard_alike(mode: Mode):
+    """Two tables made apart; a Command that fits one and not the other is a misreading of one."""
+    facts = MODE_FACTS[mode]
+    rows = [rule(mode, kind) for kind in rule(mode, kind_for(mode)).devices]
+    rows += [rule(mode, kind_for(mode))]
+    assert {row.authority if row.names_authority else None for row in rows} == (
+        facts.authorising_cells
+    )
+    beyond = FACTS_BEYOND_THE_METER
+    cells = frozenset().union(*(row.cells for row in rows))
+    assert facts.targets - cells == beyond.get((mode, "cells"), set())
+    assert cells <= facts.targets
+    for row in rows:
+        assert facts.other_roles - row.floors_of == beyond.get((mode, "roles"), set())
+        assert row.floors_of <= facts.other_roles
+        assert row.own_floor == facts.own_floor
+        assert facts.own_specialist_floors == (row.own_floor and row.authority == SUPPLIER_DS)
+        assert facts.signed in {None, row.protection.signed}
+        assert facts.maced == row.protection.with_mac
 
 
 def test_change_of_supplier_touches_supplier_cells_alone():

@@ -31,6 +31,7 @@ from gbcs.message import Message, decode
 from gbcs.protect import verify_signature
 from keys.certificate import Certificate
 from keys.roles import Usage
+from meter_sim.cells import STORE_FAULTS
 from meter_sim.device_types import SUPPLIER_DS, DeviceType
 from meter_sim.model import DeviceState, OwnKey, OwnKeyFault, Reaction
 from meter_sim.own_certificate_checks import OWN_CERTIFICATE_CHECKS
@@ -275,7 +276,12 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", OwnKeyFault)
+def test_every_fault_of_its_own_keys_has_a_result():
+    others = {fault for fault, _ in STORE_FAULTS}
+    assert set(OwnKeyFault) == set(FAULTS) | others, "others: test_meter_store_faults"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 async def test_a_key_store_at_fault_says_so_changes_nothing_and_is_mended_by_reset(
     meters: Running, estate: Estate, fault: OwnKeyFault
 ):
