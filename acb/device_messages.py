@@ -73,6 +73,8 @@ class DeviceMessages:
                 )
                 await self._outcomes.hear(conn, tracked, evidence)
         except Unacceptable as verdict:
+            if not base.audit.strangers.afford(len(body)):
+                raise verdict.refused from None
             await base.traces.record(
                 verdict.run.subject,
                 "refused",

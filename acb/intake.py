@@ -64,16 +64,20 @@ class Intake:
         base = self._parts.base
         evidence = gather.read_request(content_type, body, self._parts.settings.body_limit)
         subject = _subject(evidence)
-        await base.traces.record(
-            subject,
-            "received",
-            sender=_sender(evidence),
-            receiver=PARTY,
-            name="service-request",
-            message=body,
-        )
+        kept = base.audit.strangers.afford(len(body))
+        if kept:
+            await base.traces.record(
+                subject,
+                "received",
+                sender=_sender(evidence),
+                receiver=PARTY,
+                name="service-request",
+                message=body,
+            )
         run = base.book.start(subject, "request")
-        evidence = await self._identify(run, subject, evidence)
+        evidence = await self._identify(run, subject, evidence, kept=kept)
+        if kept:
+            base.audit.strangers.known(len(body))
         request = evidence.request
         if request is None:  # only with checks switched off
             raise Problem(400, "Unreadable request", "there is nothing to act on", party=PARTY)
@@ -151,7 +155,7 @@ class Intake:
             return await store.get_request(conn, held.sequence)
 
     async def _identify(
-        self, run: CheckRun, subject: str, evidence: RequestEvidence
+        self, run: CheckRun, subject: str, evidence: RequestEvidence, *, kept: bool = True
     ) -> RequestEvidence:
         try:
             for check in FORM_CHECKS:
@@ -162,13 +166,14 @@ class Intake:
             for check in IDENTITY_CHECKS:
                 run.apply(check, evidence)
         except Refused as refused:
-            await self._parts.base.traces.record(
-                subject,
-                "refused",
-                name=refused.check,
-                summary=refused.detail,
-                verdicts=run.verdicts(),
-            )
+            if kept:
+                await self._parts.base.traces.record(
+                    subject,
+                    "refused",
+                    name=refused.check,
+                    summary=refused.detail,
+                    verdicts=run.verdicts(),
+                )
             raise
         except RepositoryUnavailable as error:
             raise Problem(

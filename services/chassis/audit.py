@@ -41,6 +41,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.chassis.canonical import NotCanonicalError, canonical
 from services.chassis.clock import Clock
 from services.chassis.store import Database, StoreError, metadata
+from services.chassis.strangers import Strangers
 
 GENESIS: Final = "0" * 64
 
@@ -183,13 +184,17 @@ def verify_chain(
 
 
 class AuditLog:
-    """The audit log of one service. `clock` is the machine's: evidence is not stepped."""
+    """The audit log of one service. `clock` is the machine's: evidence is not stepped.
+
+    `strangers` is asked before anything is written down of somebody who is not known.
+    """
 
     def __init__(self, database: Database, clock: Clock) -> None:
         if database.dialect not in APPEND_ONLY:
             raise StoreError(f"no append-only triggers are known for {database.dialect}")
         self._database = database
         self._clock = clock
+        self.strangers = Strangers(clock)
 
     async def append(
         self,

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.audit import AuditLog
 from services.chassis.store import Database
+from services.chassis.strangers import Strangers
 from services.link import profile
 from services.link.base import signature_base
 from services.link.envelope import Envelope
@@ -61,6 +62,11 @@ class EvidenceLog:
         self.database = database
         self._audit = audit
 
+    @property
+    def strangers(self) -> Strangers:
+        """Who is asked before anything is kept that somebody on the wire could cause."""
+        return self._audit.strangers
+
     async def request(
         self,
         conn: AsyncConnection,
@@ -95,14 +101,17 @@ class EvidenceLog:
     ) -> int:
         """Keep that a request of unknown origin was refused, without its content.
 
-        Whoever can reach the port can cause such entries: they are small and of fixed size.
+        Whoever can reach the port can cause such entries: they are small and of fixed size, and
+        made only while `strangers` can afford them.
         """
-        record = {
+        record: dict[str, Any] = {
             "version": VERSION,
             "verdict": dict(verdict),
             "body_octets": len(request.body),
             "body_digest": hashlib.sha256(request.body).hexdigest(),
         }
+        if unkept := self.strangers.unkept():
+            record["unkept_before"] = unkept
         return await self._audit.append(conn, REQUEST_REFUSED, "unauthenticated", record)
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.checks import Approved, CheckRun, Refused
+from services.chassis.log import note
 from services.chassis.problems import Problem, as_problem, refused_to_problem
 from services.link import evidence as kinds
 from services.link import profile
@@ -65,6 +66,7 @@ class Exchange:
         refused: Refused | None = None
         approved: Approved | None = None
         known: KnownMessage | None = None
+        seq, kept = 0, True
         async with self._nonces.database.begin() as conn:
             try:
                 known = await self._take(conn)
@@ -72,21 +74,20 @@ class Exchange:
             except Refused as said_no:
                 # caught inside the transaction: the nonce stays spent
                 refused = said_no
-            seq = await self._evidence.request(
-                conn,
-                kinds.REQUEST_RECEIVED if refused is None else kinds.REQUEST_REFUSED,
-                self._request,
-                None if refused is None else verdict_of(refused),
-            )
+            if refused is not None:
+                kept = await self._keep_refusal(conn, refused)
+            else:
+                seq = await self._evidence.request(conn, kinds.REQUEST_RECEIVED, self._request)
             if approved is not None and self._is_new(known):
                 self._attempt = await self._nonces.begin(
                     conn, self._key, self._digest, self._envelope.now
                 )
         if refused is not None:
             problem = refused_to_problem(refused)
-            return await self._finish(
-                problem.status, self._replies.document(problem, self._request)
-            )
+            said = self._replies.document(problem, self._request)
+            if not kept:
+                return self._replies.signed(self._request, problem.status, said)
+            return await self._finish(problem.status, said)
         assert approved is not None
         if known is not None and known.body_digest != self._digest:
             # let through because a check is off: handled, and nothing remembered of it
@@ -97,6 +98,16 @@ class Exchange:
             busy = Problem(503, "Busy", _BUSY)
             return await self._finish(503, self._replies.document(busy, self._request))
         return await self._handle(approved, seq)
+
+    async def _keep_refusal(self, conn: AsyncConnection, refused: Refused) -> bool:
+        """Keep what was refused; of copies that anybody on the wire can make, not without end."""
+        copy = refused.check == f"{REQUEST_SECTION}.{NONCE.name}"
+        if copy and not self._evidence.strangers.afford(len(self._request.body)):
+            note(unkept=True)
+            return False
+        verdict = verdict_of(refused)
+        await self._evidence.request(conn, kinds.REQUEST_REFUSED, self._request, verdict)
+        return True
 
     async def _take(self, conn: AsyncConnection) -> KnownMessage | None:
         """Spend the nonce and ask the last checks.

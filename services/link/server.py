@@ -175,6 +175,10 @@ class LinkServer:
         response = self._replies.signed(
             request, problem.status, self._replies.document(problem, request)
         )
+        # an authentic request can be caught on the wire and sent again, until it is stale
+        if not self._evidence.strangers.afford(len(request.body) if authenticated else 0):
+            note(unkept=True)
+            return response
         async with self._evidence.database.begin() as conn:
             if authenticated:
                 await self._evidence.request(
