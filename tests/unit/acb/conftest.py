@@ -12,6 +12,7 @@ import pytest
 from acb.checks import book
 from services.chassis.checks import CheckBook
 from tests.unit.acb.estate import Estate
+from tests.unit.acb.keeping import Home
 from tests.unit.acb.meters import Meters, install_meters
 from tests.unit.acb.world import World, make_world, plain_logs, provision
 
@@ -61,3 +62,9 @@ async def meters(world: World, tmp_path: Path) -> AsyncIterator[Meters]:
     yield made
     await world.stop()
     await made.close()
+
+
+@pytest.fixture
+async def home(world: World) -> Home:
+    """A device that keeps dated commands, and a broker that watches its calendar."""
+    return await Home.of(world)
