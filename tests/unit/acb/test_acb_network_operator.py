@@ -82,9 +82,9 @@ class Operator:
         body = SignedPreCommand(encode(sign(written, key.sign)))
         return ServiceRequest(self.header(5, 2), body)
 
-    def handover(self, **body: Any) -> ServiceRequest:
+    def handover(self, counter: int = 1, **body: Any) -> ServiceRequest:
         keys = self.estate.keys("organisations", "network-operator")
-        header = Header(RequestId(EUI, DEVICE, 1), 1, "6.21", "6.21")
+        header = Header(RequestId(EUI, DEVICE, counter), 1, "6.21", "6.21")
         plain = RequestHandoverOfDCCControlledDevice(
             ROLE,
             keys.certificate("digital-signing").der,
@@ -235,13 +235,21 @@ async def test_a_role_the_user_has_not_is_not_handed_over(
 async def test_a_handover_the_standard_does_not_have(
     operator: Operator, meters: Meters, dcc_controlled: None
 ) -> None:
-    """A network operator has no counter for top-ups. Without the check the meter is told one."""
+    """A network operator has no counter for top-ups. Without the check the meter is told one.
+
+    And refuses it too: both checks must be off for it to be done.
+    """
     request = operator.handover(floor=1, prepayment_top_up_floor=1)
 
     assert await operator.refused(request) == "acb.handover.form"
     assert meters.heard == []
 
     operator.world.book.turn_off("acb.handover.form")
-    assert (await operator.run(request))["state"] == "completed"
+    told = await operator.run(request)
+    assert (told["state"], told["refused"]["check"]) == ("failed", "acb.answer.received")
     update = decode_update(decode(meters.heard[0]).payload)
     assert update.new_specialist_floors is not None
+    off = await meters.lab.put("/lab/checks/meter.floors", json={"enabled": False})
+    assert off.is_success, off.text
+    again = operator.handover(counter=2, floor=1, prepayment_top_up_floor=1)
+    assert (await operator.run(again))["state"] == "completed"
