@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
 
 from pydantic import Field
 
 from cos_party.model import Limits, Thresholds
+from cos_party.wire import LONGEST_BASE64
 from services.chassis.settings import Settings, Strict
+
+LINK_BODY: Final = LONGEST_BASE64 + 1024
+"""Largest body, octets: the longest document a body model takes, and what stands round it.
+
+Less would refuse at the edge, unsigned, what the broker's interface takes in (256 KiB, which are
+342 KiB in base64): the broker would ask again and again, and hold the device meanwhile."""
 
 
 class LimitSettings(Strict):
@@ -58,9 +66,11 @@ class CosPartySettings(Settings):
         limits: what it judges by.
         thresholds: its anomaly detection thresholds.
         first_counter: the first originator counter it uses, if none was ever used.
+        body_limit: as every party's; what is brought here is wrapped in base64.
     """
 
     eui: str = Field(pattern=r"^[0-9a-f]{16}$")
     limits: LimitSettings = LimitSettings()
     thresholds: ThresholdSettings = ThresholdSettings()
     first_counter: int = Field(default=1, ge=1, lt=1 << 63)
+    body_limit: int = Field(default=LINK_BODY, gt=0)

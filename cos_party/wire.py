@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -33,9 +33,15 @@ def _is_base64(text: str) -> str:
     return text
 
 
-Base64 = Annotated[str, Field(max_length=400_000), AfterValidator(_is_base64)]
+LONGEST_BASE64: Final = 400_000
+"""Characters of the longest document: a service request or a GBCS message."""
+Base64 = Annotated[str, Field(max_length=LONGEST_BASE64), AfterValidator(_is_base64)]
 LongBase64 = Annotated[str, Field(max_length=8 * 1024 * 1024), AfterValidator(_is_base64)]
 """A revocation list may be long; nothing else is."""
+
+
+Version = Annotated[int, Field(ge=1, le=1)]
+"""The number 1. A `Literal` would take `true` and `1.0` for it, also where types are strict."""
 
 
 class Body(BaseModel):
@@ -43,7 +49,7 @@ class Body(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    version: Literal[1]
+    version: Version
 
 
 class CosCommandBody(Body):

@@ -6,7 +6,7 @@ interfaces of the real registration systems to a CoS Party are not public (docs/
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -14,6 +14,10 @@ Eui = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Mpxn = Annotated[str, Field(pattern=r"^[0-9]{6,13}$")]
 """An MPAN core has 13 digits, an MPRN 6 to 10."""
 ParticipantId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
+
+
+Version = Annotated[int, Field(ge=1, le=1)]
+"""The number 1. A `Literal` would take `true` and `1.0` for it, also where types are strict."""
 
 
 class Strict(BaseModel):
@@ -67,7 +71,7 @@ class Register(BaseModel):
 class ExtractQuestion(Strict):
     """Body of `registration-extract`: the number of the extract the asker holds, if any."""
 
-    version: Literal[1]
+    version: Version
     known: int | None = Field(ge=0)
 
 

@@ -17,6 +17,10 @@ ListName = Literal["organisation", "device", "infrastructure"]
 Base64 = Annotated[str, Field(max_length=8 * 1024 * 1024)]
 
 
+Version = Annotated[int, Field(ge=1, le=1)]
+"""The number 1. A `Literal` would take `true` and `1.0` for it, also where types are strict."""
+
+
 class Strict(BaseModel):
     """Exact types, nothing unknown."""
 
@@ -34,7 +38,7 @@ class CertificatesQuestion(Strict):
         key_identifier: 16 lower-case hex digits.
     """
 
-    version: Literal[1]
+    version: Version
     by: Literal["eui", "issuer_serial", "key_identifier"]
     eui: str | None = Field(default=None, pattern=r"^[0-9a-f]{16}$")
     issuer: str | None = Field(default=None, min_length=1, max_length=256)
@@ -55,7 +59,7 @@ class CertificatesQuestion(Strict):
 class RevocationQuestion(Strict):
     """Body of `smki-revocation`: the number of each list that the asker holds, if any."""
 
-    version: Literal[1]
+    version: Version
     known: dict[str, Annotated[int, Field(ge=0)] | None]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,13 +12,14 @@ import httpx
 import pytest
 
 from cos_party.assembly import CosKeys, Organisation, assemble
-from cos_party.settings import CosPartySettings
+from cos_party.settings import LINK_BODY, CosPartySettings
+from cos_party.wire import LONGEST_BASE64
 from ecos_party.identity import ORGANISATION as ECOS_PARTY
 from ecos_party.main import open_keys as open_ecos_keys
 from keys.ceremony import load_plan, run_ceremony
 from keys.software import SoftwareKeyStore, read_secret
 from services.chassis.app import Service, StartError
-from services.chassis.settings import Listen
+from services.chassis.settings import MAX_BODY, Listen
 from tcos_party.identity import ORGANISATION as TCOS_PARTY
 from tcos_party.main import open_keys as open_tcos_keys
 from tests.unit.cos_party.estate import ECOS, SUPPLIER_B, TCOS
@@ -88,6 +90,21 @@ async def test_both_organisations_start_and_are_ready(service: Service) -> None:
         "POST /link/device-alert": ["acb"],
         "POST /link/device-response": ["acb"],
     }
+
+
+async def test_whatever_the_brokers_interface_takes_is_not_too_long_here(
+    service: Service, prefix: str
+) -> None:
+    """An edge's refusal is unsigned and settles nothing: the broker would ask for ever."""
+    assert len(base64.b64encode(bytes(MAX_BODY))) < LONGEST_BASE64
+    longest = {"version": 1, "transaction": "t" * 128, "service_request": "A" * LONGEST_BASE64}
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(service.interface), base_url="http://party"
+    ) as broker:
+        taken = await broker.post("/link/cos-command", json=longest)
+        assert taken.json()["check"] == "link.request.header_present"
+        refused = await broker.post("/link/cos-command", content=bytes(LINK_BODY + 1))
+        assert (refused.status_code, refused.json()["check"]) == (413, f"{prefix}.request.size")
 
 
 async def test_its_checks_have_its_prefix_and_their_sections(service: Service, prefix: str) -> None:

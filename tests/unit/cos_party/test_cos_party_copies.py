@@ -198,6 +198,8 @@ async def test_each_question_has_its_purpose_and_its_body(estate: Estate) -> Non
     "answer",
     [
         PeerUnavailable("registration", "no answer"),
+        {"version": True, "number": 1, "unchanged": True, "participants": [], "meter_points": []},
+        {"version": 1.0, "number": 1, "unchanged": True, "participants": [], "meter_points": []},
         {"version": 2, "number": 1, "unchanged": True, "participants": [], "meter_points": []},
         {"version": 1, "number": 1, "unchanged": True, "participants": []},
         {"version": 1, "number": "1", "unchanged": True, "participants": [], "meter_points": []},

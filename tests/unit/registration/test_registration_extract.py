@@ -76,7 +76,17 @@ async def test_both_cos_parties_may(bench: Bench) -> None:
     assert (await bench.extract(system="tcos_party")).body["number"] == 1
 
 
-@pytest.mark.parametrize("body", [{"more": 1}, {"known": -1}, {"known": "1"}, {"version": 2}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"more": 1},
+        {"known": -1},
+        {"known": "1"},
+        {"version": 2},
+        {"version": True},
+        {"version": 1.0},
+    ],
+)
 async def test_a_question_that_does_not_fit(bench: Bench, body: dict[str, Any]) -> None:
     with pytest.raises(PeerRefused) as caught:
         await bench.extract(**body)
