@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
+import httpx
 import pytest
 
 from gbcs.message import decode
 from tests.unit.acb.estate import DEVICE, OTHER_DEVICE, SUPPLIER_A, SUPPLIER_B
+from tests.unit.acb.meters import Meters
 from tests.unit.acb.test_acb_dated_services import executed
 from tests.unit.acb.test_acb_device_alerts import alert, alerts
 from tests.unit.acb.world import World
@@ -107,3 +110,35 @@ async def test_an_outcome_that_overtakes_its_acceptance_settles_it(world: World)
     assert (await world.record())["cells"]["supplier/digitalSignature/management"][
         "subject"
     ] == SUPPLIER_B
+
+
+@pytest.mark.check
+async def test_a_real_meter_says_it_again_until_the_broker_knows(
+    world: World, meters: Meters
+) -> None:
+    """Changed hands, its answer on the way, and a stranger speaks to it: B hears of that."""
+    around, outbox = world.around, meters.service.base.outbox
+    around.wire.hosts["acb"] = httpx.ASGITransport(world.service.interface)
+    attempts: list[Any] = []
+
+    async def over_wan(request: httpx.Request) -> httpx.Response:
+        answer = await meters.over_wan(request)
+        await answer.aread()
+        spoilt = request.content[:-1] + bytes([request.content[-1] ^ 1])
+        forged = httpx.Request("POST", request.url, content=spoilt, headers=request.headers)
+        assert (await meters.over_wan(forged)).status_code == 204
+        await outbox.run_due()
+        attempts.extend(await outbox.list())
+        return answer
+
+    around.wire.hosts["meter_sim"] = httpx.MockTransport(over_wan)
+    assert (await world.run(world.estate.request()))["state"] == "completed"
+    assert [(entry["state"], entry["last_error"]) for entry in attempts] == [
+        ("waiting", "answered 503")
+    ]
+
+    await outbox.idle(deferred=True)
+
+    (told,) = await alerts(world, SUPPLIER_B)
+    assert told.body is not None
+    assert told.response_id.target == SUPPLIER_B
