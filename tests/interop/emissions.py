@@ -78,6 +78,18 @@ LATER = "20261122120000Z"
 SIGNING = KeyUsage.DIGITAL_SIGNATURE
 
 
+def of_devices(estate: Estate) -> list[Said]:
+    """All that is below of what devices hear and say."""
+    return [
+        *of_every_mode(estate),
+        *of_failure_and_of_later(estate),
+        *of_credential_details(estate),
+        *of_own_keys(estate),
+        *of_security_alerts(estate),
+        *with_long_lengths(estate),
+    ]
+
+
 def of_every_mode(estate: Estate) -> Iterator[Said]:
     """Each mode on each type of device that has it: the Command, and the Response."""
     for mode in MODES:

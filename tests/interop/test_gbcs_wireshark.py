@@ -226,24 +226,12 @@ def test_of_published_vectors_it_remarks_on_pre_commands_alone(
     assert all(remarks == PRE_COMMAND for remarks in raised.values())
 
 
-def of_devices() -> list[Said]:
-    estate = Estate()
-    return [
-        *emissions.of_every_mode(estate),
-        *emissions.of_failure_and_of_later(estate),
-        *emissions.of_credential_details(estate),
-        *emissions.of_own_keys(estate),
-        *emissions.of_security_alerts(estate),
-        *emissions.with_long_lengths(estate),
-    ]
-
-
 def kinds(said: list[Said]) -> set[tuple[int, int, bool]]:
     return {emissions.kind_of(octets) for _, octets in said}
 
 
 def test_whatever_a_device_hears_or_says_raises_no_remark(tools: Any, tmp_path: Any):
-    said = of_devices()
+    said = emissions.of_devices(Estate())
     assert experts(tools, tmp_path, said) == {}
     answered = {int(code) for code in MessageCode if code < 0x1000} - ALERTS
     expected = {(code, int(cra), False) for code in answered for cra in (Cra.COMMAND, Cra.RESPONSE)}
@@ -278,7 +266,7 @@ async def test_whatever_passes_between_broker_and_devices_raises_no_other_remark
 def test_every_kind_in_blocks_raises_no_remark_and_comes_together(tools: Any, tmp_path: Any):
     """The longest of each kind that a device hears or says, in blocks of its own size."""
     longest: dict[tuple[int, int, bool], bytes] = {}
-    for _, octets in of_devices():
+    for _, octets in emissions.of_devices(Estate()):
         kind = emissions.kind_of(octets)
         longest[kind] = max(longest.get(kind, b""), octets, key=len)
     said, last, whole = list[Said](), dict[int, int](), 0
