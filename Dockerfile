@@ -67,6 +67,6 @@ COPY tamper /app/tamper
 COPY probe /app/probe
 RUN for system in acb tcos_party ecos_party meter_sim registration smki_repository smki; do \
       mkdir /data/$system; done && chown -R cos:cos /data
-ENV COS_DATA=/data COS_OUT=/data/demo
+ENV COS_DATA=/data COS_OUT=/data/demo COS_CALLED="docker compose run --rm cli"
 USER cos
 ENTRYPOINT ["python", "-m", "cli"]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import signal
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from cli import (
     clock_commands,
@@ -17,20 +16,17 @@ from cli import (
     fault_commands,
     gbcs_commands,
     keys_commands,
+    lifecycle,
     own_key_commands,
 )
 from cli.cells import cells_of, devices_in
 from cli.connection import Connection
-from cli.console import console, errors, fail, silence, whisper
+from cli.console import Columns, console, errors, fail, lay, sentence
 from cli.demo import demo as run_whole_demo
-from cli.demo import systems_table
 from cli.errors import REFUSED, USAGE, CommandError
 from cli.export import export as write_export
 from cli.finding import find_stack
-from cli.layout import Stack, load_stack
-from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
-from cli.processes import is_running, read_detours, start, stop
-from cli.provision import provision
+from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens, entity, fill_help
 from cli.show import holder, story_of
 from cli.story import tell
 from cli.switching import Outcome
@@ -61,126 +57,10 @@ app.add_typer(clock_commands.app, name="clock")
 app.add_typer(evidence_commands.app, name="evidence")
 app.add_typer(fault_commands.app, name="faults")
 app.add_typer(fault_commands.quirks_app, name="quirks")
-app.command()(tamper)
 
 
-@app.command()
-def up(
-    data: Data = DEFAULT_DATA,
-    detach: Annotated[bool, typer.Option("--detach", help="Return when all are ready.")] = False,
-    peer: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CALLER:CALLEE=URL",
-            help="Tell one system that another is at URL (where `cos tamper` listens); repeatable.",
-        ),
-    ] = None,
-    blocks: Annotated[
-        int | None,
-        typer.Option(
-            metavar="OCTETS",
-            min=64,
-            max=65_535,
-            help="Send meters what is longer in blocks of so many octets (General Block Transfer).",
-        ),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Start the six systems, each a process of its own; make keys and meters on the first start.
-
-    Without --detach it stays until Ctrl-C and then stops them.
-    """
-    say = silence if as_json else whisper
-    try:
-        detours = read_detours(peer or [])
-        if not (data / "estate.json").is_file():
-            say("first start: holding the key ceremony")
-            keys_commands.hold_ceremony(data)
-        stack = start(data.resolve(), say, detours=detours, block_size=blocks)
-        try:
-            with Connection(stack) as connection:
-                count = provision(connection, data)
-        except CommandError:
-            stop(stack)
-            raise
-    except KeysError as error:
-        fail(str(error), 3, as_json=as_json)
-    except CommandError as error:
-        fail(str(error), error.code, as_json=as_json)
-    if as_json:
-        print(json.dumps(status_of(stack), indent=2))
-    else:
-        console.print(systems_table(stack))
-        console.print(f"{count} meters installed. Next: cos switch --meter EUI --supplier B")
-    if not detach:
-        console.print("Running; Ctrl-C stops everything.")
-        try:
-            signal.pause()
-        except KeyboardInterrupt:
-            stop(stack)
-
-
-@app.command()
-def down(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
-    """Stop the systems of a data folder. What they hold stays; `cos up` starts them again."""
-    try:
-        stopped = stop(load_stack(data))
-    except CommandError as error:
-        fail(str(error), error.code, as_json=as_json)
-    if as_json:
-        print(json.dumps({"stopped": stopped}))
-    else:
-        console.print(f"stopped: {', '.join(stopped) or 'nothing was running'}")
-
-
-def status_of(stack: Stack) -> dict[str, Any]:
-    """What `cos status --json` says. Devices are counted where the lab credential is known."""
-    services: dict[str, Any] = {}
-    with Connection(stack) as connection:
-        for name, urls in stack.services.items():
-            pid = stack.pids.get(name)
-            ready = False
-            try:
-                answer = connection.send(name, "GET", f"{urls.lab}/readyz")
-                ready = answer.is_success
-            except CommandError:
-                ready = False
-            services[name] = {
-                "interface": urls.interface,
-                "lab": urls.lab,
-                "pid": pid,
-                "running": is_running(pid) if pid else ready,
-                "ready": ready,
-            }
-        devices = None
-        if services.get("meter_sim", {}).get("ready") and "meter_sim" in stack.lab_tokens:
-            devices = connection.lab("meter_sim", "GET", "/lab/devices?limit=1")["total"]
-    data = str(stack.data) if stack.data else None
-    return {"data": data, "acb_eui": stack.acb_eui, "devices": devices, "services": services}
-
-
-@app.command()
-def status(
-    data: Data = DEFAULT_DATA,
-    service: Services = None,
-    lab_token: Tokens = None,
-    as_json: AsJson = False,
-) -> None:
-    """Say where each system listens and whether it is ready. Exit code 4 if one is not."""
-    try:
-        told = status_of(find_stack(data, service, lab_token))
-    except CommandError as error:
-        fail(str(error), error.code, as_json=as_json)
-    if as_json:
-        print(json.dumps(told, indent=2))
-    else:
-        table = Table("system", "interface", "lab port", "process", "state", box=None)
-        for name, one in told["services"].items():
-            state = "[green]ready[/]" if one["ready"] else "[red]not ready[/]"
-            table.add_row(name, one["interface"], one["lab"], str(one["pid"] or "-"), state)
-        console.print(table)
-        console.print(f"acb {told['acb_eui']}, {told['devices']} devices")
-    raise typer.Exit(0 if all(s["ready"] for s in told["services"].values()) else 4)
+for running in (lifecycle.up, lifecycle.down, lifecycle.status):
+    app.command()(running)
 
 
 @app.command()
@@ -216,7 +96,7 @@ def devices(
         ]
         print(json.dumps(told, indent=2))
         return
-    table = Table("meter", "type", "supplier", "CoS Party")
+    table = Columns("meter", "type", "supplier", "CoS Party")
     for device in listed:
         held = cells[device["eui"]]
         table.add_row(
@@ -230,7 +110,7 @@ def devices(
                 )
             ),
         )
-    console.print(table)
+    lay(table)
 
 
 def show_outcome(connection: Connection, outcome: Outcome, *, as_json: bool) -> int:
@@ -240,9 +120,7 @@ def show_outcome(connection: Connection, outcome: Outcome, *, as_json: bool) -> 
     else:
         console.print(story_of(tell(connection, outcome.request_id), connection.stack))
         style = "green" if outcome.ok else "red"
-        console.print(
-            f"[{style}]{outcome.request_id}: {outcome.state}[/] {outcome.response_code or ''}"
-        )
+        sentence(f"[{style}]{outcome.request_id}: {outcome.state}[/] {outcome.response_code or ''}")
     return 0 if outcome.ok else REFUSED
 
 
@@ -257,8 +135,8 @@ def switch(
 ) -> None:
     """Let a supplier take over a meter by a request that it signs. Exit code 1 if refused."""
     try:
+        eui = entity("--meter", meter)
         with Connection(find_stack(data, service, lab_token)) as connection:
-            eui = meter.lower().replace("-", "")
             done = switch_supplier(connection, data, eui, supplier)
             code = show_outcome(connection, done, as_json=as_json)
     except (KeysError, DuisError) as error:
@@ -333,7 +211,7 @@ def export(
     if as_json:
         print(json.dumps(done.as_dict(), indent=2))
     else:
-        console.print(f"{done.messages} messages, {done.keys} keys and gbcs.pcapng in {out}")
+        sentence(f"{done.messages} messages, {done.keys} keys and gbcs.pcapng in {out}")
 
 
 @app.command()
@@ -359,13 +237,20 @@ def demo(
     raise typer.Exit(code)
 
 
+app.command()(tamper)
+fill_help(app)
+
+
 def main() -> None:
     """Entry point of the `cos` command."""
+    lifecycle.end_in_order()
     try:
         app()
     except KeyboardInterrupt:
         errors.print("stopped")
         raise SystemExit(130) from None
-    except OSError as error:
-        errors.print(f"error: {error}", markup=False)
-        raise SystemExit(USAGE) from None
+    except (OSError, KeysError) as error:
+        try:
+            fail(str(error), USAGE, as_json="--json" in sys.argv)
+        except typer.Exit as ended:
+            raise SystemExit(ended.exit_code) from None

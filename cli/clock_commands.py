@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from cli.clocks import (
     ClockTold,
@@ -21,7 +20,7 @@ from cli.clocks import (
     step_clocks,
 )
 from cli.connection import Connection
-from cli.console import console, fail
+from cli.console import Columns, console, fail, lay
 from cli.errors import CommandError
 from cli.finding import find_stack
 from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
@@ -100,10 +99,10 @@ def do(
         }
         print(json.dumps(told, indent=2))
     else:
-        table = Table("system", "time", "clock", box=None)
+        table = Columns("system", "time", "clock")
         for name, clock in clocks.items():
             table.add_row(name, clock.now.isoformat(timespec="seconds"), clock.mode)
-        console.print(table)
+        lay(table)
         if not together:
             console.print("[red]The clocks disagree.[/]")
     raise typer.Exit(0 if together else 1)

@@ -8,8 +8,8 @@ from typing import Any, Self
 
 import httpx
 
-from cli.errors import REFUSED, UNREACHABLE, CommandError
-from cli.layout import Stack
+from cli.errors import REFUSED, UNREACHABLE, USAGE, CommandError
+from cli.layout import Addresses, Stack
 
 SETTLE_LIMIT = 10.0  # seconds
 SETTLED = frozenset({"done", "dead"})
@@ -42,11 +42,17 @@ class Connection:
     ) -> None:
         self.http.close()
 
+    def of(self, system: str) -> Addresses:
+        """Where a system listens; a CommandError (exit code 2) if nobody said."""
+        if system not in self.stack.services:
+            raise CommandError(f"this needs {system}: name it too, by --service", USAGE)
+        return self.stack.services[system]
+
     def lab(self, system: str, method: str, path: str, body: Any = None) -> Any:
         """Call a lab route with that system's lab credential; returns the JSON answer."""
         token = self.stack.lab_tokens.get(system)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        url = self.stack.services[system].lab + path
+        url = self.of(system).lab + path
         answer = self.send(system, method, url, json=body, headers=headers)
         if answer.is_error:
             raise refusal(system, answer)
@@ -63,14 +69,14 @@ class Connection:
 
     def submit(self, document: bytes) -> httpx.Response:
         """Post a signed service request to the broker; returns its answer as it is."""
-        url = f"{self.stack.services['acb'].interface}/service-requests"
+        url = f"{self.of('acb').interface}/service-requests"
         return self.send(
             "acb", "POST", url, content=document, headers={"Content-Type": "application/xml"}
         )
 
     def request_state(self, request_id: str, *, wait: int = 0) -> dict[str, Any]:
         """What the broker says of a request; with `wait`, after a change or those seconds."""
-        url = f"{self.stack.services['acb'].interface}/service-requests/{request_id}"
+        url = f"{self.of('acb').interface}/service-requests/{request_id}"
         answer = self.send("acb", "GET", url, params={"wait": wait} if wait else None)
         if answer.is_error:
             raise refusal("acb", answer)

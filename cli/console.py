@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
 from rich.text import Text
 
 console = Console(highlight=False)
@@ -23,11 +25,42 @@ def fail(message: str, code: int, *, as_json: bool = False, **more: Any) -> NoRe
     raise typer.Exit(code)
 
 
-def whisper(line: str) -> None:
+def sentence(text: str) -> None:
+    """One sentence for people, with rich's marks; what is copied from it is never broken up."""
+    console.print(text, soft_wrap=True)
+
+
+class Columns(Table):
+    """A table without a frame. Nothing in it is ever cut off: what does not fit is folded.
+
+    Args:
+        headers: the columns' names; one that ends in `*` holds prose, which gives way to the
+            others where the terminal is narrow.
+    """
+
+    def __init__(self, *headers: str) -> None:
+        super().__init__(box=None, pad_edge=False, padding=(0, 1))
+        prose = any(header.endswith("*") for header in headers)
+        for header in headers:
+            name = header.removesuffix("*")
+            self.add_column(name, overflow="fold", no_wrap=prose and name == header)
+
+
+def lay(table: Table) -> None:
+    """Print a table: as wide as the terminal, or one line to a row where there is none."""
+    if console.is_terminal:
+        console.print(table)
+        return
+    options = console.options.update(max_width=10_000)
+    width = Measurement.get(console, options, table).maximum
+    Console(highlight=False, width=max(width, console.width)).print(table)
+
+
+def whisper(text: str) -> None:
     """Say something that matters only while it happens."""
-    console.print(line, style="dim")
+    console.print(text, style="dim", soft_wrap=True, markup=False)
 
 
-def silence(line: str) -> None:
+def silence(text: str) -> None:
     """Say nothing, for commands whose output a script reads."""
-    del line
+    del text

@@ -9,7 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cli.layout import PEERS, SYSTEMS, Addresses, Stack, save_stack, write_config
+from cli.layout import (
+    PEERS,
+    SYSTEMS,
+    Addresses,
+    Stack,
+    load_stack,
+    save_stack,
+    stack_file,
+    write_config,
+)
 
 INTERFACE_PORT, LAB_PORT = 8000, 8001
 LINKED = frozenset({"tcos_party", "ecos_party", "registration", "smki_repository"})
@@ -24,6 +33,11 @@ LINK_TLS = {
     "password_file": "passphrase",
     "client_ca": "trust/infrastructure-root.pem",
 }
+
+
+def in_containers(data: Path) -> bool:
+    """Whether the stack of that folder runs in containers: it has no processes of ours."""
+    return stack_file(data).is_file() and not load_stack(data).pids
 
 
 def interface_url(system: str) -> str:

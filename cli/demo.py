@@ -13,7 +13,9 @@ Exit code 0 only if every outcome is the right one.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +30,7 @@ from rich.text import Text
 
 from cli.cells import cells_of, changed
 from cli.connection import Connection
-from cli.console import console, silence, whisper
+from cli.console import Columns, console, lay, sentence, silence, whisper
 from cli.errors import REFUSED, CommandError
 from cli.export import Exported, export
 from cli.keys_commands import hold_ceremony
@@ -145,7 +147,7 @@ def play_all(
     stack = connection.stack
     provision(connection, data, afresh=True)
     if not quiet:
-        console.print(systems_table(stack))
+        lay(systems_table(stack))
     with Receiver(own_address(stack.services["acb"].interface)) as receiver:
         for supplier in stack.facts["suppliers"]:
             connection.lab(
@@ -159,6 +161,10 @@ def play_all(
             for number, act in enumerate(acts_for(devices_of(data)), 1)
         ]
         write_documents(out, played, receiver)
+        # The receiver ends here: the broker shall not go on trying to reach it.
+        for supplier in stack.facts["suppliers"]:
+            url = f"/lab/users/{supplier['eui']}/callback"
+            connection.lab("acb", "PUT", url, {"callback_url": None})
     exported = export(connection, out)
     return played, exported
 
@@ -236,7 +242,7 @@ def verdict_line(act: Act, outcome: Outcome, wrong: list[str], took: float) -> P
             f"Supplier {act.supplier} now holds the home: three cells replaced, the rest as before."
         )
     return Panel(
-        Text(f"{text}  (request {outcome.request_id}, {took:.2f} s)"),
+        Text(f"{text} ({took:.2f} s)\nrequest {outcome.request_id}"),
         border_style="green",
         title="as it must be",
         title_align="left",
@@ -245,7 +251,7 @@ def verdict_line(act: Act, outcome: Outcome, wrong: list[str], took: float) -> P
 
 def systems_table(stack: Stack) -> Table:
     """The systems that run: each a process of its own."""
-    table = Table("system", "interface", "lab port", "process", box=None, pad_edge=False)
+    table = Columns("system", "interface", "lab port", "process")
     for name in SYSTEMS:
         if name in stack.services:
             urls = stack.services[name]
@@ -269,11 +275,27 @@ def write_documents(out: Path, played: list[Played], receiver: Receiver) -> None
         (out / name).write_bytes(delivery.document)
 
 
+def called() -> str:
+    """How the person called `cos`, so that a line which is copied works for that person."""
+    if os.environ.get("COS_CALLED"):
+        return os.environ["COS_CALLED"]
+    name = Path(sys.argv[0])
+    return sys.argv[0] if name.name == "cos" else "cos"
+
+
 def finish(
-    played: list[Played], exported: Exported, out: Path, *, seconds: float, as_json: bool
+    played: list[Played],
+    exported: Exported,
+    out: Path,
+    *,
+    seconds: float,
+    as_json: bool,
+    running: bool = False,
 ) -> int:
-    """Say how it went; returns the exit code."""
+    """Say how it went, and what to do next (on a stack that is running still, or on a new one)."""
     right = all(not one.wrong for one in played)
+    cos = called()
+    turn = f"{cos} --help" if running else f"{cos} up --detach   then   {cos} --help"
     if as_json:
         told = {
             "ok": right,
@@ -289,16 +311,16 @@ def finish(
         good = sum(not one.wrong for one in played)
         style = "bold green" if right else "bold red"
         console.print(Text(f"{good} of {len(played)} outcomes as they must be", style=style))
-        console.print(
+        sentence(
             f"{exported.messages} GBCS messages, the DUIS documents and the keys that check them "
             f"are in [bold]{out}[/] ({seconds:.0f} s in all)."
         )
-        console.print(
-            "Read one:   .venv/bin/cos gbcs decode --keystore "
+        sentence(
+            f"Read one:   {cos} gbcs decode --keystore "
             f"{out}/keystore --acb {exported.acb_eui} {exported.first}"
         )
-        console.print(f"Dissect:    tshark -r {out}/gbcs.pcapng -V")
-        console.print("Your turn:  .venv/bin/cos up --detach   then   .venv/bin/cos --help")
+        sentence(f"Dissect:    tshark -r {out}/gbcs.pcapng -V")
+        sentence(f"Your turn:  {turn}")
     return 0 if right else REFUSED
 
 
@@ -318,4 +340,6 @@ def demo(out: Path, *, as_json: bool, data: Path | None = None) -> int:
             raise CommandError(f"{data} holds no facts of a ceremony")
         with Connection(stack) as connection:
             played, exported = play_all(connection, data, out, quiet=as_json)
-    return finish(played, exported, out, seconds=time.monotonic() - began, as_json=as_json)
+    seconds = time.monotonic() - began
+    running = data is not None
+    return finish(played, exported, out, seconds=seconds, as_json=as_json, running=running)

@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
-from cli.console import console, fail
+from cli.console import console, fail, sentence
 from cli.errors import MISSING, REFUSED, USAGE, CommandError
 from cli.gbcs_commands import tree_branch
 from cli.options import DEFAULT_DATA, AsJson, Data
 from cli.supplier import Supplier
-from duis.errors import DuisError
+from duis.errors import DuisError, MalformedXml
 from duis.show import show as describe_document
 from duis.signature import signature_reference, verify_document
 from keys.certificate import Certificate
@@ -84,7 +84,8 @@ def verify(
         )
         verify_document(document, signer.der)
     except DuisError as error:
-        fail(str(error), REFUSED, as_json=as_json, valid=False)
+        code = USAGE if isinstance(error, MalformedXml) else REFUSED
+        fail(str(error), code, as_json=as_json, valid=False)
     except KeysError as error:
         fail(str(error), MISSING, as_json=as_json)
     except CommandError as error:
@@ -99,7 +100,7 @@ def verify(
     if as_json:
         print(json.dumps(told, indent=2))
     else:
-        console.print(f"[green]✓[/] signed by {told['signer']} (OU {signer.role}, {signer.issuer})")
+        sentence(f"[green]✓[/] signed by {told['signer']} (OU {signer.role}, {signer.issuer})")
 
 
 @app.command()

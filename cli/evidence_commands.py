@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cli.connection import Connection
-from cli.console import console, fail
+from cli.console import console, fail, sentence
 from cli.errors import REFUSED, USAGE, CommandError
 from cli.evidence import Report, Unreadable, judge, write_bundle
 from cli.evidence_collect import AUTHORITIES, collect, file_of, read_pem
@@ -50,7 +50,7 @@ def export_bundle(
         print(json.dumps({"file": str(out), "octets": len(octets), "rows": rows}, indent=2))
     else:
         shown = ", ".join(f"{count} rows of {party}" for party, count in rows.items())
-        console.print(f"{out}: {shown}. Next: cos evidence verify {out}")
+        sentence(f"{out}: {shown}. Next: cos evidence verify {out}")
 
 
 @app.command("verify")
@@ -97,6 +97,6 @@ def show(report: Report) -> None:
             line = f"{mark} {one.party}: {one.part}: {one.detail}"
             console.print(line, style=style, markup=False, soft_wrap=True)
     if report.ok:
-        console.print(f"[green]{report.request_id}: all of it holds[/]")
+        sentence(f"[green]{report.request_id}: all of it holds[/]")
     else:
-        console.print(f"[bold red]{report.request_id}: {len(report.wrong)} wrong[/]")
+        sentence(f"[bold red]{report.request_id}: {len(report.wrong)} wrong[/]")

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from cli import faults
 from cli.connection import Connection
-from cli.console import console, fail
+from cli.console import Columns, fail, lay, sentence
 from cli.errors import CommandError
 from cli.finding import find_stack
 from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
@@ -92,7 +92,7 @@ def list_(
         (data, service, lab_token),
         as_json=as_json,
     )
-    table = Table("system", "id", "fault", "where", "hop", "which", "struck", "held", box=None)
+    table = Columns("system", "id", "fault", "where", "hop", "which*", "struck", "held")
     for party, one in told.items():
         for fault in one["faults"]:
             of = "" if fault["times"] is None else f" of {fault['times']}"
@@ -261,7 +261,7 @@ def list_quirks(
         (data, service, lab_token),
         as_json=as_json,
     )
-    table = Table("system", "quirk", "", "what it does", "known from", box=None)
+    table = Columns("system", "quirk", "", "what it does*", "known from*")
     for party, all_of_it in told.items():
         for quirk in all_of_it:
             on = "on" if quirk["on"] else "off"
@@ -316,6 +316,8 @@ def show(told: Any, plainly: str | Table, *, as_json: bool) -> NoReturn:
     """Print it, as JSON or for people, and end well."""
     if as_json:
         print(json.dumps(told, indent=2))
+    elif isinstance(plainly, Table):
+        lay(plainly)
     else:
-        console.print(plainly)
+        sentence(plainly)
     raise typer.Exit(0)

@@ -12,7 +12,7 @@ from rich.tree import Tree
 
 from cli.console import console, fail
 from cli.errors import MISSING, REFUSED, USAGE, CommandError
-from cli.options import AsJson
+from cli.options import AsJson, entity
 from gbcs.block_transfer import cut, is_block, split
 from gbcs.describe import build, describe
 from gbcs.describe_blocks import put_together
@@ -107,7 +107,8 @@ def decode(
     """
     try:
         keys = KeyFolder(keystore) if keystore else None
-        told = described(read_frames(sources), keys, acb.lower().replace("-", "") if acb else None)
+        broker = entity("--acb", acb) if acb else None
+        told = described(read_frames(sources), keys, broker)
     except GbcsError as error:
         where = f"offset {error.offset}: " if error.offset is not None else ""
         fail(f"{where}{error.reason}", USAGE, as_json=as_json, offset=error.offset)
@@ -149,8 +150,10 @@ def build_message(
         if size is not None and (not isinstance(size, int) or isinstance(size, bool)):
             raise EncodeError("blocks: a whole number of octets is needed")
         size = size if blocks is None else blocks
-        message = build(loaded, keys, acb)
+        message = build(loaded, keys, entity("--acb", acb) if acb else None)
         frames = (message,) if size is None else split(message, size)
+    except CommandError as error:
+        fail(str(error), error.code)
     except OSError as error:
         fail(f"{source}: {error.strerror}", USAGE)
     except json.JSONDecodeError as error:

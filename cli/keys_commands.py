@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from rich.table import Table
+from rich.markup import escape
 
-from cli.console import console, fail
-from cli.containers import lay_out
+from cli.console import Columns, console, fail, lay, sentence
+from cli.containers import in_containers, lay_out
 from cli.errors import MISSING, REFUSED, USAGE
 from cli.layout import stack_file
 from cli.options import DEFAULT_DATA, AsJson, Data
@@ -48,7 +48,7 @@ def init(
 ) -> None:
     """Hold the key ceremony: one declarative file in, a stack's whole key material out."""
     if containers and stack_file(data).is_file():
-        console.print(f"{data} holds a ceremony already; nothing to do")
+        sentence(f"{data} holds a ceremony already; nothing to do")
         return
     try:
         hold_ceremony(data, plan)
@@ -60,27 +60,32 @@ def init(
     if as_json:
         print(json.dumps(facts, indent=2))
     else:
-        console.print(f"Simulated keys and certificates are in [bold]{data}[/].")
+        sentence(f"Simulated keys and certificates are in [bold]{data}[/].")
         console.print("They are useless for anything real, and say so in every name.")
 
 
 @app.command()
 def show(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """List every certificate of a stack: whose, for what, from when to when."""
-    rows = [(path, Certificate.from_pem(path.read_bytes())) for path in certificates_in(data)]
-    if not rows:
-        fail(f"no certificates in {data}: `cos keys init --data {data}`", MISSING, as_json=as_json)
+    if not (data / "estate.json").is_file():
+        fail(f"no ceremony in {data}: `cos keys init --data {data}`", MISSING, as_json=as_json)
+    rows = []
+    for path in certificates_in(data):
+        try:
+            rows.append((path, Certificate.from_pem(path.read_bytes())))
+        except KeysError as error:
+            fail(f"{path}: {error}", MISSING, as_json=as_json)
     if as_json:
         print(json.dumps([row_of(data, path, c) for path, c in rows], indent=2))
         return
-    table = Table("file", "subject", "OU", "usage", "key identifier", "issuer", "until")
+    table = Columns("file*", "subject", "OU", "usage", "key identifier", "issuer", "until")
     for path, certificate in rows:
         row = row_of(data, path, certificate)
         table.add_row(
             row["file"], row["subject"], row["role"], row["usage"], row["key_identifier"],
             row["issuer"], row["not_after"][:10],
         )  # fmt: skip
-    console.print(table)
+    lay(table)
 
 
 @app.command()
@@ -91,14 +96,16 @@ def verify(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """
     if not (data / "estate.json").is_file():
         fail(f"no ceremony in {data}: `cos keys init --data {data}`", MISSING, as_json=as_json)
+    if in_containers(data):
+        fail("each container has its keys to itself: none sees them all", MISSING, as_json=as_json)
     findings = [str(finding) for finding in verify_folder(data, now=SystemClock().now())]
     if as_json:
         print(json.dumps({"findings": findings}, indent=2))
     elif findings:
         for finding in findings:
-            console.print(f"[red]✗[/] {finding}", markup=True)
+            sentence(f"[red]✗[/] {escape(finding)}")
     else:
-        console.print(f"[green]✓[/] every key and certificate in {data} is as it must be")
+        sentence(f"[green]✓[/] every key and certificate in {data} is as it must be")
     raise typer.Exit(REFUSED if findings else 0)
 
 
@@ -130,7 +137,7 @@ def certify(
     if as_json:
         print(json.dumps(row_of(out.parent, out, certificate), indent=2))
     else:
-        console.print(f"{certificate.subject_eui} {certificate.usage}: written to {out}")
+        sentence(f"{certificate.subject_eui} {certificate.usage}: written to {out}")
 
 
 def certificates_in(data: Path) -> list[Path]:

@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from cli.connection import Connection
-from cli.console import console, fail
+from cli.console import fail, sentence
 from cli.errors import REFUSED, USAGE, CommandError
 from cli.layout import load_stack
 from cli.options import DEFAULT_DATA, AsJson, Data
 from cli.own_keys import Act, KeyName, Said, command_device, issue, provide, said, update
-from cli.request_commands import Meter, Who, app, plain
+from cli.request_commands import Meter, Who, app, because, plain
 from cli.supplier import Supplier
 from duis.errors import DuisError
 from duis.model import ResponseMessage
@@ -114,10 +114,10 @@ def _run(act: Act, name: str, meter: str, out: Path | None, data: Path, *, as_js
         device = None if told is None else {"result": told.result, "pem": told.pem}
         print(json.dumps(done.as_dict() | {"device": device}, indent=2))
     else:
-        why = f" by {done.refused['check']}" if done.refused else ""
+        why = because(done)
         word = "" if told is None else f"; the device says: {told.result}"
         style = "green" if ok else "red"
-        console.print(f"[{style}]{done.request_id}: {done.state}[/]{why}{word}")
+        sentence(f"[{style}]{done.request_id}: {done.state}[/]{why}{word}")
         if told is not None and told.pem is not None:
-            console.print(told.pem.strip() if out is None else f"written to {out}")
+            sentence(told.pem.strip() if out is None else f"written to {out}")
     raise typer.Exit(0 if ok else REFUSED)

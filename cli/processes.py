@@ -84,6 +84,21 @@ def is_running(pid: int) -> bool:
     return True
 
 
+def runs(stack: Stack, system: str) -> bool:
+    """Whether the process that the stack's folder names for a system still is that system.
+
+    After a restart of the machine another's process may have its number: that is left alone.
+    """
+    pid = stack.pids[system]
+    if not is_running(pid):
+        return False
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return not Path("/proc/self/cmdline").exists()  # nothing tells here whose it is
+    return MODULES[system].encode() in command.split(b"\0")
+
+
 def start(
     data: Path,
     progress: Callable[[str], None],
@@ -110,7 +125,7 @@ def start(
     data = data.resolve()
     if stack_file(data).is_file():
         old = load_stack(data)
-        if any(is_running(pid) for pid in old.pids.values()):
+        if any(runs(old, system) for system in old.pids):
             raise CommandError(f"a stack is already running in {data}: `cos down --data {data}`")
     for _ in range(PORT_TRIES - 1):
         try:
@@ -197,7 +212,7 @@ def wait_until_ready(stack: Stack, system: str, limit: float = START_LIMIT) -> N
     last = "no answer yet"
     with httpx.Client(timeout=2.0) as client:
         while time.monotonic() < deadline:
-            if not is_running(stack.pids[system]):
+            if not runs(stack, system):
                 last = "the process ended"
                 break
             try:
@@ -218,7 +233,7 @@ def wait_until_ready(stack: Stack, system: str, limit: float = START_LIMIT) -> N
 
 def stop(stack: Stack) -> list[str]:
     """Ask every system to end, and end it where it does not; returns those that were running."""
-    running = {name: pid for name, pid in stack.pids.items() if is_running(pid)}
+    running = {name: pid for name, pid in stack.pids.items() if runs(stack, name)}
     for pid in running.values():
         signal_process(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_LIMIT

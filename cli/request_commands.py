@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 
 from cli.connection import Connection
-from cli.console import console, fail
+from cli.console import console, fail, sentence
 from cli.errors import REFUSED, USAGE, CommandError
 from cli.layout import load_stack
-from cli.options import DEFAULT_DATA, AsJson, Data
+from cli.options import DEFAULT_DATA, AsJson, Data, entity
 from cli.service_requests import (
     NewCertificates,
     ask_update,
@@ -57,9 +57,9 @@ def inventory(
     """8.2 Read Inventory: what the broker's record says of a device or a meter point."""
     if (meter is None) == (mpxn is None):
         fail("give either --meter or --mpxn", USAGE, as_json=as_json)
-    device = None if meter is None else plain(meter)
 
     def act(connection: Connection, asker: Supplier) -> Outcome:
+        device = None if meter is None else plain(meter)
         broker = connection.stack.facts["parties"]["acb"]
         request_id, document = read_inventory(asker, broker, device=device, mpxn=mpxn)
         return submit(connection, document, str(request_id))
@@ -181,11 +181,18 @@ def run(
         print(json.dumps(done.as_dict() | {"answer": answer}, indent=2))
     else:
         style = "green" if done.ok else "red"
-        why = f" by {done.refused['check']}" if done.refused else ""
-        console.print(f"[{style}]{done.request_id}: {done.state}[/]{why}")
+        why = because(done)
+        sentence(f"[{style}]{done.request_id}: {done.state}[/]{why}")
         if answer is not None:
             console.print_json(data=answer)
     raise typer.Exit(0 if done.ok else REFUSED)
+
+
+def because(done: Outcome) -> str:
+    """By which check it was refused, and how to see what that check found."""
+    if not done.refused:
+        return ""
+    return f" by {done.refused['check']}; cos trace {done.request_id} says why"
 
 
 def told(response: Response) -> dict[str, object] | None:
@@ -224,5 +231,5 @@ def date_of(at: str | None, cancel: bool, *, as_json: bool) -> datetime | None:
 
 
 def plain(eui: str) -> str:
-    """An entity identifier as the project writes it: 16 lower-case hex digits."""
-    return eui.lower().replace("-", "")
+    """What --meter says, as the project writes it: 16 lower-case hex digits."""
+    return entity("--meter", eui)

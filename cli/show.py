@@ -41,7 +41,11 @@ def story_of(story: Story, stack: Stack) -> RenderableType:
             shown.add(transfer)
             parts.append(Padding(arrow(event, stack), (0, 0, 0, 2)))
         elif not event.message and not event.verdicts and event.summary not in said:
-            parts.append(Padding(Text(event.summary, style="dim"), (0, 0, 0, 6)))
+            if event.kind == "refused" and "." in event.name:
+                verdict = {"check": event.name, "detail": event.summary}
+                parts.append(refusal_line(event.party, verdict))
+            else:
+                parts.append(Padding(Text(event.summary, style="dim"), (0, 0, 0, 6)))
         said.update((event.summary, ""))
         said.update(verdict["detail"] for verdict in event.verdicts if verdict.get("detail"))
         if event.verdicts:
@@ -106,19 +110,16 @@ def mark(check: str, outcome: str) -> Text:
     return Text.assemble((sign, colour), (check, "" if outcome == "passed" else colour))
 
 
-def refusal_line(party: str, verdict: dict[str, str]) -> Text:
+def refusal_line(party: str, verdict: dict[str, str]) -> RenderableType:
     """Who refused, by which check, what was expected and what was found."""
-    more = "".join(
-        f"\n          {what}: {verdict[what]}"
+    said = [Text(verdict.get("detail") or verdict["title"])]
+    said += [
+        Text(f"{what}: {verdict[what]}", "dim")
         for what in ("expected", "found")
         if verdict.get(what)
-    )
-    return Text.assemble(
-        ("      REFUSED ", "bold red"),
-        (f"by {party}, check {verdict['check']}\n", "red"),
-        (f"          {verdict.get('detail') or verdict['title']}", ""),
-        (more, "dim"),
-    )
+    ]
+    head = Text.assemble(("REFUSED ", "bold red"), (f"by {party}, check {verdict['check']}", "red"))
+    return Group(Padding(head, (0, 0, 0, 6)), *(Padding(one, (0, 0, 0, 10)) for one in said))
 
 
 def cells_table(

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.console import console, errors, fail
+from cli.console import console, errors, fail, sentence
 from cli.errors import USAGE
 from cli.gbcs_commands import tree_branch
 from tamper.errors import TamperError
@@ -22,7 +22,9 @@ _TURN = threading.RLock()
 
 
 def tamper(
-    listen: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: any free one.")],
+    listen: Annotated[
+        int, typer.Option(help="Port on 127.0.0.1; 0: any free one.", min=0, max=65_535)
+    ],
     to: Annotated[str, typer.Option(metavar="URL", help="Origin of the service behind.")],
     script: Annotated[
         Path | None,
@@ -53,10 +55,12 @@ def tamper(
         proxy = Proxy(to, held(acts) if hold else acts, watch, port=listen)
     except TamperError as error:
         fail(str(error), USAGE, as_json=as_json)
+    except OSError as error:
+        fail(f"cannot listen on 127.0.0.1:{listen}: {error.strerror}", USAGE, as_json=as_json)
     if as_json:
         print(json.dumps({"listening": proxy.url, "to": to}), flush=True)
     else:
-        console.print(f"[bold]{proxy.url}[/] ──▶ {to}; Ctrl-C ends it.")
+        sentence(f"[bold]{proxy.url}[/] ──▶ {to}; Ctrl-C ends it.")
     proxy.serve()
 
 

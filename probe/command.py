@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from cli.connection import Connection
-from cli.console import console, errors, fail
+from cli.console import Columns, console, errors, fail, lay
+from cli.containers import in_containers
 from cli.errors import REFUSED, USAGE, CommandError
 from cli.layout import load_stack
 from keys.errors import KeysError
@@ -67,6 +67,9 @@ def probe(
     if list_only:
         show_list(attacks, as_json=as_json)
         return
+    for report in (junit, sarif):  # before the attacks, which take minutes
+        if report is not None and not report.parent.is_dir():
+            fail(f"{report}: {report.parent} is no folder", USAGE, as_json=as_json)
     results = against(data, attacks, as_json=as_json)
     if junit is not None:
         junit.write_bytes(as_junit(results))
@@ -118,6 +121,8 @@ def matrix(
 
 def against(data: Path, attacks: list[Attack], *, as_json: bool = False) -> list[Result]:
     """Run attacks against the stack of a data folder; ends the command where there is none."""
+    if in_containers(data):
+        fail("a probe needs every system's keys: use the processes of `cos up`", 3, as_json=as_json)
     try:
         with Connection(load_stack(data)) as connection:
             return run(World(connection, data), attacks, counting(len(attacks)))
@@ -154,15 +159,15 @@ def show_list(attacks: list[Attack], *, as_json: bool) -> None:
         told = [{"id": a.id, "title": a.title, "rung": int(a.rung)} for a in attacks]
         print(json.dumps(told, indent=2))
         return
-    table = Table("attack", "rung", "title", "refused by", box=None)
+    table = Columns("attack", "rung", "title*", "refused by")
     for a in attacks:
         table.add_row(a.id, str(int(a.rung)), a.title, a.expected.check if a.expected else "nobody")
-    console.print(table)
+    lay(table)
 
 
 def show(results: list[Result]) -> None:
     """One line per attack, and the sum."""
-    table = Table("attack", "rung", "outcome", "by", "state", box=None)
+    table = Columns("attack", "rung", "outcome", "by", "state*")
     for r in results:
         style = "green" if r.ok else "red"
         table.add_row(
@@ -172,7 +177,7 @@ def show(results: list[Result]) -> None:
             r.stopped_by.check if r.stopped_by else "-",
             "unchanged" if r.state_unchanged else ", ".join(r.changed),
         )
-    console.print(table)
+    lay(table)
     count = totals(results)
     style = "green" if not count["not_ok"] else "red"
     console.print(

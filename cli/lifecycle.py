@@ -1,0 +1,198 @@
+"""`cos up`, `down` and `status`: the six processes of a stack, from their start to their end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.connection import Connection
+from cli.console import Columns, console, errors, fail, lay, sentence, silence, whisper
+from cli.containers import in_containers
+from cli.demo import systems_table
+from cli.errors import REFUSED, UNREACHABLE, CommandError
+from cli.finding import find_stack
+from cli.keys_commands import hold_ceremony
+from cli.layout import Stack, load_stack
+from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
+from cli.processes import read_detours, runs, start, stop
+from cli.provision import provision
+from keys.errors import KeysError
+
+LOOK_AGAIN = 0.5  # seconds between two looks at whether the systems still run
+
+
+def end_in_order() -> None:
+    """Have a signal that ends us end what we started too, as Ctrl-C does (128 + its number)."""
+
+    def end(number: int, frame: object) -> None:
+        del frame
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup's SIG_IGN stays
+            signal.signal(number, end)
+
+
+def up(
+    data: Data = DEFAULT_DATA,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when all are ready.")] = False,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CALLER:CALLEE=URL",
+            help="Tell one system that another is at URL (where `cos tamper` listens); repeatable.",
+        ),
+    ] = None,
+    blocks: Annotated[
+        int | None,
+        typer.Option(
+            metavar="OCTETS",
+            min=64,
+            max=65_535,
+            help="Send meters what is longer in blocks of so many octets (General Block Transfer).",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start the six systems, each a process of its own; make keys and meters on the first start.
+
+    Without --detach it stays until Ctrl-C and then stops them.
+    """
+    try:
+        bring_up(
+            data, read_detours(peer or []), blocks, silence if as_json else whisper,
+            detach=detach, as_json=as_json,
+        )  # fmt: skip
+    except KeysError as error:
+        fail(str(error), 3, as_json=as_json)
+    except CommandError as error:
+        fail(str(error), error.code, as_json=as_json)
+
+
+def bring_up(
+    data: Path,
+    detours: dict[tuple[str, str], str],
+    block_size: int | None,
+    say: Callable[[str], None],
+    *,
+    detach: bool,
+    as_json: bool,
+) -> None:
+    """Start a stack and stay with it, unless detached. However that ends, nothing is left behind.
+
+    Raises:
+        CommandError: it is one of containers, or a system does not start.
+        KeysError: the folder is neither empty nor a stack's.
+    """
+    if in_containers(data):
+        raise CommandError(f"{data} is of containers: `docker compose up --wait` starts them")
+    if not (data / "estate.json").is_file():
+        say("first start: holding the key ceremony")
+        hold_ceremony(data)
+    stack = start(data.resolve(), say, detours=detours, block_size=block_size)
+    stays = False
+    try:
+        with Connection(stack) as connection:
+            count = provision(connection, data)
+        if as_json:
+            print(json.dumps(status_of(stack), indent=2), flush=True)
+        else:
+            lay(systems_table(stack))
+            sentence(f"{count} meters installed. Next: cos switch --meter EUI --supplier B")
+        stays = detach
+        if not detach:
+            stay_with(data, as_json=as_json)
+    finally:
+        if not stays:
+            stop(load_stack(data))
+
+
+def stay_with(data: Path, *, as_json: bool) -> None:
+    """Return at Ctrl-C, or when no system runs any more; say which end before that."""
+    told: set[str] = set()
+    try:
+        if not as_json:
+            console.print("Running; Ctrl-C stops everything.")
+        while True:
+            stack = load_stack(data)  # anew: a probe may have started one of them again
+            ended = {name for name in stack.pids if not runs(stack, name)}
+            for name in sorted(ended - told):
+                errors.print(f"{name} ended; its log: {data / name}/service.log", soft_wrap=True)
+            told = ended
+            if len(ended) == len(stack.pids):
+                return
+            time.sleep(LOOK_AGAIN)
+    except KeyboardInterrupt:
+        return
+
+
+def down(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+    """Stop the systems of a data folder. What they hold stays; `cos up` starts them again."""
+    try:
+        if in_containers(data):
+            fail(
+                f"{data} is of containers: `docker compose down` stops them",
+                REFUSED,
+                as_json=as_json,
+            )
+        stopped = stop(load_stack(data))
+    except CommandError as error:
+        fail(str(error), error.code, as_json=as_json)
+    if as_json:
+        print(json.dumps({"stopped": stopped}))
+    else:
+        sentence(f"stopped: {', '.join(stopped) or 'nothing was running'}")
+
+
+def status_of(stack: Stack) -> dict[str, Any]:
+    """What `cos status --json` says. Devices are counted where the lab credential is known."""
+    services: dict[str, Any] = {}
+    with Connection(stack) as connection:
+        for name, urls in stack.services.items():
+            ready = False
+            try:
+                ready = connection.send(name, "GET", f"{urls.lab}/readyz").is_success
+            except CommandError:
+                ready = False
+            services[name] = {
+                "interface": urls.interface,
+                "lab": urls.lab,
+                "pid": stack.pids.get(name),
+                "running": runs(stack, name) if name in stack.pids else ready,
+                "ready": ready,
+            }
+        devices = None
+        if services.get("meter_sim", {}).get("ready") and "meter_sim" in stack.lab_tokens:
+            devices = connection.lab("meter_sim", "GET", "/lab/devices?limit=1")["total"]
+    data = str(stack.data) if stack.data else None
+    return {"data": data, "acb_eui": stack.acb_eui, "devices": devices, "services": services}
+
+
+def status(
+    data: Data = DEFAULT_DATA,
+    service: Services = None,
+    lab_token: Tokens = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say where each system listens and whether it is ready. Exit code 4 if one is not."""
+    try:
+        told = status_of(find_stack(data, service, lab_token))
+    except CommandError as error:
+        fail(str(error), error.code, as_json=as_json)
+    if as_json:
+        print(json.dumps(told, indent=2))
+    else:
+        table = Columns("system", "interface", "lab port", "process", "state")
+        for name, one in told["services"].items():
+            state = "[green]ready[/]" if one["ready"] else "[red]not ready[/]"
+            table.add_row(name, one["interface"], one["lab"], str(one["pid"] or "-"), state)
+        lay(table)
+        if told["devices"] is not None:
+            sentence(f"acb {told['acb_eui']}, {told['devices']} devices")
+    raise typer.Exit(0 if all(s["ready"] for s in told["services"].values()) else UNREACHABLE)

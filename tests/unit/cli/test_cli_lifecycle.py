@@ -1,0 +1,72 @@
+"""What `cos up` started ends with it, and nobody else's process does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli import lifecycle
+from cli.layout import SYSTEMS, Addresses, Stack, save_stack
+from cli.processes import runs, stop
+
+
+def stack_of(data: Path, pid: int) -> Stack:
+    stack = Stack(data, {"acb": Addresses("http://127.0.0.1:1", "http://127.0.0.1:2")})
+    stack.pids["acb"] = pid
+    save_stack(stack)
+    return stack
+
+
+def test_a_stranger_with_the_number_of_a_system_is_left_alone(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as stranger:
+        stack = stack_of(tmp_path, stranger.pid)
+        assert not runs(stack, "acb")
+        assert stop(stack) == []
+        assert stranger.poll() is None
+        assert stranger.stdin is not None
+        stranger.stdin.close()
+        assert stranger.wait() == 0
+
+
+def test_a_system_of_ours_is_stopped(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", "import sys; sys.stdin.read()", "-m", "acb.main"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as ours:
+        stack = stack_of(tmp_path, ours.pid)
+        assert runs(stack, "acb")
+        assert stop(stack) == ["acb"]
+        assert not runs(stack, "acb")
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, SystemExit, ValueError])
+def test_nothing_is_left_behind_when_it_ends_early(
+    ending: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "estate.json").write_text("{}")
+    stopped: list[Stack] = []
+
+    def provision(*_: object) -> int:
+        raise ending
+
+    monkeypatch.setattr(lifecycle, "start", lambda data, *_, **__: stack_of(data, 1))
+    monkeypatch.setattr(lifecycle, "provision", provision)
+    monkeypatch.setattr(lifecycle, "stop", stopped.append)
+    with pytest.raises(ending):
+        lifecycle.bring_up(tmp_path, {}, None, lambda _line: None, detach=True, as_json=True)
+    assert [one.pids for one in stopped] == [{"acb": 1}]
+
+
+def test_it_does_not_wait_for_systems_that_all_ended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    stack = Stack(tmp_path, {}, pids=dict.fromkeys(SYSTEMS, ended.pid))
+    save_stack(stack)
+    lifecycle.stay_with(tmp_path, as_json=True)
+    told = capsys.readouterr()
+    assert not told.out
+    assert all(f"{name} ended" in told.err for name in SYSTEMS)

@@ -1,0 +1,75 @@
+"""Nothing that somebody needs is cut off or broken up, however narrow the terminal is."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import typer
+from rich.console import Console
+
+from cli import console as shown
+from cli.app import app
+from cli.console import Columns, lay, sentence
+from cli.layout import Stack
+from cli.show import story_of
+from cli.story import Story, Told
+
+NAME = "pre-command-trailing-zero"
+PROSE = "A Pre-Command ends in 0x00, the length of a signature that is not there"
+
+
+def table() -> Columns:
+    made = Columns("system", "quirk", "what it does*")
+    made.add_row("acb", NAME, PROSE)
+    return made
+
+
+def test_without_a_terminal_a_row_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    lay(table())
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[1] == ["acb", NAME, *PROSE.split()]
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_on_a_terminal_prose_gives_way_and_names_stay(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = io.StringIO()
+    terminal = Console(file=page, force_terminal=True, no_color=True, width=width)
+    monkeypatch.setattr(shown, "console", terminal)
+    lay(table())
+    text = page.getvalue()
+    assert "…" not in text
+    assert NAME in text
+    assert all(word in text for word in PROSE.split())
+
+
+def test_a_sentence_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    command = "cos gbcs decode " + "var/demo/message.hex " * 10
+    sentence(command)
+    assert capsys.readouterr().out.rstrip() == command.rstrip()
+
+
+def test_a_refusal_on_the_link_is_shown_with_its_check() -> None:
+    event = Told(
+        "acb", "2026-01-01T00:00:00+00:00", "refused", "ecos_party", "acb",
+        "link.response.content_digest", "the digest is of another body", None, None,
+    )  # fmt: skip
+    page = io.StringIO()
+    Console(file=page, width=80).print(story_of(Story("id", [event]), Stack(None, {})))
+    assert [line.strip() for line in page.getvalue().splitlines()] == [
+        "REFUSED by acb, check link.response.content_digest",
+        "the digest is of another body",
+    ]
+
+
+def test_help_fills_lines_not_the_source_s() -> None:
+    seen = 0
+    for group in (app, *(one.typer_instance for one in app.registered_groups)):
+        assert isinstance(group, typer.Typer)
+        for command in group.registered_commands:
+            assert command.help
+            assert "\n" not in command.help.replace("\n\n", "")
+            seen += 1
+    assert seen > 30
