@@ -14,6 +14,7 @@ from rich.text import Text
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
+PROSE = 10  # characters that a column of prose keeps when names beside it need the room
 
 
 def fail(message: str, code: int, *, as_json: bool = False, **more: Any) -> NoReturn:
@@ -39,20 +40,28 @@ class Columns(Table):
     """
 
     def __init__(self, *headers: str) -> None:
-        super().__init__(box=None, pad_edge=False, padding=(0, 1))
-        prose = any(header.endswith("*") for header in headers)
+        super().__init__(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        has_prose = any(header.endswith("*") for header in headers)
         for header in headers:
             name = header.removesuffix("*")
-            self.add_column(name, overflow="fold", no_wrap=prose and name == header)
+            prose = name != header
+            self.add_column(
+                name,
+                overflow="fold",
+                no_wrap=has_prose and not prose,
+                min_width=PROSE if prose else None,
+            )
 
 
 def lay(table: Table) -> None:
     """Print a table: as wide as the terminal, or one line to a row where there is none."""
-    if console.is_terminal:
-        console.print(table)
-        return
     options = console.options.update(max_width=10_000)
     width = Measurement.get(console, options, table).maximum
+    if console.is_terminal:
+        if width > console.width:
+            table.padding = (0, 1, 0, 0)
+        console.print(table)
+        return
     Console(highlight=False, width=max(width, console.width)).print(table)
 
 

@@ -7,6 +7,7 @@ imported when the first is asked for, so that loading the plugin costs next to n
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,15 +46,20 @@ def cos_stack(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[CosStack]:
     """Six systems with their keys and meters, on free ports, ended with the session."""
+    from cli.errors import CommandError  # noqa: PLC0415 - see the module's docstring
     from cos_pytest import stack  # noqa: PLC0415 - see the module's docstring
 
     named = request.config.getoption("--cos-data")
-    if named:
-        with stack.attached(Path(named)) as running:
-            yield running
-    else:
-        with stack.started(tmp_path_factory.mktemp("cos") / "stack") as running:
-            yield running
+    with ExitStack() as until_the_end:
+        try:
+            if named:
+                running = stack.attached(Path(named))
+            else:
+                running = stack.started(tmp_path_factory.mktemp("cos") / "stack")
+            given = until_the_end.enter_context(running)
+        except CommandError as error:
+            pytest.fail(f"no stack to test: {error}", pytrace=False)
+        yield given
 
 
 @pytest.fixture

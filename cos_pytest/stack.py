@@ -14,6 +14,7 @@ from cli.cells import CellHeld, cells_of, devices_in
 from cli.clocks import read_clocks, real_clocks, set_clocks, step_clocks
 from cli.connection import Connection
 from cli.console import silence
+from cli.errors import UNREACHABLE, CommandError
 from cli.keys_commands import hold_ceremony
 from cli.layout import SYSTEMS, load_stack
 from cli.processes import start, stop
@@ -128,9 +129,13 @@ def attached(data: Path) -> Iterator[CosStack]:
     """The stack that runs in a folder; left running.
 
     Raises:
-        cli.errors.CommandError: none was ever started there.
+        cli.errors.CommandError: none was ever started there, or not all of it is ready.
     """
     with Connection(load_stack(data)) as connection:
+        for system in SYSTEMS:
+            ready = connection.send(system, "GET", f"{connection.of(system).lab}/readyz")
+            if not ready.is_success:
+                raise CommandError(f"{system} is not ready: cos status --data {data}", UNREACHABLE)
         yield CosStack(data, connection)
 
 
@@ -180,7 +185,7 @@ class Checks:
         systems = [at] if at else [one for one in SYSTEMS if self._has(one, check)]
         if len(systems) != 1:
             found = f"at one of {', '.join(systems)}: say which" if systems else "nowhere"
-            raise LookupError(f"{check} is {found}")
+            raise LookupError(f"check {check} is {found}")
         self._put(systems[0], check, enabled=False)
         self._off.append((systems[0], check))
         return Off(self, systems[0], check)

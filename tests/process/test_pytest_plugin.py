@@ -134,6 +134,16 @@ def test_a_test_gets_everything_as_it_was_and_the_stack_is_left_running(
     assert running.lab("acb", "GET", "/lab/party")["party"] == "acb"
 
 
+@pytest.mark.check
+def test_where_no_stack_runs_that_is_said_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "test_one.py").write_text("def test_one(cos_stack): ...")
+    done = run(tmp_path, "--cos-data=nowhere")
+    assert done.returncode == 1
+    assert "no stack to test: no stack in nowhere: start one with `cos up" in done.stdout
+    assert "1 error" in done.stdout
+    assert "def cos_stack" not in done.stdout
+
+
 def test_loading_it_imports_no_system() -> None:
     told = subprocess.run(
         [sys.executable, "-c",
