@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
@@ -17,6 +17,9 @@ from acb.smki import LinkCall
 
 OCTETS = "application/octet-stream"
 XML = "application/xml"
+
+LONGEST_ANSWER: Final = 256 * 1024
+"""Octets read of what a device or a user answers; as long as what either may send unasked."""
 
 DEVICE_RESPONSE = "device-response"
 DEVICE_ALERT = "device-alert"
@@ -95,19 +98,18 @@ class Wan:
         Raises:
             Unreachable: the network or the device could not be reached.
         """
+        url = f"{self._base_url}/devices/{device}/messages"
         try:
-            answer = await self._http.post(
-                f"{self._base_url}/devices/{device}/messages",
-                content=command,
-                headers={"content-type": OCTETS},
-            )
+            status, answer = await _post(self._http, url, command, OCTETS)
         except httpx.HTTPError as error:
             raise Unreachable(f"the WAN: {type(error).__name__}") from error
-        if answer.status_code == 204:
+        if status == 204:
             return None
-        if answer.status_code != 200:
-            raise Unreachable(f"the WAN answered {answer.status_code}")
-        return answer.content
+        if status != 200:
+            raise Unreachable(f"the WAN answered {status}")
+        if answer is None:
+            raise Unreachable(f"the WAN answered more than {LONGEST_ANSWER} octets, or in a coding")
+        return answer
 
 
 class Users:
@@ -123,11 +125,30 @@ class Users:
             Unreachable: it was not taken.
         """
         try:
-            answer = await self._http.post(url, content=document, headers={"content-type": XML})
+            status, _ = await _post(self._http, url, document, XML)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unreachable(f"the user: {type(error).__name__}") from error
-        if not answer.is_success:
-            raise Unreachable(f"the user answered {answer.status_code}")
+        if not 200 <= status < 300:
+            raise Unreachable(f"the user answered {status}")
+
+
+async def _post(
+    http: httpx.AsyncClient, url: str, content: bytes, kind: str
+) -> tuple[int, bytes | None]:
+    """Status and body of an answer; no body where it is too long, or in a coding nobody asked for.
+
+    Users and the WAN are not believed: an answer without end, or a few octets that stand for any
+    number of them, must not fill the broker's memory.
+    """
+    async with http.stream("POST", url, content=content, headers={"content-type": kind}) as answer:
+        if "content-encoding" in answer.headers:
+            return answer.status_code, None
+        body = bytearray()
+        async for part in answer.aiter_bytes():
+            body += part
+            if len(body) > LONGEST_ANSWER:
+                return answer.status_code, None
+        return answer.status_code, bytes(body)
 
 
 def _text(octets: bytes) -> str:
