@@ -17,7 +17,7 @@ help: ## Show this list
 $(READY): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	@echo "Setting up $(VENV) (once) ..."
+	@echo "Setting up $(VENV) (once; a minute or two) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
@@ -42,7 +42,7 @@ imports: $(READY)
 	$(BIN)/lint-imports
 
 slow: $(READY)
-	$(BIN)/pytest -m check
+	$(BIN)/pytest -m check -n $(JOBS) --dist loadgroup
 
 vectors: $(READY) ## Install the published cryptographic cases (29 MB) that one of the slower tests reads
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-vectors.lock

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from stack_bench import Bench
@@ -20,7 +19,6 @@ from probe.world import World
 pytestmark = pytest.mark.xdist_group("stack")
 
 ATTACKS = {a.id: a for a in catalogue()}
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "attacks.md"
 SAMPLE = (
     "link.ecos.honest.now",
     "link.ecos.unsigned.both",
@@ -116,17 +114,3 @@ def test_the_bench_stands_between_and_leaves_no_trace(bench: Bench) -> None:
 def test_every_attack_ends_as_it_must(bench: Bench) -> None:
     results = try_all(bench, list(ATTACKS.values()))
     assert wrong(results) == []
-
-
-@pytest.mark.check
-@pytest.mark.timeout(1800)
-def test_the_document_of_attacks_is_current(bench: Bench) -> None:
-    """`cos probe matrix --check`: every check off in turn gets through what docs/attacks.md says.
-
-    The run above has every check on and looks at the state; this one has them off, and looks only
-    at who says no instead: between them nothing is done twice.
-    """
-    save_stack(bench.connection.stack)
-    arguments = ["probe", "matrix", "--check", "--data", str(bench.data), "--out", str(DOCUMENT)]
-    done = CliRunner().invoke(app, arguments)
-    assert done.exit_code == 0, done.output
