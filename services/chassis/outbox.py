@@ -306,7 +306,6 @@ class Outbox:
 
     async def _pending(self) -> tuple[bool, bool]:
         """Whether anything is claimed or due, and whether anything waits for later."""
-        now = self._clock.now()
         query = select(outbox_table.c.state, func.min(outbox_table.c.due_at)).where(
             outbox_table.c.state.in_(("waiting", "claimed")),
             outbox_table.c.kind.in_(self._handlers),
@@ -317,6 +316,7 @@ class Outbox:
         due = found.get("waiting")
         if isinstance(due, str):
             due = datetime.fromisoformat(due)
+        now = self._clock.now()  # after the look: what was put just before it was due by then
         return "claimed" in found or (due is not None and due <= now), due is not None
 
     async def _work(self) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +72,29 @@ async def test_what_is_committed_is_delivered(
     ]
     assert await states(outbox) == {"a": "done"}
     assert await outbox.run_due() == 0
+
+
+async def test_idle_waits_for_what_is_put_while_it_looks(
+    database: Database, held_clock: HeldClock, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One handler's effect and the next one's intent are one commit: it falls between two looks."""
+    outbox = Outbox(database, held_clock, retry=replace(RETRY, first=timedelta(milliseconds=1)))
+    outbox.register("send", receiver)
+    look, looks = database.connect, 0
+
+    @asynccontextmanager
+    async def late() -> AsyncIterator[AsyncConnection]:
+        nonlocal looks
+        looks += 1
+        if looks == 2:  # the first is for what could be claimed
+            held_clock.step(1)
+            await put(database, outbox, "a")
+        async with look() as conn:
+            yield conn
+
+    monkeypatch.setattr(database, "connect", late)
+    await outbox.idle()
+    assert [item.key for item in receiver.got] == ["a"]
 
 
 async def test_what_is_rolled_back_is_not(
