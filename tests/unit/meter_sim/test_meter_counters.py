@@ -10,7 +10,13 @@ from gbcs.codes import CredentialsReplacementMode as Mode
 from gbcs.codes import RemotePartyRole as Role
 from gbcs.credentials import Replacement, SeqNumberChange, SpecialistSeqNumber
 from gbcs.message import encode
-from meter_sim.device_types import SUPPLIER_CELLS, SUPPLIER_DS, SUPPLIER_KA, TRANS_COS_DS
+from meter_sim.device_types import (
+    SUPPLIER_CELLS,
+    SUPPLIER_DS,
+    SUPPLIER_KA,
+    SUPPLIER_TOP_UP,
+    TRANS_COS_DS,
+)
 from meter_sim.model import Counters, DeviceState
 from services.chassis.checks import Refused
 from tests.unit.meter_sim.estate import (
@@ -122,6 +128,32 @@ def test_a_floor_with_a_reissue_of_the_same_key_never_lowers(estate: Estate, esm
     assert reaction.outcome is not None
     assert reaction.outcome.changes == (SeqNumberChange(Role.SUPPLIER, 6001),)
     assert refused(reaction.state, command.data, estate) == "meter.counter"
+
+
+def test_a_top_up_floor_with_the_same_top_up_key_never_lowers(estate: Estate, esme: DeviceState):
+    """The counter of top-ups goes with the key that top-ups are made with."""
+    state = replace(esme, counters=Counters(top_up={Role.SUPPLIER: 50}))
+    floors = (SeqNumberChange(Role.SUPPLIER, 7, (SpecialistSeqNumber(9),)),)
+    command = estate.command()
+    held = Replacement(esme.cells[SUPPLIER_TOP_UP].der, SUPPLIER_TOP_UP)
+    same = command.but(replacements=(command.new(SUPPLIER_DS), held))
+    for asked, expected in ((same, 50), (command, 9)):
+        reaction = hear(state, asked.with_fields(other_changes=floors).data, estate.means())
+        assert reaction.state.counters.top_up == {Role.SUPPLIER: expected}
+        assert reaction.outcome is not None
+        applied = (SpecialistSeqNumber(expected),)
+        assert reaction.outcome.changes == (SeqNumberChange(Role.SUPPLIER, 7, applied),)
+
+
+def test_a_top_up_floor_without_the_top_up_cell_is_not_applied(estate: Estate, esme: DeviceState):
+    state = replace(esme, counters=Counters(top_up={Role.SUPPLIER: 50}))
+    floors = (SeqNumberChange(Role.SUPPLIER, 7, (SpecialistSeqNumber(99),)),)
+    command = estate.command()
+    command = command.but(replacements=(command.new(SUPPLIER_DS),))
+    reaction = hear(state, command.with_fields(other_changes=floors).data, estate.means())
+    assert reaction.state.counters.top_up == {Role.SUPPLIER: 50}
+    assert reaction.outcome is not None
+    assert reaction.outcome.changes == (SeqNumberChange(Role.SUPPLIER, 7),)
 
 
 def test_own_floors_are_echoed_under_the_authorising_role(estate: Estate, esme: DeviceState):

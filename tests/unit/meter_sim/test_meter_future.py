@@ -178,3 +178,12 @@ def test_the_earliest_is_executed_first(estate: Estate, esme: DeviceState):
     earlier = for_later(estate, "20261121130000Z", mode=Mode.LOAD_CONTROLLER_BY_SUPPLIER)
     state = hear(state, earlier.data, estate.means()).state
     assert due_roles(state, DUE) == (Role.SUPPLIER, Role.TRANSITIONAL_COS)
+
+
+def test_what_is_due_first_is_executed_first_whoever_asked(estate: Estate, esme: DeviceState):
+    """The CoS Party's before the supplier's own: by then that supplier is another."""
+    state = hear(esme, for_later(estate).data, estate.means()).state
+    own = for_later(estate, "20261122130000Z", mode=Mode.SUPPLIER_BY_SUPPLIER)
+    state = hear(state, own.data, estate.means()).state
+    assert due_roles(state, DUE) == (Role.TRANSITIONAL_COS,)
+    assert due_roles(state, DUE + timedelta(hours=1)) == (Role.TRANSITIONAL_COS, Role.SUPPLIER)

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
 from gbcs.codes import Cra, RemotePartyRole
 from gbcs.codes import CredentialsReplacementMode as Mode
 from gbcs.credentials import SeqNumberChange, SpecialistSeqNumber
-from gbcs.message import encode
+from gbcs.message import OtherInformation, encode
 from gbcs.protect import sign
 from meter_sim.checks import MESSAGE_CHECKS
 from meter_sim.device_types import NETWORK_DS, SUPPLIER_DS, TRANS_COS_DS, DeviceType
@@ -19,7 +20,7 @@ from meter_sim.evidence import Authority, Claimed
 from meter_sim.model import Counters, DeviceState, NotUnderstood
 from meter_sim.processing import process
 from meter_sim.use_cases import authority_of
-from services.chassis.checks import Refused
+from services.chassis.checks import Check, CheckRun, Refused
 from tests.unit.meter_sim.estate import (
     ACB,
     DEVICE,
@@ -98,6 +99,11 @@ CASES = [
         device_type=DeviceType.GSME,
         succeeds=lambda s: s.counters.commands == {RemotePartyRole.ACCESS_CONTROL_BROKER: 7001},
         name="CS02f on a gas meter",
+    ),
+    Case(
+        "meter.message_code",
+        lambda e: e.command(header={"other": OtherInformation(0x0107, SUPPLIER_A)}).data,
+        name="and more after it",
     ),
     Case("meter.originator", lambda e: e.command(originator=SUPPLIER_B).data, name="a stranger"),
     Case("meter.originator", lambda e: e.command(originator=ACB).data, name="the Broker"),
@@ -262,6 +268,42 @@ def test_and_accepted_with_that_check_off(estate: Estate, case: Case):
 
     assert case.succeeds(reaction.state)
     assert reaction.said
+
+
+def test_they_are_made_in_the_order_of_the_domain_facts(
+    estate: Estate, esme: DeviceState, monkeypatch: pytest.MonkeyPatch
+):
+    """Domain facts 1.4, steps 1 to 8: MAC before counter, counter before signature."""
+    order = (
+        *("frame", "inner", "cra", "recipient", "message_code", "originator", "contingency_key"),
+        *("mac", "counter", "signature", "payload", "mode", "authorising_counter"),
+        *("authorising_cell", "floors", "cells_permitted"),
+    )
+    made, apply = list[str](), CheckRun.apply
+
+    def noted(run: CheckRun, check: Check[Any], evidence: Any) -> None:
+        made.append(check.id)
+        apply(run, check, evidence)
+
+    means = estate.means()
+    with monkeypatch.context() as watched:
+        watched.setattr(CheckRun, "apply", noted)
+        run = means.book.start("test", section="request")
+        process(esme, estate.command().data, means, run)
+        made = [one for one in made if not one.startswith("meter.certificate.")]
+    assert made == [f"meter.{name}" for name in order]
+    assert [check.id for check in MESSAGE_CHECKS] == [f"meter.{name}" for name in order]
+    again = replace(esme, counters=hear(esme, estate.command().data, means).state.counters)
+    forged = estate.command(signer=estate.holder(NETWORK_DS))
+    octets = forged.data
+    for state, data, first in (
+        (again, octets[:-1] + bytes((octets[-1] ^ 1,)), "meter.mac"),
+        (again, octets, "meter.counter"),
+        (esme, forged.with_fields(mode=Mode.SUPPLIER_BY_SUPPLIER).data, "meter.signature"),
+    ):
+        with pytest.raises(Refused) as refused:
+            hear(state, data, means)
+        assert refused.value.check == first
 
 
 def test_every_check_has_a_case():

@@ -117,6 +117,17 @@ def test_the_table_names_only_cells_that_some_device_has():
             assert row.cells & (table.required | table.optional)
 
 
+@pytest.mark.parametrize("kind", [DeviceType.ESME, DeviceType.GSME, DeviceType.GPF])
+def test_the_clock_status_of_a_response_is_as_published(estate: Estate, kind: DeviceType):
+    """Domain facts 2.4: FF from most devices, 00 from a gas meter whose clock is in order."""
+    command = honest(estate, Mode.SUPPLIER_BY_TRANS_COS, kind)
+    said = decode(hear(estate.device(kind), command.data, estate.means()).said)
+    assert said.header.date_time is not None
+    assert len(said.header.date_time) == 12
+    assert said.header.date_time[4] == 0xFF, "the day of the week is not said"
+    assert said.header.date_time[9:] == bytes((0x80, 0, 0 if kind is DeviceType.GSME else 0xFF))
+
+
 FACTS_BEYOND_THE_METER = {
     (Mode.ANY_EXCEPT_ABNORMAL_ROOT_BY_RECOVERY, "cells"): {ROOT},
     (Mode.ANY_EXCEPT_ABNORMAL_ROOT_BY_RECOVERY, "roles"): {Role.ROOT},
