@@ -138,6 +138,9 @@ def build_message(
 ) -> None:
     """Make a message from its JSON description: the inverse of decode.
 
+    With --keystore it is signed and its MAC is made anew, by the keys of whom it names; without,
+    it keeps the signature and MAC of the description.
+
     Nothing is checked for sense: what a tester describes is what is written. With a member
     `"blocks": SIZE` (or --blocks) the message is written in blocks of at most SIZE octets, one
     line each.
