@@ -90,7 +90,9 @@ class Smki:
             kept = await records.revocation_lists(conn)
         self._tell([row.list for row in kept.values()])
         now = self._clock.now()
-        if kept and all(now - row.fetched_at < self._max_age for row in kept.values()):
+        ages = [now - row.fetched_at for row in kept.values()]
+        # below zero: the machine's clock was put right since, and nobody knows how old a copy is
+        if ages and all(timedelta() <= age < self._max_age for age in ages):
             return tuple(row.list for row in kept.values())
         known = {name: int(row.number) for name, row in kept.items()}
         try:

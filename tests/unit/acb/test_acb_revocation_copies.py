@@ -65,6 +65,19 @@ async def test_an_older_list_that_was_overtaken_does_not_take_the_place_of_a_new
     await kept.close()
 
 
+async def test_a_copy_fetched_later_than_now_is_asked_for_again(tmp_path: Path) -> None:
+    """The machine's clock ran ahead for a while: the copy would have looked young for as long."""
+    authority, clock = Authority(), HeldClock()
+    repository, kept = Repository(authority.revocation_list(number=1)), await database(tmp_path)
+    smki = Smki(repository, kept, clock, timedelta(hours=1))
+    clock.step(86_400)
+    await smki.revocation_lists()
+    clock.step(-86_400)
+    repository.list = authority.revocation_list(7, number=2)
+    assert await smki.revocation_lists() == (repository.list,)
+    await kept.close()
+
+
 async def test_the_link_is_told_of_the_list_of_link_certificates(tmp_path: Path) -> None:
     """At once when it comes, and again after a start, when the copy is young and nobody asks."""
     authority = Authority()
