@@ -138,7 +138,7 @@ class Forge:
         replacements = self.replacements
         if replacements is None:
             replacements = supplier_cells(world, "B")
-        named = self.mode not in (Mode.ACCESS_CONTROL_BROKER_BY_ACB, Mode.ANY_BY_CONTINGENCY)
+        named = self.mode is not Mode.ACCESS_CONTROL_BROKER_BY_ACB
         floors = (
             (SeqNumberChange(RemotePartyRole.SUPPLIER, 5000),)
             if self.mode is Mode.SUPPLIER_BY_TRANS_COS
