@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,9 +22,21 @@ def stack_of(data: Path, pid: int) -> Stack:
     return stack
 
 
+WAITS = "import sys; print(flush=True); sys.stdin.read()"
+
+
+@contextmanager
+def running(*words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has begun: before that, nothing tells whose it is."""
+    command = [sys.executable, "-c", WAITS, *words]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        yield process
+
+
 def test_a_stranger_with_the_number_of_a_system_is_left_alone(tmp_path: Path) -> None:
-    words = [sys.executable, "-c", "import sys; sys.stdin.read()"]
-    with subprocess.Popen(words, stdin=subprocess.PIPE) as stranger:
+    with running() as stranger:
         stack = stack_of(tmp_path, stranger.pid)
         assert not runs(stack, "acb")
         assert stop(stack) == []
@@ -33,8 +47,7 @@ def test_a_stranger_with_the_number_of_a_system_is_left_alone(tmp_path: Path) ->
 
 
 def test_a_system_of_ours_is_stopped(tmp_path: Path) -> None:
-    words = [sys.executable, "-c", "import sys; sys.stdin.read()", "-m", "acb.main"]
-    with subprocess.Popen(words, stdin=subprocess.PIPE) as ours:
+    with running("-m", "acb.main") as ours:
         stack = stack_of(tmp_path, ours.pid)
         assert runs(stack, "acb")
         assert stop(stack) == ["acb"]
