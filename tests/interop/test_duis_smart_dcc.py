@@ -37,7 +37,8 @@ SIGNERS_KEY = "xml-sign-90B3D51F30010000-ds.key"
 SIGNERS_CERTIFICATE = "xml-sign-90B3D51F30010000-ds.pem"
 DCC_CERTIFICATE = "dsp-xml-sign-90B3D51F30000002-ds-pre-1.4.1.pem"
 
-pytestmark = pytest.mark.check
+# One worker: two that install the tool at once spoil each other's folder.
+pytestmark = [pytest.mark.check, pytest.mark.xdist_group("smart-dcc")]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,8 @@ def tool() -> Path:
             timeout=100,
         )
         if done.returncode != 0 or not TOOL.is_file():
-            pytest.skip(f"npm could not install {PACKAGE}")
+            why = done.stderr.decode(errors="replace").strip()[-300:]
+            pytest.skip(f"npm could not install {PACKAGE}: {why}")
     return TOOL
 
 
