@@ -26,7 +26,7 @@ $(READY): requirements-dev.lock pyproject.toml
 demo: $(READY) ## Homes change supplier through separate systems, before your eyes
 	@$(BIN)/cos demo
 
-test: $(READY) ## The tests (under five minutes)
+test: $(READY) ## The tests (about five minutes on two cores)
 	$(BIN)/pytest -m "not check" -n $(JOBS) --dist loadgroup
 
 check: lint types imports slow ## Formatting, types, walls, and the slower tests with third-party tools

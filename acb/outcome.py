@@ -221,6 +221,18 @@ class Outcomes:
         if changed and device is not None and tracked.cos_party is None:
             await self._notices.owe_credentials_updated(conn, tracked, device, update, changed)
 
+    async def complete(self, conn: AsyncConnection, tracked: Tracked, document: bytes) -> None:
+        """End a request well, by the broker's own word: no device's message goes with it."""
+        await store.change(
+            conn,
+            tracked.sequence,
+            state=State.COMPLETED.value,
+            response=document,
+            response_code=codes.SUCCESS,
+        )
+        await self._notices.owe_answer(conn, tracked, codes.SUCCESS, document)
+        self.tell(tracked.request_id)
+
     async def expect_alert(self, conn: AsyncConnection, tracked: Tracked) -> None:
         """A device keeps this request's command for its date: await its alert."""
         await awaited.expect(conn, tracked)

@@ -17,7 +17,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from acb import codes, pending, records, store
+from acb import codes, pending, records
 from acb.checks import PARTY
 from acb.model import Refusal, State, Tracked
 from acb.outcome import Outcomes
@@ -125,13 +125,5 @@ class ReadBacks:
     async def _done(self, conn: AsyncConnection, tracked: Tracked) -> None:
         now = self._parts.base.clock.now()
         document = self._parts.replies.answer(tracked, codes.SUCCESS, None, now)
-        await store.change(
-            conn,
-            tracked.sequence,
-            state=State.COMPLETED.value,
-            response=document,
-            response_code=codes.SUCCESS,
-        )
-        await self._outcomes.notices.owe_answer(conn, tracked, codes.SUCCESS, document)
+        await self._outcomes.complete(conn, tracked, document)
         await self._outcomes.release_device(conn, tracked.target)
-        self._outcomes.tell(tracked.request_id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from acb import codes, gather, records, store
+from acb import gather, records, store
 from acb.model import PathEvidence, State, Tracked
 from acb.notices import Notices
 from acb.outcome import Outcomes
@@ -65,10 +65,9 @@ class OtherServices:
 
     def __init__(self, parts: Parts, notices: Notices, outcomes: Outcomes) -> None:
         self._parts = parts
-        self._notices = notices
         self._outcomes = outcomes
         self.heard = ServiceOutcomes(parts, notices, outcomes)
-        self.waiting = Waiting(parts, notices, outcomes)
+        self.waiting = Waiting(parts, outcomes)
         self._delivery = ServiceDelivery(parts, outcomes, self.heard)
         parts.base.outbox.register(SERVE, self.serve, on_dead=self._delivery.gave_up)
 
@@ -147,13 +146,5 @@ class OtherServices:
 
     async def _answered(self, conn: AsyncConnection, tracked: Tracked, document: bytes) -> None:
         """An answer that had to wait (in quarantine) is owed like any other."""
-        await store.change(
-            conn,
-            tracked.sequence,
-            state=State.COMPLETED.value,
-            response=document,
-            response_code=codes.SUCCESS,
-        )
-        await self._notices.owe_answer(conn, tracked, codes.SUCCESS, document)
+        await self._outcomes.complete(conn, tracked, document)
         await self._outcomes.release_device(conn, tracked.target)
-        self._outcomes.tell(tracked.request_id)

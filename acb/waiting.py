@@ -22,7 +22,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from acb import codes, store
 from acb.checks import PARTY
 from acb.model import Refusal, State, Tracked
-from acb.notices import Notices
 from acb.outcome import Outcomes
 from acb.parts import Parts
 from acb.pending import GONE
@@ -45,9 +44,8 @@ waiting_table: Final = Table(
 class Waiting:
     """Keeps requests until their date, and lets them go."""
 
-    def __init__(self, parts: Parts, notices: Notices, outcomes: Outcomes) -> None:
+    def __init__(self, parts: Parts, outcomes: Outcomes) -> None:
         self._parts = parts
-        self._notices = notices
         self._outcomes = outcomes
         self.watch = DueWatch(parts.base.clock, self.let_go, self._next_due)
 
@@ -119,15 +117,7 @@ class Waiting:
         """The answer to a cancellation: the broker's own word, as no device was asked."""
         now = self._parts.base.clock.now()
         document = self._parts.replies.answer(tracked, codes.SUCCESS, None, now)
-        await store.change(
-            conn,
-            tracked.sequence,
-            state=State.COMPLETED.value,
-            response=document,
-            response_code=codes.SUCCESS,
-        )
-        await self._notices.owe_answer(conn, tracked, codes.SUCCESS, document)
-        self._outcomes.tell(tracked.request_id)
+        await self._outcomes.complete(conn, tracked, document)
 
     async def _forget(self, conn: AsyncConnection, sequence: int) -> None:
         await conn.execute(delete(waiting_table).where(waiting_table.c.sequence == sequence))
