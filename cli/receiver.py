@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -77,6 +78,32 @@ class Receiver:
         """What has come for a supplier so far."""
         with self.changed:
             return [d.document for d in self.deliveries if d.supplier == supplier]
+
+    def wait_until(self, supplier: str, wanted: Callable[[bytes], bool], limit: float) -> bytes:
+        """The first document for a supplier that is `wanted`, once it has come.
+
+        What was owed from before, to a receiver that is gone, may come in between: a number of
+        documents says nothing of which they are.
+
+        Raises:
+            TimeoutError: `limit` seconds are over and it has not come.
+        """
+
+        def found() -> bytes | None:
+            return next(
+                (
+                    d.document
+                    for d in self.deliveries
+                    if d.supplier == supplier and wanted(d.document)
+                ),
+                None,
+            )
+
+        with self.changed:
+            document = self.changed.wait_for(found, limit)
+        if document is None:
+            raise TimeoutError(f"supplier {supplier} was not sent it in {limit:g} s")
+        return document
 
     def wait_for(self, supplier: str, count: int, limit: float) -> list[bytes]:
         """Wait until `count` documents have come for a supplier, or `limit` seconds are over."""

@@ -82,8 +82,7 @@ def test_a_supplier_renews_its_own_credentials(bench: Bench, receiver: Receiver)
     assert after[SUPPLIER[1]].key_identifier == new.key_agreement.key_identifier.hex()
     record = bench.connection.lab("acb", "GET", f"/lab/devices/{meter}")["cells"]
     assert record[SUPPLIER[1]]["key_identifier"] == after[SUPPLIER[1]].key_identifier
-    heard = receiver.wait_for("A", 2, 20)
-    assert any(b"SecurityCredentialsUpdated" in document for document in heard)
+    receiver.wait_until("A", lambda document: b"SecurityCredentialsUpdated" in document, 20)
 
 
 def test_the_broker_hands_over_a_device_it_holds(bench: Bench, dcc_controlled: str) -> None:
