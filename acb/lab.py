@@ -286,7 +286,11 @@ def _user(user: User) -> dict[str, Any]:
 def _request(tracked: Tracked) -> dict[str, Any]:
     return {
         "request_id": tracked.request_id,
+        "service": tracked.service_reference_variant,
+        "originator": tracked.originator,
         "state": tracked.state.value,
+        "response_code": tracked.response_code,
+        "refused": None if tracked.refusal is None else tracked.refusal.check,
         "target": tracked.target,
         "cos_party": tracked.cos_party,
         "transaction": tracked.transaction,

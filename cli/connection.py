@@ -74,7 +74,7 @@ class Connection:
             "acb", "POST", url, content=document, headers={"Content-Type": "application/xml"}
         )
 
-    def request_state(self, request_id: str, *, wait: int = 0) -> dict[str, Any]:
+    def request_state(self, request_id: str, *, wait: float = 0) -> dict[str, Any]:
         """What the broker says of a request; with `wait`, after a change or those seconds."""
         url = f"{self.of('acb').interface}/service-requests/{request_id}"
         answer = self.send("acb", "GET", url, params={"wait": wait} if wait else None)

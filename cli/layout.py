@@ -14,9 +14,11 @@ from __future__ import annotations
 import json
 import secrets
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import tomli_w
 
@@ -142,41 +144,68 @@ def save_stack(stack: Stack) -> None:
     fresh.replace(path)
 
 
-def choose_ports(count: int, first: int | None = FIRST_PORT) -> list[int]:
+def ports_of(stack: Stack) -> list[int]:
+    """The ports of a stack, interface and lab port of each system; none if one is not told."""
+    urls = [stack.services[name] for name in SYSTEMS if name in stack.services]
+    ports = [urlsplit(url).port for one in urls for url in (one.interface, one.lab)]
+    told = [port for port in ports if port is not None]
+    return told if len(told) == 2 * len(SYSTEMS) else []
+
+
+def choose_ports(
+    count: int, first: int | None = FIRST_PORT, before: Sequence[int] = ()
+) -> list[int]:
     """`count` TCP ports on loopback: the usual ones where they are free, others where not.
 
     With `first` None any ports are chosen, for stacks that start beside each other: at random, and
     below the range from which systems take ports for outgoing connections, one of which might
-    otherwise have taken a port before the system that it was chosen for. The sockets are held
-    open together while choosing, so that no port is chosen twice.
+    otherwise have taken a port before the system that it was chosen for. The ports of `before`,
+    which the same systems had, are tried first. The sockets are held open together while choosing,
+    so that no port is chosen twice.
     """
     held: list[socket.socket] = []
     ports: list[int] = []
     try:
         for offset in range(count):
-            candidates = [] if first is None else [first + offset]
-            candidates += [QUIET_FROM + secrets.randbelow(QUIET_PORTS) for _ in range(64)]
-            for candidate in candidates:
-                if candidate in ports:
+            # A usual port may have just been left by the same system; another must be unused.
+            usual = list(before[offset : offset + 1])
+            usual += [] if first is None else [first + offset]
+            others = [QUIET_FROM + secrets.randbelow(QUIET_PORTS) for _ in range(64)]
+            for candidate in [*usual, *others]:
+                if candidate in ports or (candidate not in usual and candidate in before):
                     continue
-                probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-                # A usual port may have just been left by the same system; another must be unused.
-                if first is not None and candidate == first + offset:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind(("127.0.0.1", candidate))
-                except OSError:
-                    probe.close()
-                    continue
-                held.append(probe)
-                ports.append(candidate)
-                break
+                bound = bind(candidate, again=candidate in usual)
+                if bound is not None:
+                    held.append(bound)
+                    ports.append(candidate)
+                    break
             else:
                 raise CommandError("no free ports for the systems to listen on", UNREACHABLE)
     finally:
-        for probe in held:
-            probe.close()
+        for one in held:
+            one.close()
     return ports
+
+
+def bind(port: int, *, again: bool) -> socket.socket | None:
+    """A socket bound to a port of loopback, or None; `again`: it may have just been left."""
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    if again:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind(("127.0.0.1", port))
+    except OSError:
+        bound.close()
+        return None
+    return bound
+
+
+def is_free(port: int) -> bool:
+    """Whether a system could listen on that port of loopback now."""
+    bound = bind(port, again=True)
+    if bound is not None:
+        bound.close()
+    return bound is not None
 
 
 def write_config(

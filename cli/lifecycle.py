@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from cli.connection import Connection
 from cli.console import Columns, console, errors, fail, lay, sentence, silence, whisper
@@ -20,23 +20,11 @@ from cli.finding import find_stack
 from cli.keys_commands import hold_ceremony
 from cli.layout import Stack, load_stack
 from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
-from cli.processes import read_detours, runs, start, stop
+from cli.processes import read_detours, runs, start, stop, why_not_ready
 from cli.provision import provision
 from keys.errors import KeysError
 
 LOOK_AGAIN = 0.5  # seconds between two looks at whether the systems still run
-
-
-def end_in_order() -> None:
-    """Have a signal that ends us end what we started too, as Ctrl-C does (128 + its number)."""
-
-    def end(number: int, frame: object) -> None:
-        del frame
-        raise SystemExit(128 + number)
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:  # nohup's SIG_IGN stays
-            signal.signal(number, end)
 
 
 def up(
@@ -58,6 +46,15 @@ def up(
             help="Send meters what is longer in blocks of so many octets (General Block Transfer).",
         ),
     ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="FIRST",
+            min=1024,
+            max=65_000,
+            help="Listen on this port and the eleven after it. Else where it listened last time.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Start the six systems, each a process of its own; make keys and meters on the first start.
@@ -67,7 +64,7 @@ def up(
     try:
         bring_up(
             data, read_detours(peer or []), blocks, silence if as_json else whisper,
-            detach=detach, as_json=as_json,
+            detach=detach, as_json=as_json, port=port,
         )  # fmt: skip
     except KeysError as error:
         fail(str(error), 3, as_json=as_json)
@@ -83,6 +80,7 @@ def bring_up(
     *,
     detach: bool,
     as_json: bool,
+    port: int | None = None,
 ) -> None:
     """Start a stack and stay with it, unless detached. However that ends, nothing is left behind.
 
@@ -95,7 +93,7 @@ def bring_up(
     if not (data / "estate.json").is_file():
         say("first start: holding the key ceremony")
         hold_ceremony(data)
-    stack = start(data.resolve(), say, detours=detours, block_size=block_size)
+    stack = start(data.resolve(), say, detours=detours, block_size=block_size, port=port)
     stays = False
     try:
         with Connection(stack) as connection:
@@ -155,17 +153,15 @@ def status_of(stack: Stack) -> dict[str, Any]:
     services: dict[str, Any] = {}
     with Connection(stack) as connection:
         for name, urls in stack.services.items():
-            ready = False
-            try:
-                ready = connection.send(name, "GET", f"{urls.lab}/readyz").is_success
-            except CommandError:
-                ready = False
+            why = why_not_ready(stack, name, connection.http)
+            ready = why is None
             services[name] = {
                 "interface": urls.interface,
                 "lab": urls.lab,
                 "pid": stack.pids.get(name),
                 "running": runs(stack, name) if name in stack.pids else ready,
                 "ready": ready,
+                "why_not": why,
             }
         devices = None
         if services.get("meter_sim", {}).get("ready") and "meter_sim" in stack.lab_tokens:
@@ -174,13 +170,24 @@ def status_of(stack: Stack) -> dict[str, Any]:
     return {"data": data, "acb_eui": stack.acb_eui, "devices": devices, "services": services}
 
 
+def state_of(one: dict[str, Any]) -> Text:
+    """Whether a system is ready, in words, and why not."""
+    if one["ready"]:
+        return Text("ready", "green")
+    running = "not ready" if one["running"] else "not running"
+    return Text(f"{running}: {one['why_not']}", "red")
+
+
 def status(
     data: Data = DEFAULT_DATA,
     service: Services = None,
     lab_token: Tokens = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say where each system listens and whether it is ready. Exit code 4 if one is not."""
+    """Say where each system listens and whether it is ready. Exit code 4 if one is not.
+
+    Who answers is asked: another stack's system on a port that this one had is not taken for it.
+    """
     try:
         told = status_of(find_stack(data, service, lab_token))
     except CommandError as error:
@@ -190,8 +197,7 @@ def status(
     else:
         table = Columns("system", "interface", "lab port", "process", "state")
         for name, one in told["services"].items():
-            state = "[green]ready[/]" if one["ready"] else "[red]not ready[/]"
-            table.add_row(name, one["interface"], one["lab"], str(one["pid"] or "-"), state)
+            table.add_row(name, one["interface"], one["lab"], str(one["pid"] or "-"), state_of(one))
         lay(table)
         if told["devices"] is not None:
             sentence(f"acb {told['acb_eui']}, {told['devices']} devices")

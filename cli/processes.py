@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -27,7 +28,9 @@ from cli.layout import (
     Addresses,
     Stack,
     choose_ports,
+    is_free,
     load_stack,
+    ports_of,
     read_facts,
     read_token,
     save_stack,
@@ -87,16 +90,59 @@ def is_running(pid: int) -> bool:
 def runs(stack: Stack, system: str) -> bool:
     """Whether the process that the stack's folder names for a system still is that system.
 
-    After a restart of the machine another's process may have its number: that is left alone.
+    After a restart of the machine, or long after its end, another's process may have its number,
+    that of the same system of another stack too: whose it is, its configuration file says.
     """
     pid = stack.pids[system]
-    if not is_running(pid):
+    if not is_running(pid) or stack.data is None:
         return False
+    command = command_of(pid)
+    if MODULES[system] not in command or "--config" not in command[:-1]:
+        return False
+    config = Path(command[command.index("--config") + 1])
+    return config.resolve().parent == (stack.data / system).resolve()
+
+
+def command_of(pid: int) -> list[str]:
+    """The words of the command that a process was started with; none where it has ended."""
+    if Path("/proc/self/cmdline").exists():
+        try:
+            octets = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            return []
+        return os.fsdecode(octets).split("\0")[:-1]
+    asked = subprocess.run(
+        ["/bin/ps", "-ww", "-o", "command=", "-p", str(pid)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return asked.stdout.split()
+
+
+def why_not_ready(stack: Stack, system: str, http: httpx.Client) -> str | None:
+    """None if a system of this stack is ready where the stack says that it listens.
+
+    Who answers there is asked: another stack's system may have taken the port. It knows another
+    lab credential, or is another process; where no credential is known, nothing can be asked.
+    """
+    lab = stack.services[system].lab
+    token = stack.lab_tokens.get(system)
+    if token is None and stack.data is not None:
+        token = read_token(stack.data, system)
     try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return not Path("/proc/self/cmdline").exists()  # nothing tells here whose it is
-    return MODULES[system].encode() in command.split(b"\0")
+        answer = http.get(f"{lab}/readyz")
+        if not answer.is_success:
+            return answer.text[:300]
+        if token is None:
+            return None
+        answer = http.get(f"{lab}/lab/party", headers={"Authorization": f"Bearer {token}"})
+        who = answer.json() if answer.is_success else {}
+    except (httpx.TransportError, ValueError):
+        return "no answer"
+    if who.get("party") != system:
+        return "another's answers there: it does not know this stack's lab credential"
+    if system in stack.pids and who.get("process") != stack.pids[system]:
+        return f"another process answers there: {who.get('process')}"
+    return None
 
 
 def start(
@@ -105,15 +151,19 @@ def start(
     first_port: int | None = FIRST_PORT,
     detours: Detours | None = None,
     block_size: int | None = None,
+    *,
+    port: int | None = None,
 ) -> Stack:
     """Start the six systems of the data folder and wait until each says that it is ready.
 
     Args:
         data: a folder that a key ceremony has filled.
         progress: told one short sentence per system.
-        first_port: the ports to prefer begin here; None: any that are free.
+        first_port: the ports to prefer begin here; None: any that are free. Before them come the
+            ports on which the stack of this folder listened last.
         detours: where a caller is told a callee is, if not where it listens: a proxy between.
         block_size: octets to a block, for commands to devices; None: whole messages.
+        port: the first of the twelve ports to listen on, and no others will do.
 
     Returns:
         the running stack, also written to `DATA/stack.json`.
@@ -123,19 +173,29 @@ def start(
             the systems that did start are stopped again.
     """
     data = data.resolve()
+    before: list[int] = []
     if stack_file(data).is_file():
         old = load_stack(data)
         if any(runs(old, system) for system in old.pids):
             raise CommandError(f"a stack is already running in {data}: `cos down --data {data}`")
+        before = ports_of(old)
+    count = 2 * len(SYSTEMS)
+    if port is not None:
+        ports = list(range(port, port + count))
+        if taken := [one for one in ports if not is_free(one)]:
+            raise CommandError(f"port {taken[0]} is taken, of {port} to {ports[-1]}", UNREACHABLE)
+        return start_on(data, ports, progress, detours, block_size)
     for _ in range(PORT_TRIES - 1):
         try:
-            ports = choose_ports(2 * len(SYSTEMS), first_port)
+            ports = choose_ports(count, first_port, before)
+            if before and ports != before:
+                progress("not all ports it had before are free: it listens on others")
             return start_on(data, ports, progress, detours, block_size)
         except CommandError as error:
             if CANNOT_LISTEN not in str(error):
                 raise
-            first_port = None  # somebody took a port between our choosing it and its use
-    return start_on(data, choose_ports(2 * len(SYSTEMS), None), progress, detours, block_size)
+            first_port, before = None, []  # somebody took a port between our choice and its use
+    return start_on(data, choose_ports(count, None), progress, detours, block_size)
 
 
 def start_on(
@@ -197,34 +257,22 @@ def launch(data: Path, system: str, config: Path) -> int:
 
 
 def wait_until_ready(stack: Stack, system: str, limit: float = START_LIMIT) -> None:
-    """Ask a system whether it is ready until it says yes, and knows our lab credential.
-
-    The credential shows that it is this stack's system: another's may have taken the port between
-    our choosing it and the system's binding it.
+    """Ask a system whether it is ready until it says yes, and is this stack's (`why_not_ready`).
 
     Raises:
         CommandError: it ended, or did not say yes within `limit` seconds (exit code 4).
     """
     assert stack.data is not None
-    lab = stack.services[system].lab
-    token = {"Authorization": f"Bearer {read_token(stack.data, system)}"}
     deadline = time.monotonic() + limit
-    last = "no answer yet"
+    last: str | None = "no answer"
     with httpx.Client(timeout=2.0) as client:
         while time.monotonic() < deadline:
             if not runs(stack, system):
                 last = "the process ended"
                 break
-            try:
-                answer = client.get(f"{lab}/readyz")
-                if answer.is_success:
-                    answer = client.get(f"{lab}/lab/party", headers=token)
-            except httpx.TransportError:
-                last = "no answer yet"
-            else:
-                if answer.is_success:
-                    return
-                last = answer.text[:300]
+            last = why_not_ready(stack, system, client)
+            if last is None:
+                return
             time.sleep(0.05)
     log = stack.data / system / "service.log"
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:]) if log.is_file() else ""
@@ -239,7 +287,7 @@ def stop(stack: Stack) -> list[str]:
     deadline = time.monotonic() + STOP_LIMIT
     waiting = dict(running)
     while waiting and time.monotonic() < deadline:
-        waiting = {name: pid for name, pid in waiting.items() if is_running(pid)}
+        waiting = {name: pid for name, pid in waiting.items() if runs(stack, name)}
         if waiting:
             time.sleep(0.05)
     for pid in waiting.values():

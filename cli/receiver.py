@@ -29,7 +29,7 @@ class Delivery:
 class Receiver:
     """Listens until closed; `wait_for` blocks until enough documents have come for a supplier."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, port: int = 0) -> None:
         self.deliveries: list[Delivery] = []
         self.changed = threading.Condition()
         receiver = self
@@ -52,7 +52,7 @@ class Receiver:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 del format, args
 
-        self.server = ThreadingHTTPServer((host, 0), Handler)
+        self.server = ThreadingHTTPServer((host, port), Handler)
         self.base_url = f"http://{host}:{self.server.server_address[1]}"
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
 
@@ -104,6 +104,12 @@ class Receiver:
         if document is None:
             raise TimeoutError(f"supplier {supplier} was not sent it in {limit:g} s")
         return document
+
+    def after(self, seen: int, limit: float | None) -> list[Delivery]:
+        """Whatever came after the first `seen` documents; waits for one, or `limit` seconds."""
+        with self.changed:
+            self.changed.wait_for(lambda: len(self.deliveries) > seen, limit)
+            return self.deliveries[seen:]
 
     def wait_for(self, supplier: str, count: int, limit: float) -> list[bytes]:
         """Wait until `count` documents have come for a supplier, or `limit` seconds are over."""

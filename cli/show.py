@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -29,12 +31,17 @@ COLOURS = {
 def story_of(story: Story, stack: Stack) -> RenderableType:
     """The messages in order, each followed by the checks made on it.
 
-    What both ends tell of one transfer is shown once.
+    What both ends tell of one transfer is shown once. Times are UTC, by the clock of the machine
+    on which each system runs, whatever its domain clock says; the day is named where it changes.
     """
     parts: list[RenderableType] = []
+    day = ""
     shown: set[tuple[str, str]] = set()
     said: set[str] = set()
     for event in story.events:
+        if (today := moment(event.at)[:10]) != day:
+            parts.append(Text(f"{today} UTC", "dim"))
+            day = today
         transfer = (event.receiver, event.message or "")
         # A meter knows the business originator, not who carried the message: the broker tells that.
         if event.message and transfer not in shown and event.party != "meter_sim":
@@ -43,9 +50,10 @@ def story_of(story: Story, stack: Stack) -> RenderableType:
         elif not event.message and not event.verdicts and event.summary not in said:
             if event.kind == "refused" and "." in event.name:
                 verdict = {"check": event.name, "detail": event.summary}
-                parts.append(refusal_line(event.party, verdict))
+                parts.append(refusal_line(event.party, verdict, event.at))
             else:
-                parts.append(Padding(Text(event.summary, style="dim"), (0, 0, 0, 6)))
+                said_so = Text(f"{time_of(event.at)} {event.summary}", style="dim")
+                parts.append(Padding(said_so, (0, 0, 0, 6)))
         said.update((event.summary, ""))
         said.update(verdict["detail"] for verdict in event.verdicts if verdict.get("detail"))
         if event.verdicts:
@@ -54,9 +62,10 @@ def story_of(story: Story, stack: Stack) -> RenderableType:
 
 
 def arrow(event: Told, stack: Stack) -> Text:
-    """`sender ──name──▶ receiver` with its size."""
+    """When, `sender ──name──▶ receiver`, and its size."""
     size = f" {len(event.message) * 3 // 4:,} octets" if event.message else ""
     return Text.assemble(
+        (f"{time_of(event.at)} ", "dim"),
         named(event.sender, stack),
         (" ──", "dim"),
         (event.name or event.kind, "bold"),
@@ -82,7 +91,7 @@ def verdicts_of(event: Told) -> RenderableType:
     }
     summary = ", ".join(f"{n} {what.replace('_', ' ')}" for what, n in counts.items() if n)
     head = Text.assemble(
-        ("      ", ""),
+        (f"      {time_of(event.at)} ", "dim"),
         (event.party, COLOURS.get(event.party, "white")),
         (f" checks: {summary}", "dim"),
     )
@@ -110,15 +119,18 @@ def mark(check: str, outcome: str) -> Text:
     return Text.assemble((sign, colour), (check, "" if outcome == "passed" else colour))
 
 
-def refusal_line(party: str, verdict: dict[str, str]) -> RenderableType:
-    """Who refused, by which check, what was expected and what was found."""
+def refusal_line(party: str, verdict: dict[str, str], at: str | None = None) -> RenderableType:
+    """When, who refused, by which check, what was expected and what was found."""
     said = [Text(verdict.get("detail") or verdict["title"])]
     said += [
         Text(f"{what}: {verdict[what]}", "dim")
         for what in ("expected", "found")
         if verdict.get(what)
     ]
-    head = Text.assemble(("REFUSED ", "bold red"), (f"by {party}, check {verdict['check']}", "red"))
+    when = f"{time_of(at)} " if at else ""
+    head = Text.assemble(
+        (when, "dim"), ("REFUSED ", "bold red"), (f"by {party}, check {verdict['check']}", "red")
+    )
     return Group(Padding(head, (0, 0, 0, 6)), *(Padding(one, (0, 0, 0, 10)) for one in said))
 
 
@@ -154,3 +166,13 @@ def holder(held: CellHeld, stack: Stack) -> str:
     """`supplier A 4f5688`: who, and the first digits of the key identifier; a root has no name."""
     who = stack.supplier_name(held.subject) if held.subject.strip("0") else "root"
     return f"{who} {held.key_identifier[:6]}"
+
+
+def moment(at: str) -> str:
+    """A time as a system writes it, as `2030-01-02 03:04:05`, UTC."""
+    return f"{datetime.fromisoformat(at).astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def time_of(at: str) -> str:
+    """The time of day of it, to the millisecond: `03:04:05.678`."""
+    return f"{datetime.fromisoformat(at).astimezone(UTC):%H:%M:%S.%f}"[:-3]

@@ -54,6 +54,21 @@ class Story:
         return found
 
 
+def refusals_of(story: Story) -> list[dict[str, str]]:
+    """Every refusal on the way, in order: party, check, detail. Also of what was tried again."""
+    found = []
+    for event in story.events:
+        said = [
+            {"party": event.party, "check": v["check"], "detail": v.get("detail") or v["title"]}
+            for v in event.verdicts
+            if v["outcome"] == "refused"
+        ]
+        if not said and event.kind == "refused" and "." in event.name:
+            said = [{"party": event.party, "check": event.name, "detail": event.summary}]
+        found += said
+    return found
+
+
 def tell(connection: Connection, request_id: str) -> Story:
     """Ask every system what it knows of a request.
 

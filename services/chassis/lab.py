@@ -6,6 +6,7 @@ audit log before they take effect.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from functools import partial
@@ -73,7 +74,13 @@ def common_routes(
 
     @router.get("/lab/party")
     async def who() -> dict[str, Any]:
-        return {**weakened(), "eui": base.settings.eui, "accepts": authority.lines()}
+        return {
+            **weakened(),
+            "eui": base.settings.eui,
+            "process": os.getpid(),
+            "data": str(base.settings.data.resolve()),
+            "accepts": authority.lines(),
+        }
 
     @router.get("/lab/checks")
     async def checks() -> dict[str, Any]:

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from cli import lifecycle
 from cli.layout import SYSTEMS, Addresses, Stack, save_stack
-from cli.processes import runs, stop
+from cli.processes import runs, stop, why_not_ready
 
 
 def stack_of(data: Path, pid: int) -> Stack:
@@ -46,12 +47,48 @@ def test_a_stranger_with_the_number_of_a_system_is_left_alone(tmp_path: Path) ->
         assert stranger.wait() == 0
 
 
+def test_a_system_of_another_stack_with_that_number_is_left_alone(tmp_path: Path) -> None:
+    other = tmp_path / "other" / "acb" / "config.toml"
+    with running("-m", "acb.main", "--config", str(other)) as theirs:
+        stack = stack_of(tmp_path, theirs.pid)
+        assert not runs(stack, "acb")
+        assert stop(stack) == []
+        assert theirs.poll() is None
+
+
 def test_a_system_of_ours_is_stopped(tmp_path: Path) -> None:
-    with running("-m", "acb.main") as ours:
+    ours_file = tmp_path / "acb" / "config.toml"
+    with running("-m", "acb.main", "--config", str(ours_file)) as ours:
         stack = stack_of(tmp_path, ours.pid)
         assert runs(stack, "acb")
         assert stop(stack) == ["acb"]
         assert not runs(stack, "acb")
+
+
+@pytest.mark.parametrize(
+    ("party", "said"),
+    [
+        (httpx.Response(401), "another's answers there"),
+        (httpx.Response(200, json={"party": "registration", "process": 7}), "another's answers"),
+        (httpx.Response(200, json={"party": "acb", "process": 8}), "another process answers"),
+        (httpx.Response(200, text="<html>"), "no answer"),
+        (httpx.Response(200, json={"party": "acb", "process": 7}), None),
+    ],
+)
+def test_who_answers_on_its_port_is_asked(party: httpx.Response, said: str | None) -> None:
+    stack = Stack(None, {"acb": Addresses("http://127.0.0.1:1", "http://127.0.0.1:2")})
+    stack.pids["acb"], stack.lab_tokens["acb"] = 7, "secret"
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/readyz":
+            return httpx.Response(200, json={"status": "ready"})
+        assert request.headers["authorization"] == "Bearer secret"
+        return party
+
+    with httpx.Client(transport=httpx.MockTransport(answer)) as client:
+        why = why_not_ready(stack, "acb", client)
+    assert (why or "").startswith(said or "")
+    assert (why is None) == (said is None)
 
 
 @pytest.mark.parametrize("ending", [KeyboardInterrupt, SystemExit, ValueError])
