@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request, Response
 
 from acb import store
+from acb.api_examples import JSON, REFUSED_BY, REQUEST, RESPONSE, TOLD
 from acb.checks import PARTY
 from acb.device_messages import DeviceMessages
 from acb.intake import Intake
@@ -25,7 +26,8 @@ from acb.outbound import OCTETS, XML
 from acb.parts import Parts
 from acb.response_checks import MESSAGE_CHECKS, MESSAGE_SECTION
 from gbcs.block_transfer import is_block
-from services.chassis.log import note
+from services.chassis.log import about, note
+from services.chassis.openapi import body, content
 from services.chassis.problems import Problem
 
 LONGEST_WAIT: Final = 60.0
@@ -38,17 +40,48 @@ def routes(parts: Parts, intake: Intake, devices: DeviceMessages) -> APIRouter:
     """The interface's routes."""
     router = APIRouter()
 
-    @router.post("/service-requests")
+    @router.post(
+        "/service-requests",
+        response_class=Response,
+        responses={
+            200: {
+                "description": "A signed DUIS Response: the acknowledgement (I99), the answer "
+                "itself, or the refusal, which Cos-Check names.",
+                "content": content(XML, example=RESPONSE),
+                "headers": {
+                    name: {"description": says, "schema": {"type": "string"}}
+                    for name, says in REFUSED_BY.items()
+                },
+            }
+        },
+        openapi_extra=body(
+            "A signed DUIS 5.4 Request, without comments and white space between elements.",
+            content(XML, example=REQUEST),
+        ),
+    )
     async def take_service_request(request: Request) -> Response:
+        """Take a service request.
+
+        Until it is known who asks, a refusal is a problem document; from then on it is a signed
+        Response with a response code.
+        """
         answer = await intake.receive(request.headers.get("content-type"), await request.body())
         if check := answer.headers.get("Cos-Check"):
             note(verdict="refused", check=check)
         return Response(answer.document, media_type=XML, headers=answer.headers)
 
-    @router.get("/service-requests/{request_id}")
+    @router.get(
+        "/service-requests/{request_id}",
+        responses={200: {"description": "How far it is.", "content": content(JSON, **TOLD)}},
+    )
     async def tell_service_request(
         request_id: str, wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 0.0
     ) -> dict[str, Any]:
+        """How far a request has come; with `wait`, when it has ended or that many seconds passed.
+
+        `request_id` as in the document: `02-53-...:02-53-...:1`. Documents are in base64.
+        """
+
         async def read() -> dict[str, Any] | None:
             return await _told(parts, request_id)
 
@@ -57,10 +90,23 @@ def routes(parts: Parts, intake: Intake, devices: DeviceMessages) -> APIRouter:
         )
         if told is None:
             raise Problem(404, "No such request", "no request of this identifier", party=PARTY)
+        about(request_id)
         return told
 
-    @router.post("/device-messages", status_code=204)
+    @router.post(
+        "/device-messages",
+        status_code=204,
+        responses={
+            200: {
+                "description": "An acknowledgement of a block of which more is to come (GBCS).",
+                "content": content(OCTETS),
+            },
+            204: {"description": "It was heard."},
+        },
+        openapi_extra=body("A GBCS message, octets as the device sent it.", content(OCTETS)),
+    )
     async def hear_device(request: Request) -> Response:
+        """Hear what a device says unasked: an alert, or a late response."""
         run = parts.base.book.start("device message", MESSAGE_SECTION)
         run.apply(MESSAGE_CHECKS[0], request.headers.get("content-type"))
         octets = await request.body()

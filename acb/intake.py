@@ -27,6 +27,7 @@ from acb.smki import RepositoryUnavailable
 from acb.standing_checks import STANDING_CHECKS, set_aside
 from duis.model import ServiceRequest
 from services.chassis.checks import Approved, CheckRun, Refused, Verdict
+from services.chassis.log import about
 from services.chassis.problems import Problem
 
 ANOMALY: Final = "acb.anomaly.threshold"
@@ -64,6 +65,8 @@ class Intake:
         base = self._parts.base
         evidence = gather.read_request(content_type, body, self._parts.settings.body_limit)
         subject = _subject(evidence)
+        if evidence.request is not None:
+            about(subject)
         kept = base.audit.strangers.afford(len(body))
         if kept:
             await base.traces.record(

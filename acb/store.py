@@ -31,6 +31,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb.model import UNDER_WAY, Refusal, State, Tracked
+from services.chassis.log import about
 from services.chassis.store import UtcDateTime
 
 tables: Final = MetaData()
@@ -122,9 +123,14 @@ async def find_request(conn: AsyncConnection, request_id: str) -> Tracked | None
 
 
 async def get_request(conn: AsyncConnection, sequence: int) -> Tracked:
-    """The accepted request at this place in the sequence, which the caller knows to exist."""
+    """The accepted request at this place in the sequence, which the caller knows to exist.
+
+    Every step begins with it, so from here on the task's log is about that request.
+    """
     query = select(request_table).where(request_table.c.sequence == sequence)
-    return _tracked((await conn.execute(query)).one())
+    tracked = _tracked((await conn.execute(query)).one())
+    about(tracked.request_id)
+    return tracked
 
 
 async def change(conn: AsyncConnection, sequence: int, **values: Any) -> Tracked:

@@ -12,17 +12,20 @@ import typer
 from cli.console import console, fail, sentence
 from cli.errors import MISSING, REFUSED, USAGE, CommandError
 from cli.gbcs_commands import tree_branch
-from cli.options import DEFAULT_DATA, AsJson, Data
+from cli.options import DEFAULT_DATA, AsJson, Data, entity
+from cli.provision import devices_of
+from cli.request_commands import date_of
 from cli.supplier import Supplier
 from duis.errors import DuisError, MalformedXml
 from duis.show import show as describe_document
-from duis.signature import signature_reference, verify_document
+from duis.signature import from_template, signature_reference, verify_document
 from keys.certificate import Certificate
 from keys.errors import KeysError
 
-app = typer.Typer(no_args_is_help=True, help="Sign, verify and read DUIS documents.")
+app = typer.Typer(no_args_is_help=True, help="Write, sign, verify and read DUIS documents.")
 
 Source = Annotated[str, typer.Argument(metavar="FILE|-", help="A DUIS document; - is stdin.")]
+Out = Annotated[Path | None, typer.Option(help="Write here instead of standard output.")]
 
 
 def read_document(source: str) -> bytes:
@@ -38,25 +41,109 @@ def read_document(source: str) -> bytes:
 
 
 @app.command()
-def sign(
-    source: Source,
-    supplier: Annotated[str, typer.Option(help="Whose XML-signing key signs.")],
+def new(
+    service: Annotated[str, typer.Argument(metavar="6.23", help="The service to ask for.")],
+    supplier: Annotated[str, typer.Option(help="Name of the supplier that takes over.")],
+    meter: Annotated[str, typer.Option(help="Entity identifier of the meter, 16 hex digits.")],
+    mpxn: Annotated[
+        str | None, typer.Option(help="Its import meter point; known for this stack's meters.")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(help="When, such as 2030-01-02T00:00:00Z. Else at once.")
+    ] = None,
+    *,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Withdraw what waits for its date.")
+    ] = False,
+    for_xmlsec1: Annotated[
+        bool,
+        typer.Option("--for-xmlsec1", help="With an empty signature, which xmlsec1 --sign fills."),
+    ] = False,
     data: Data = DEFAULT_DATA,
-    out: Annotated[Path | None, typer.Option(help="Write here instead of standard output.")] = None,
+    out: Out = None,
 ) -> None:
-    """Sign an unsigned document as a supplier of this stack. Nothing else in it is changed."""
+    """Write a change of supplier (6.23), ready to sign by `cos duis sign`.
+
+    It asks for the supplier's certificates of this stack and has a request ID whose counter is the
+    time in milliseconds, so that it grows. No system is asked, none has to run. The other services
+    are written and sent by `cos request`.
+    """
+    if service != "6.23":
+        fail(f"{service}: only 6.23 is written here; see `cos request --help`", USAGE)
+    execution = date_of(at, cancel, as_json=False)
     try:
-        signed = Supplier.open(data, supplier).sign(read_document(source))
+        eui = entity("--meter", meter)
+        point = mpxn or known_meter_point(data, eui)
+        asker = Supplier.open(data, supplier)
+        _, document = asker.write_change_of_supplier(eui, point, execution=execution)
+        if for_xmlsec1:
+            document = asker.leave_to_sign(document)
     except DuisError as error:
         fail(str(error), USAGE)
     except KeysError as error:
         fail(str(error), MISSING)
     except CommandError as error:
         fail(str(error), error.code)
+    put(document, out)
+
+
+def known_meter_point(data: Path, meter: str) -> str:
+    """The import meter point of a meter that the ceremony made.
+
+    Raises:
+        CommandError: it made no such meter (exit code 2).
+    """
+    for device in devices_of(data) if (data / "devices.json").is_file() else []:
+        if device["eui"] == meter:
+            return str(device["mpxn"])
+    raise CommandError(f"{data} has no meter {meter}: say its meter point by --mpxn", USAGE)
+
+
+def put(document: bytes, out: Path | None) -> None:
+    """Write a document to a file, or to standard output with nothing added."""
     if out:
-        out.write_bytes(signed)
+        out.write_bytes(document)
     else:
-        sys.stdout.buffer.write(signed)
+        sys.stdout.buffer.write(document)
+
+
+@app.command()
+def sign(
+    source: Source,
+    supplier: Annotated[str, typer.Option(help="Whose XML-signing key signs.")],
+    *,
+    template: Annotated[
+        bool,
+        typer.Option(
+            "--template",
+            help="First take out comments, white space between elements and a signature that only "
+            "holds a place.",
+        ),
+    ] = False,
+    data: Data = DEFAULT_DATA,
+    out: Out = None,
+) -> None:
+    """Sign a document as a supplier of this stack. Nothing else in it is changed.
+
+    What is laid out for people (comments, indentation) is refused, because verifiers digest it
+    differently; with --template it is taken out first. Identifiers and certificates stay as they
+    are in the template: put yours in before you sign.
+    """
+    try:
+        document = read_document(source)
+        if template:
+            document = from_template(document)
+        signed = Supplier.open(data, supplier).sign(document)
+    except DuisError as error:
+        advice = ""
+        if error.reason in ("comment", "inter_element_white_space", "already_signed"):
+            advice = " (`cos duis sign --template` takes out layout and a signature that is there)"
+        fail(f"{error}{advice}", USAGE)
+    except KeysError as error:
+        fail(str(error), MISSING)
+    except CommandError as error:
+        fail(str(error), error.code)
+    put(signed, out)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from pathlib import Path
 from cli.errors import MISSING, CommandError
 from duis.model import Header, Response, ServiceRequest, UpdateSecurityCredentialsCoS
 from duis.request_id import RequestId
-from duis.signature import sign_document, verify_document
+from duis.signature import sign_document, verify_document, with_blank_signature
 from duis.xml import request_to_xml, response_from_xml
 from keys.certificate import Certificate
 from keys.software import SoftwareKeyStore
@@ -66,6 +66,29 @@ class Supplier:
     ) -> tuple[RequestId, bytes]:
         """Write and sign a 6.23 Update Security Credentials (CoS) request.
 
+        Returns:
+            the request ID and the signed document. Arguments: see `write_change_of_supplier`.
+        """
+        request_id, document = self.write_change_of_supplier(
+            meter,
+            mpxn,
+            certificates_of=certificates_of,
+            execution=execution,
+            counter=counter,
+        )
+        return request_id, self.sign(document)
+
+    def write_change_of_supplier(
+        self,
+        meter: str,
+        mpxn: str,
+        *,
+        certificates_of: Supplier | None = None,
+        execution: datetime | None = None,
+        counter: int | None = None,
+    ) -> tuple[RequestId, bytes]:
+        """Write a 6.23 Update Security Credentials (CoS) request, unsigned.
+
         Args:
             meter: entity identifier of the device.
             mpxn: import meter point the device belongs to.
@@ -75,7 +98,7 @@ class Supplier:
                 published test tools do, so that it grows without being kept.
 
         Returns:
-            the request ID and the signed document.
+            the request ID and the document.
         """
         source = (certificates_of or self).keys
         request_id = RequestId(self.eui, meter, counter or time.time_ns() // 1_000_000)
@@ -97,13 +120,18 @@ class Supplier:
             service_reference="6.23",
             service_reference_variant="6.23",
         )
-        return request_id, self.sign(request_to_xml(ServiceRequest(header, body)))
+        return request_id, request_to_xml(ServiceRequest(header, body))
 
     def sign(self, document: bytes) -> bytes:
         """Sign a DUIS document with this supplier's XML-signing key."""
         signer = self.keys.signer("xml-signing")
         certificate = signer.certificate
         return sign_document(document, certificate.issuer, certificate.serial, signer.sign)
+
+    def leave_to_sign(self, document: bytes) -> bytes:
+        """A document with a signature that another tool fills in with this supplier's key."""
+        certificate = self.keys.certificate("xml-signing")
+        return with_blank_signature(document, certificate.issuer, certificate.serial)
 
     def read(self, document: bytes) -> Response:
         """Read a response or alert, after its signature has held under the broker's certificate.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli.connection import Connection
 from cli.console import Columns, console, fail, lay, sentence, whisper
+from cli.duis_commands import read_document
 from cli.errors import REFUSED, USAGE, CommandError
 from cli.finding import find_stack
 from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens, entity
@@ -65,7 +65,9 @@ def switch(
 
 
 def submit(
-    file: Annotated[Path, typer.Argument(help="A signed DUIS request.", exists=True)],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE|-", help="A signed DUIS request; - is stdin.")
+    ],
     data: Data = DEFAULT_DATA,
     service: Services = None,
     lab_token: Tokens = None,
@@ -76,7 +78,10 @@ def submit(
 
     Exit code 1 if refused, 5 if it is still under way after --wait seconds.
     """
-    document = file.read_bytes()
+    try:
+        document = read_document(file)
+    except CommandError as error:
+        fail(str(error), error.code, as_json=as_json)
     try:
         request_id = str(request_from_xml(document).header.request_id)
     except DuisError:

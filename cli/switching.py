@@ -14,6 +14,9 @@ from cli.errors import UNDER_WAY, CommandError
 from cli.provision import devices_of
 from cli.story import refusals_of, tell
 from cli.supplier import Supplier
+from duis.codes import ResponseCode
+from duis.errors import DuisError
+from duis.xml import response_from_xml
 
 GIVE_UP = 200.0  # seconds after which a request that has not ended is left to itself
 LOOK_AGAIN = 1.0  # seconds between two looks at a request whose progress is shown
@@ -101,16 +104,26 @@ def submit(
     answer = connection.submit(document)
     if answer.is_error:
         raise refusal("acb", answer)
-    if check := answer.headers.get("Cos-Check"):
+    check, code = answer.headers.get("Cos-Check"), code_of(answer.content)
+    if check and code != ResponseCode.I99:  # with that code it was taken, and is held back
         # Refused at once, by name: the answer itself is the signed response.
         told: dict[str, Any] = {
             "state": "refused",
+            "response_code": code,
             "refused": {"party": answer.headers.get("Cos-Party", "acb"), "check": check},
             "response": base64.b64encode(answer.content).decode(),
         }
         return outcome(request_id, document, told, None)
     told = await_end(connection, request_id, say, limit)
     return outcome(request_id, document, told, answer.content)
+
+
+def code_of(document: bytes) -> str | None:
+    """The response code of the broker's answer, or None where it is not a Response we can read."""
+    try:
+        return response_from_xml(document).code
+    except DuisError:
+        return None
 
 
 def await_end(

@@ -14,11 +14,15 @@ from cos_party.device_returns import DeviceReturns
 from cos_party.model import Delivery
 from cos_party.wire import CosCommandBody, DeviceReturnBody, octets
 from cos_party.workflow import CosWorkflow
+from services.chassis.openapi import link_body
 from services.link.opened import Opened
 from services.link.server import LinkServer
 
 PURPOSES: Final = ("cos-command", "device-response", "device-alert")
 """What may be sent to a CoS Party over the link, and nothing else."""
+
+TRANSACTION: Final = "3f2b8c1e-6d0a-4c55-9d53-0d2c8f6f1a10"
+"""One in the description of the interface."""
 
 
 def path_of(purpose: str) -> str:
@@ -30,7 +34,13 @@ def link_routes(link: LinkServer, workflow: CosWorkflow, returns: DeviceReturns)
     """The routes of the interface."""
     router = APIRouter(tags=["link"])
 
-    @router.post(path_of("cos-command"))
+    @router.post(
+        path_of("cos-command"),
+        openapi_extra=link_body(
+            CosCommandBody,
+            {"version": 1, "transaction": TRANSACTION, "service_request": "PHNyOi4uLg=="},
+        ),
+    )
     @link.route("cos-command")
     async def cos_command(opened: Opened) -> dict[str, Any]:
         """A service request to be checked and signed for; answers with the signed command."""
@@ -39,13 +49,23 @@ def link_routes(link: LinkServer, workflow: CosWorkflow, returns: DeviceReturns)
             Delivery(opened, body.transaction, octets(body.service_request))
         )
 
-    @router.post(path_of("device-response"))
+    @router.post(
+        path_of("device-response"),
+        openapi_extra=link_body(
+            DeviceReturnBody, {"version": 1, "transaction": TRANSACTION, "message": "PHNyOi4uLg=="}
+        ),
+    )
     @link.route("device-response")
     async def device_response(opened: Opened) -> dict[str, Any]:
         """A device's response to a command this party signed."""
         return await _device_return(opened)
 
-    @router.post(path_of("device-alert"))
+    @router.post(
+        path_of("device-alert"),
+        openapi_extra=link_body(
+            DeviceReturnBody, {"version": 1, "transaction": TRANSACTION, "message": "PHNyOi4uLg=="}
+        ),
+    )
     @link.route("device-alert")
     async def device_alert(opened: Opened) -> dict[str, Any]:
         """A device's alert about a future-dated command this party signed."""

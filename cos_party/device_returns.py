@@ -28,6 +28,7 @@ from gbcs.codes import Cra, StatusCode
 from gbcs.credentials import CredentialsOutcome
 from services.chassis.checks import Refused
 from services.chassis.foundation import Foundation
+from services.chassis.log import about
 
 
 class DeviceReturns:
@@ -72,6 +73,8 @@ class DeviceReturns:
     ) -> tuple[Refused | None, dict[str, Any]]:
         delivery, reading = evidence.delivery, evidence.reading
         subject = delivery.transaction if evidence.command is None else evidence.command.request_id
+        if evidence.command is not None:
+            about(subject)
         run = self._base.book.start(subject, section=RETURN_SECTION)
         try:
             approved = run_all(self._base, run, evidence)

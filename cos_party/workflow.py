@@ -40,6 +40,7 @@ from keys.store import Signer
 from services.chassis.checks import Approved, Refused
 from services.chassis.counters import OriginatorCounter
 from services.chassis.foundation import Foundation
+from services.chassis.log import about
 from services.chassis.problems import Problem
 
 
@@ -77,6 +78,8 @@ class CosWorkflow:
             return repeated
         # 2. read it, as far as it can be read
         reading = read_request(delivery.content)
+        if reading.request is not None:
+            about(reading.request.header.request_id.text)
         # 3. bring the party's own copies up to date
         pulled = await self._gatherer.puller.for_request(reading.reference)
         # 4. judge, and commit either the refusal or the intent

@@ -41,6 +41,12 @@ from duis.services import BODY_ELEMENTS, RESPONSE_BODY_ELEMENTS
 
 DEFAULT_LIMIT = 256 * 1024
 
+NO_LAYOUT = (
+    "comments and white space between elements are digested by some verifiers and not by others: "
+    "take them out, then sign"
+)
+"""What is said of a document laid out for people."""
+
 _WHITE_SPACE = " \t\r\n"
 _DECLARATION = re.compile(
     rb"""<\?xml[ \t\r\n]+version=(?P<q1>["'])(?P<version>[0-9.]+)(?P=q1)"""
@@ -182,7 +188,8 @@ def _refuse_octets(data: bytes, *, template: bool) -> None:
     ):
         at = data.find(marker, start)
         if at >= 0 and not (template and reason == "comment"):
-            raise MalformedXml(reason, f"octet {at}", "not allowed")
+            told = NO_LAYOUT if reason == "comment" else "not allowed"
+            raise MalformedXml(reason, f"octet {at}", told)
     entity = _FOREIGN_ENTITY.search(data)
     if entity is not None and not template:
         raise MalformedXml(
@@ -235,11 +242,10 @@ def _refuse_element(element: etree._Element) -> None:
                 reason = (
                     "mixed_content" if text.strip(_WHITE_SPACE) else "inter_element_white_space"
                 )
-                raise MalformedXml(reason, name.localname[:80], "text beside elements")
+                told = "text beside elements" if reason == "mixed_content" else NO_LAYOUT
+                raise MalformedXml(reason, name.localname[:80], told)
     elif element.text and not element.text.strip(_WHITE_SPACE):
-        raise MalformedXml(
-            "inter_element_white_space", name.localname[:80], "only white space inside"
-        )
+        raise MalformedXml("inter_element_white_space", name.localname[:80], NO_LAYOUT)
 
 
 def _drop_white_space(root: etree._Element) -> None:

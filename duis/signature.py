@@ -42,6 +42,7 @@ from duis.names import (
     EXCLUSIVE_C14N,
     SHA256,
     XML_DECLARATION,
+    ds,
 )
 from duis.signature_form import SignatureReference, read_signature, reference_of
 
@@ -49,9 +50,11 @@ __all__ = [
     "CANCEL_DATE",
     "SignatureReference",
     "VerifiedDocument",
+    "from_template",
     "sign_document",
     "signature_reference",
     "verify_document",
+    "with_blank_signature",
 ]
 
 
@@ -69,6 +72,22 @@ class VerifiedDocument:
     signed_xml: bytes
     reference: SignatureReference
     certificate: bytes
+
+
+def from_template(xml: bytes) -> bytes:
+    """A template written for people as a document that can be signed, in canonical form.
+
+    Comments, white space between elements and a ds:Signature below the root, which in a template
+    holds a place, are taken out; nothing else is changed.
+
+    Raises:
+        MalformedXml: the document does not pass the gate for another reason.
+    """
+    root = parse(xml, template=True).root
+    for signature in root.findall(ds("Signature")):
+        root.remove(signature)
+    plain = XML_DECLARATION + _canonical(root)
+    return parse(plain).data
 
 
 def sign_document(
@@ -104,21 +123,25 @@ def sign_document(
     value = sign(signed_info.encode("utf-8"))
     if len(value) != 64:
         raise SignatureForm("signature_value", f"{len(value)} octets", "wanted r and s, 64 octets")
-    # Below ds:Signature the namespace is declared once; canonical SignedInfo declares it for
-    # itself.
-    inside = signed_info.replace(f' xmlns:ds="{DS}"', "", 1)
-    signature = (
-        f'<ds:Signature xmlns:ds="{DS}">{inside}'
-        f"<ds:SignatureValue>{b64encode(value).decode('ascii')}</ds:SignatureValue>"
-        "<ds:KeyInfo><ds:X509Data><ds:X509IssuerSerial>"
-        f"<ds:X509IssuerName>{escape(certificate_issuer)}</ds:X509IssuerName>"
-        f"<ds:X509SerialNumber>{certificate_serial}</ds:X509SerialNumber>"
-        "</ds:X509IssuerSerial></ds:X509Data></ds:KeyInfo></ds:Signature>"
+    signature = _signature(
+        signed_info, b64encode(value).decode("ascii"), certificate_issuer, certificate_serial
     )
-    end = document.rindex(b"</")
-    signed = XML_DECLARATION + document[:end] + signature.encode("utf-8") + document[end:]
+    signed = _with_last_child(document, signature)
     read_signature(parse(signed).root)
     return signed
+
+
+def with_blank_signature(xml: bytes, certificate_issuer: str, certificate_serial: int) -> bytes:
+    """An unsigned document with a signature for another tool to fill in: no digest, no value.
+
+    Args and errors: as `sign_document`.
+    """
+    parsed = parse(xml)
+    if parsed.signed:
+        raise SignatureForm("already_signed", parsed.kind, "a document is signed once")
+    reference_of(certificate_issuer, str(certificate_serial))
+    signature = _signature(_signed_info(""), "", certificate_issuer, certificate_serial)
+    return _with_last_child(_canonical(parsed.root), signature)
 
 
 def signature_reference(data: bytes | Parsed) -> SignatureReference:
@@ -193,6 +216,25 @@ def _certificate(der: bytes) -> tuple[x509.Certificate, str]:
 
 def _canonical(element: etree._Element) -> bytes:
     return etree.tostring(element, method="c14n", exclusive=False, with_comments=False)
+
+
+def _signature(signed_info: str, value: str, issuer: str, serial: int) -> str:
+    # Below ds:Signature the namespace is declared once; canonical SignedInfo declares it for
+    # itself.
+    inside = signed_info.replace(f' xmlns:ds="{DS}"', "", 1)
+    return (
+        f'<ds:Signature xmlns:ds="{DS}">{inside}'
+        f"<ds:SignatureValue>{value}</ds:SignatureValue>"
+        "<ds:KeyInfo><ds:X509Data><ds:X509IssuerSerial>"
+        f"<ds:X509IssuerName>{escape(issuer)}</ds:X509IssuerName>"
+        f"<ds:X509SerialNumber>{serial}</ds:X509SerialNumber>"
+        "</ds:X509IssuerSerial></ds:X509Data></ds:KeyInfo></ds:Signature>"
+    )
+
+
+def _with_last_child(document: bytes, element: str) -> bytes:
+    end = document.rindex(b"</")
+    return XML_DECLARATION + document[:end] + element.encode("utf-8") + document[end:]
 
 
 def _signed_info(digest: str) -> str:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Header, Request, Response
 
 from meter_sim.outbound import OCTETS
 from meter_sim.wan import Wan
+from services.chassis.openapi import body, content
 
 
 def wan_routes(wan: Wan) -> APIRouter:
@@ -18,14 +19,15 @@ def wan_routes(wan: Wan) -> APIRouter:
         "/devices/{eui}/messages",
         response_class=Response,
         responses={
-            200: {"content": {OCTETS: {}}, "description": "what the device says"},
-            204: {"description": "the device says nothing"},
+            200: {"content": content(OCTETS), "description": "What the device says."},
+            204: {"description": "The device says nothing."},
         },
-        openapi_extra={"requestBody": {"required": True, "content": {OCTETS: {}}}},
+        openapi_extra=body("A GBCS message, octets.", content(OCTETS)),
     )
     async def hear(
         eui: str, request: Request, content_type: Annotated[str, Header()] = ""
     ) -> Response:
+        """Carry a message to a device, and back what it says."""
         said = await wan.carry(eui, await request.body(), content_type)
         if said is None:
             return Response(status_code=204)

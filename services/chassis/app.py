@@ -2,7 +2,7 @@
 
 The interface answers as the real party would. The lab port, with its own credential, explains and
 changes: checks, clock, traces, state. Both answer ``/healthz`` (the process runs) and ``/readyz``
-(it can do its work), which need no credential.
+(it can do its work), and the interface ``/openapi.json`` (how to call it): without a credential.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import ssl
 import stat
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +24,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Scope
 
-from services.chassis import log, problems
+from services.chassis import log, openapi, problems
 from services.chassis.authority import ANYONE, Authority, AuthorityError
 from services.chassis.checks import CheckBook
 from services.chassis.connection import LimitedProtocol, named_protocol
@@ -162,7 +163,18 @@ class Service:
         problems.install(app, party=self.settings.party, prefix=self.settings.check_prefix)
         for router in (*routers, self._health()):
             app.include_router(router)
+        if name == "interface":
+            app.include_router(self._description(app))
         return app
+
+    def _description(self, app: FastAPI) -> APIRouter:
+        router = APIRouter(include_in_schema=False)
+
+        @router.get(openapi.PATH)
+        async def description() -> dict[str, Any]:
+            return openapi.describe(app, self.authority, version("cos-stack"))
+
+        return router
 
     def _health(self) -> APIRouter:
         router = APIRouter(include_in_schema=False)
@@ -185,7 +197,7 @@ class Service:
 
         @router.get("/lab/openapi/interface.json")
         async def interface() -> dict[str, Any]:
-            return self.interface_app.openapi()
+            return openapi.describe(self.interface_app, self.authority, version("cos-stack"))
 
         @router.get("/lab/openapi/lab.json")
         async def lab() -> dict[str, Any]:

@@ -18,11 +18,12 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.chassis import openapi
 from services.chassis.checks import Check, CheckBook, CheckFailed, Refused
 from services.chassis.log import collect_notes
 from services.chassis.problems import BugGate, Problem, refused_to_problem, render
 
-OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", openapi.PATH})
 LAB_BODY_LIMIT: Final = 16 * 1024 * 1024  # octets; a lab may install many devices at once
 EDGE_SECTION: Final = "edge"
 

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
+from structlog.contextvars import bind_contextvars, get_contextvars, unbind_contextvars
 
+ABOUT: Final = "duis_request_id"
 WITHHELD: Final = "[withheld]"
 
 _SECRET_NAME: Final = re.compile(
@@ -121,12 +123,26 @@ def note(**facts: Any) -> None:
         notes.update(facts)
 
 
+def about(request_id: str) -> None:
+    """Name the DUIS request that this task is about, in every line that it logs from here on.
+
+    Not to be confused with ``request_id``, which each request over HTTP has for itself.
+    """
+    bind_contextvars(**{ABOUT: request_id})
+    note(**{ABOUT: request_id})
+
+
 @contextmanager
 def collect_notes() -> Iterator[dict[str, Any]]:
-    """Collect what `note` says while one request is answered."""
+    """Collect what `note` says while one request is answered; what it was `about` ends with it."""
     notes: dict[str, Any] = {}
     token = _notes.set(notes)
+    outer = get_contextvars().get(ABOUT)
+    unbind_contextvars(ABOUT)
     try:
         yield notes
     finally:
         _notes.reset(token)
+        unbind_contextvars(ABOUT)
+        if outer is not None:
+            bind_contextvars(**{ABOUT: outer})

@@ -6,8 +6,10 @@ from typing import Any, Final
 
 from fastapi import APIRouter
 
+from services.chassis.openapi import link_body
 from services.link.opened import Opened
 from services.link.server import LinkServer
+from services.registration.model import ExtractQuestion
 from services.registration.workflow import Registration
 
 PURPOSES: Final = ("registration-extract",)
@@ -22,7 +24,10 @@ def link_routes(link: LinkServer, registration: Registration) -> APIRouter:
     """The routes of the interface."""
     router = APIRouter(tags=["link"])
 
-    @router.post(path_of("registration-extract"))
+    @router.post(
+        path_of("registration-extract"),
+        openapi_extra=link_body(ExtractQuestion, {"version": 1, "known": 7}),
+    )
     @link.route("registration-extract")
     async def registration_extract(opened: Opened) -> dict[str, Any]:
         """The whole register at its present number, or word that the asker's is current."""

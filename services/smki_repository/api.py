@@ -6,8 +6,10 @@ from typing import Any, Final
 
 from fastapi import APIRouter
 
+from services.chassis.openapi import link_body
 from services.link.opened import Opened
 from services.link.server import LinkServer
+from services.smki_repository.model import CertificatesQuestion, RevocationQuestion
 from services.smki_repository.workflow import Repository
 
 PURPOSES: Final = ("smki-certificates", "smki-revocation")
@@ -22,13 +24,21 @@ def link_routes(link: LinkServer, repository: Repository) -> APIRouter:
     """The routes of the interface."""
     router = APIRouter(tags=["link"])
 
-    @router.post(path_of("smki-certificates"))
+    @router.post(
+        path_of("smki-certificates"),
+        openapi_extra=link_body(
+            CertificatesQuestion, {"version": 1, "by": "eui", "eui": "0253494d20000000"}
+        ),
+    )
     @link.route("smki-certificates")
     async def smki_certificates(opened: Opened) -> dict[str, Any]:
         """Certificates by entity identifier, by issuer and serial number, or by key identifier."""
         return await repository.certificates(opened)
 
-    @router.post(path_of("smki-revocation"))
+    @router.post(
+        path_of("smki-revocation"),
+        openapi_extra=link_body(RevocationQuestion, {"version": 1, "known": {"organisation": 3}}),
+    )
     @link.route("smki-revocation")
     async def smki_revocation(opened: Opened) -> dict[str, Any]:
         """The revocation lists that are later than those the asker holds."""

@@ -201,6 +201,7 @@ async def test_dead_letters_are_shown_and_revived(party: Party) -> None:
 async def test_both_interfaces_are_described_on_the_lab_port(party: Party) -> None:
     interface = (await party.lab.get("/lab/openapi/interface.json")).json()
     assert set(interface["paths"]) == {"/orders", "/echo", "/broken", "/problem"}
+    assert (await party.interface.get("/openapi.json")).json() == interface
     lab = (await party.lab.get("/lab/openapi/lab.json")).json()
     assert "/lab/checks/{check_id}" in lab["paths"]
 

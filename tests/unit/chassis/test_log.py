@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from services.chassis.log import WITHHELD, collect_notes, configure, note, withhold
+from services.chassis.log import ABOUT, WITHHELD, about, collect_notes, configure, note, withhold
 
 pytestmark = pytest.mark.usefixtures("restore_logging")
 
@@ -83,3 +83,20 @@ def test_the_console_is_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
     structlog.get_logger("test").info("hello", passphrase="hunter2")
     assert "hello" in out.getvalue()
     assert "hunter2" not in out.getvalue()
+
+
+def test_every_line_about_a_request_names_it_and_no_line_after_it_does(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure("acb", json_lines=True)
+    log = structlog.get_logger("here")
+    with collect_notes() as notes:
+        log.info("before it is known")
+        about("the request")
+        log.warning("on the way")
+        with collect_notes():
+            log.info("of another")
+        log.info("request", **notes)
+    log.info("after it")
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line.get(ABOUT) for line in lines] == [None, "the request", None, "the request", None]
