@@ -8,12 +8,14 @@ changes: checks, clock, traces, state. Both answer ``/healthz`` (the process run
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import socket
 import ssl
 import stat
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 import uvicorn
 from fastapi import APIRouter, FastAPI
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Scope
 
 from services.chassis import log, openapi, problems
@@ -170,9 +172,14 @@ class Service:
     def _description(self, app: FastAPI) -> APIRouter:
         router = APIRouter(include_in_schema=False)
 
+        @cache  # anyone may ask, as often as they like
+        def written() -> bytes:
+            told = openapi.describe(app, self.authority, version("cos-stack"))
+            return json.dumps(told).encode()
+
         @router.get(openapi.PATH)
-        async def description() -> dict[str, Any]:
-            return openapi.describe(app, self.authority, version("cos-stack"))
+        async def description() -> Response:
+            return Response(written(), media_type="application/json")
 
         return router
 

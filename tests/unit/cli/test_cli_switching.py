@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -12,6 +13,9 @@ from cli.connection import Connection
 from cli.errors import UNDER_WAY, UNREACHABLE, CommandError
 from cli.layout import Addresses, Stack
 from cli.switching import submit
+from duis.model import Acknowledgement, Response
+from duis.request_id import RequestId
+from duis.xml import response_to_xml
 
 ID = "02-53-49-4D-20-00-00-00:02-53-49-4D-D0-00-00-01:7"
 CHECK = "link.response.signature"
@@ -29,11 +33,12 @@ class Broker:
     def __init__(self, *states: str, trace: list[dict[str, Any]] | None = None) -> None:
         self.states = list(states)
         self.trace = trace or []
+        self.answer = httpx.Response(200, content=b"<acknowledged/>")
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path
         if request.method == "POST":
-            return httpx.Response(200, content=b"<acknowledged/>")
+            return self.answer
         if path.startswith("/service-requests/"):
             if not self.states:
                 raise httpx.ConnectError("it is gone", request=request)
@@ -44,6 +49,15 @@ class Broker:
             return httpx.Response(200, json={"state": state})
         entries = self.trace if request.url.host == "acb" else []
         return httpx.Response(200, json={"entries": entries})
+
+
+def said_at_once(code: str) -> httpx.Response:
+    """The broker's answer to a document that a check stopped, once it knows who asked."""
+    at = datetime(2030, 1, 2, tzinfo=UTC)
+    request_id = RequestId("0253494d20000000", "0253494dd0000001", 7)
+    response = Response(request_id, None, code, at, Acknowledgement("6.23", "6.23"))
+    headers = {"Cos-Check": "acb.some.check", "Cos-Party": "acb"}
+    return httpx.Response(200, content=response_to_xml(response), headers=headers)
 
 
 def connected(broker: Broker) -> Connection:
@@ -95,3 +109,20 @@ def test_a_broker_that_goes_meanwhile_is_named_with_the_state_it_told_last() -> 
         submit(connection, b"<document/>", ID)
     assert ended.value.code == UNREACHABLE
     assert f"{ID} was accepted when last heard of" in str(ended.value)
+
+
+def test_what_is_refused_at_once_has_its_code() -> None:
+    broker = Broker("unused")
+    broker.answer = said_at_once("E12")
+    with connected(broker) as connection:
+        done = submit(connection, b"<document/>", ID)
+    assert (done.state, done.response_code) == ("refused", "E12")
+    assert done.refused == {"party": "acb", "check": "acb.some.check"}
+
+
+def test_what_was_taken_and_is_held_back_is_not_called_refused() -> None:
+    broker = Broker("quarantined")
+    broker.answer = said_at_once("I99")
+    with connected(broker) as connection:
+        done = submit(connection, b"<document/>", ID)
+    assert (done.state, done.ok) == ("quarantined", False)
