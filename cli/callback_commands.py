@@ -89,7 +89,10 @@ def listen(
         int | None, typer.Option(min=1, help="End after so many documents; else at Ctrl-C.")
     ] = None,
     wait: Annotated[
-        float | None, typer.Option(min=0, help="End after so many seconds (exit code 5).")
+        float | None,
+        typer.Option(
+            min=0, help="End after so many seconds; exit code 5 if --count is not reached."
+        ),
     ] = None,
     data: Data = DEFAULT_DATA,
     service: Services = None,
@@ -125,7 +128,7 @@ def listen(
     except KeyboardInterrupt:
         return
     if not ended:
-        fail(f"not all of {count or 'them'} came within {wait:g} s", UNDER_WAY, as_json=as_json)
+        fail(f"fewer than {count} documents came within {wait:g} s", UNDER_WAY, as_json=as_json)
 
 
 def take(
@@ -137,7 +140,7 @@ def take(
     *,
     as_json: bool,
 ) -> bool:
-    """Show each document as it comes; whether `count` came before the seconds of `wait` passed."""
+    """Show each document as it comes; False if `wait` seconds passed before `count` came."""
     deadline = None if wait is None else time.monotonic() + wait
     seen = 0
     while count is None or seen < count:
@@ -153,7 +156,7 @@ def take(
                 mark = "✓" if told["verified"] else "✗"
                 whisper(f"{seen:03d} {mark} {told['says']}")
         if left == 0.0:
-            return count is not None and seen >= count
+            return count is None or seen >= count
     return True
 
 
