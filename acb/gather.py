@@ -74,11 +74,13 @@ async def look_up_signer(
 
 async def look_up_path(smki: Smki, trust: Trust, clock: Clock) -> PathEvidence:
     """What paths of organisation certificates are judged by now."""
+    lists = await smki.revocation_lists()
     return PathEvidence(
         intermediates=(trust.organisation_issuing,),
         anchor=trust.organisation_root,
-        revocation_lists=await smki.revocation_lists(),
+        revocation_lists=lists,
         now=clock.now(),
+        unrefreshed=smki.unrefreshed(),
     )
 
 

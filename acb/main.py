@@ -33,6 +33,7 @@ from keys.store import DIGITAL_SIGNING, KEY_AGREEMENT, LINK, XML_SIGNING, KeySto
 from services.chassis import http
 from services.chassis.app import Service, StartError, run
 from services.chassis.foundation import Foundation
+from services.chassis.refresh import Refresher
 from services.chassis.settings import load_settings
 from services.chassis.store import StoreError
 from services.link.checks import response_checks
@@ -84,16 +85,20 @@ def parts_of(
     blocks = Incoming(base)
     if METERS not in settings.peers:
         raise LinkSetupError(f"no address of {METERS} under [peers]")
+    authorities = Trust.read(settings.data / "trust")
     return Parts(
         base=base,
         settings=settings,
-        trust=Trust.read(settings.data / "trust"),
+        trust=authorities,
         smki=Smki(
             link(REPOSITORY),
             base.database,
             base.system_clock,
-            timedelta(seconds=settings.revocation_max_age_seconds),
-            trust.offer,
+            authorities,
+            max_age=timedelta(seconds=settings.revocation_max_age_seconds),
+            patience=timedelta(seconds=settings.revocation_patience_seconds),
+            heed=trust.offer,
+            link_stale=trust.stale,
         ),
         replies=Replies(settings.eui, keys.signer(XML_SIGNING)),
         signer=keys.signer(DIGITAL_SIGNING),
@@ -114,6 +119,8 @@ def service_of(parts: Parts, closing: Sequence[httpx.AsyncClient] = ()) -> Servi
     devices = DeviceMessages(parts, outcomes, services.heard)
     Workflow(parts, notices, outcomes, Delivery(parts, outcomes))
 
+    refresher = Refresher(parts.smki.wanting, parts.smki.revocation_lists)
+
     async def reset() -> None:
         async with parts.base.database.begin() as conn:
             await records.forget_thresholds(conn)
@@ -123,11 +130,13 @@ def service_of(parts: Parts, closing: Sequence[httpx.AsyncClient] = ()) -> Servi
         authority_file=AUTHORITY,
         routers=[api.routes(parts, intake, devices)],
         lab_routers=[lab.routes(parts, intake), lab_blocks.routes(parts)],
-        on_start=[services.waiting.watch.start, outcomes.overdue.start],
+        ready=[parts.smki.not_ready],
+        on_start=[services.waiting.watch.start, outcomes.overdue.start, refresher.start],
         on_stop=[
             *(client.aclose for client in closing),
             services.waiting.watch.stop,
             outcomes.overdue.watch.stop,
+            refresher.stop,
         ],
         on_reset=[reset, parts.blocks.recover],
     )

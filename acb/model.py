@@ -115,12 +115,16 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class PathEvidence:
-    """What a certificate's path is judged by: authorities, anchor, revocation lists, time."""
+    """What a certificate's path is judged by: authorities, anchor, revocation lists, time.
+
+    `unrefreshed` says why the lists no longer count, if they could not be refreshed for too long.
+    """
 
     intermediates: tuple[Certificate, ...]
     anchor: Certificate
     revocation_lists: tuple[bytes, ...]
     now: datetime
+    unrefreshed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from acb.model import PathEvidence
 from keys.certificate import Certificate
 from keys.errors import PathError, PathFailure
 from keys.path import validate_path
 from services.chassis.checks import CheckFailed
 
+UNREFRESHED: Final = "crl_unrefreshed"
+"""The lists are genuine and current by their dates, but nobody could say so for too long."""
+
 _REVOCATION = frozenset(
     {
+        UNREFRESHED,
         PathFailure.REVOKED,
         PathFailure.CRL_MISSING,
         PathFailure.CRL_MALFORMED,
@@ -46,7 +52,7 @@ def hold_path(certificate: Certificate, path: PathEvidence, *, revocation: bool)
             and current.
 
     Raises:
-        CheckFailed: naming the failure (`keys.errors.PathFailure`).
+        CheckFailed: naming the failure (`keys.errors.PathFailure`, or `UNREFRESHED`).
     """
     try:
         validate_path(
@@ -58,3 +64,5 @@ def hold_path(certificate: Certificate, path: PathEvidence, *, revocation: bool)
         )
     except PathError as error:
         raise CheckFailed(str(error), found=error.failure.value) from error
+    if revocation and path.unrefreshed is not None:
+        raise CheckFailed(f"the revocation lists are {path.unrefreshed}", found=UNREFRESHED)

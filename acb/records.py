@@ -11,13 +11,25 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Column, ForeignKey, Integer, LargeBinary, Row, Table, Text, delete, select
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    Row,
+    Table,
+    Text,
+    delete,
+    select,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb.model import DeviceRecord, User
 from acb.store import digits, request_table, tables
 from keys.certificate import Certificate
+from keys.crl import RevocationList
 from keys.roles import Usage
 from services.chassis.store import UtcDateTime
 
@@ -77,7 +89,7 @@ certificate_table: Final = Table(
 revocation_table: Final = Table(
     "acb_revocation_list",
     tables,
-    Column("name", Text, primary_key=True),
+    Column("authority", Text, primary_key=True),
     Column("number", Text, nullable=False),
     Column("list", LargeBinary, nullable=False),
     Column("fetched_at", UtcDateTime, nullable=False),
@@ -259,20 +271,32 @@ async def keep_certificate(conn: AsyncConnection, certificate: Certificate) -> N
     )
 
 
+def list_key(issuer_name: bytes, key_identifier: bytes) -> str:
+    """Under what an authority's revocation list is kept: its name (DER) and key, both in hex."""
+    return f"{issuer_name.hex()}:{key_identifier.hex()}"
+
+
 async def revocation_lists(conn: AsyncConnection) -> dict[str, Row[Any]]:
-    """The revocation lists last fetched, by name."""
-    return {row.name: row for row in await conn.execute(select(revocation_table))}
+    """The revocation lists kept, by `list_key`."""
+    return {row.authority: row for row in await conn.execute(select(revocation_table))}
+
+
+async def confirm_revocation_list(conn: AsyncConnection, key: str, at: datetime) -> None:
+    """Note that a list kept here is the current one."""
+    await conn.execute(
+        update(revocation_table).where(revocation_table.c.authority == key).values(fetched_at=at)
+    )
 
 
 async def keep_revocation_list(
-    conn: AsyncConnection, name: str, number: int, octets: bytes, at: datetime
+    conn: AsyncConnection, key: str, item: RevocationList, at: datetime
 ) -> None:
-    """Keep a revocation list fetched from the repository."""
-    values = {"number": str(number), "list": octets, "fetched_at": at}
+    """Keep a genuine revocation list in place of the one of that authority."""
+    values = {"number": str(item.number), "list": item.der, "fetched_at": at}
     await conn.execute(
         insert(revocation_table)
-        .values(name=name, **values)
-        .on_conflict_do_update(index_elements=["name"], set_=values)
+        .values(authority=key, **values)
+        .on_conflict_do_update(index_elements=["authority"], set_=values)
     )
 
 

@@ -41,6 +41,8 @@ class AcbSettings(Settings):
         anomaly: thresholds in force unless the lab sets others.
         revocation_max_age_seconds: how old the copy of the revocation lists may be before the
             repository is asked again; 0: it is asked for every request.
+        revocation_patience_seconds: for how long the copy serves while the repository cannot be
+            asked, or is not to be believed; from then on nobody's certificate counts.
         sends_into_silence: how often a command is sent before a device's silence counts.
         alert_grace_seconds: how long the broker waits, once it sees that the date of a command has
             come, for the device's alert before it asks the device itself [K] (`acb.overdue`).
@@ -53,6 +55,7 @@ class AcbSettings(Settings):
     cos_parties: dict[str, CosPartySettings]
     anomaly: AnomalySettings = AnomalySettings()
     revocation_max_age_seconds: int = Field(default=0, ge=0)
+    revocation_patience_seconds: int = Field(default=3600, ge=0)
     sends_into_silence: int = Field(default=2, gt=0)
     alert_grace_seconds: int = Field(default=86_400, gt=0)
     delivery_attempts: int = Field(default=8, gt=0)

@@ -33,6 +33,7 @@ from services.chassis.authority import Authority, AuthorityError
 from services.chassis.counters import OriginatorCounter
 from services.chassis.foundation import Foundation
 from services.chassis.http import client, mutual_tls
+from services.chassis.refresh import Refresher
 from services.chassis.settings import TlsSettings
 from services.chassis.store import StoreError
 from services.link.checks import link_checks
@@ -152,7 +153,9 @@ async def _put_together(
         trust=trust,
         clock=base.clock,
         heed=link_trust.offer,
+        link_stale=lambda: link_trust.stale(base.system_clock.now()),
     )
+    refresher = Refresher(puller.wanting, puller.sync)
     gatherer = Gatherer(
         database=base.database,
         puller=puller,
@@ -184,8 +187,9 @@ async def _put_together(
         authority_file=organisation.authority_file,
         routers=[link_routes(server, workflow, DeviceReturns(base, gatherer))],
         lab_routers=[lab_routes(base, gatherer, counter)],
-        on_start=[take_first_copies],
-        on_stop=[http.aclose],
+        ready=[puller.not_ready],
+        on_start=[take_first_copies, refresher.start],
+        on_stop=[http.aclose, refresher.stop],
         on_reset=[gatherer.forget_thresholds],
     )
 

@@ -6,6 +6,9 @@ evidence is read from the copies alone. Nothing here talks to the network, and n
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cos_party import copies, store
@@ -16,6 +19,7 @@ from cos_party.model import (
     RequestEvidence,
     ReturnEvidence,
     ReturnReading,
+    Revocations,
     Thresholds,
     Trust,
 )
@@ -67,13 +71,16 @@ class Gatherer:
         signatory = None
         if reading.reference is not None:
             signatory = await copies.certificate_named(conn, reading.reference)
+            if signatory is None and not pulled.certificates:
+                # not kept; a check says what is wrong with it
+                signatory = next(iter(pulled.doubtful), None)
         return RequestEvidence(
             delivery=delivery,
             at=now,
             limits=self._limits,
             thresholds=thresholds,
             trust=self._trust,
-            revocations=await copies.revocations(conn),
+            revocations=await self._revocations(conn, now),
             reading=reading,
             signatory=signatory,
             signatory_detail=pulled.signatory,
@@ -81,6 +88,8 @@ class Gatherer:
             path_certificates=read_path_certificates(reading.request),
             registration=await self.puller.registration.read(conn),
             registration_detail=pulled.registration,
+            registration_refreshed=pulled.at is not None,
+            registration_failing_since=self.puller.registration_since,
             earlier=await store.earlier(
                 conn,
                 digest=delivery.digest,
@@ -97,14 +106,21 @@ class Gatherer:
         """The evidence on a device's response or alert, as the copies stand here."""
         await self.puller.take(conn, pulled)
         device = "" if reading.message is None else reading.message.header.originator
+        now = self._clock.now()
         return ReturnEvidence(
             delivery=delivery,
-            at=self._clock.now(),
+            at=now,
             eui=self._eui,
             trust=self._trust,
-            revocations=await copies.revocations(conn),
+            revocations=await self._revocations(conn, now),
             reading=reading,
             command=await store.signed_command(conn, delivery.transaction),
             device_certificates=await copies.certificates_of(conn, device),
             last_alert_counter=await store.last_alert_counter(conn, device),
         )
+
+    async def _revocations(self, conn: AsyncConnection, now: datetime) -> Revocations:
+        """The lists held, and whether they still count."""
+        held = await copies.revocations(conn)
+        unrefreshed = self.puller.lists_unrefreshed(self._limits.revocation_patience, now)
+        return replace(held, unrefreshed=unrefreshed)

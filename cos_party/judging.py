@@ -14,6 +14,7 @@ from cos_party.model import (
     RequestEvidence,
     ReturnEvidence,
 )
+from cos_party.registration_checks import NOT_FINAL
 from services.chassis.checks import Approved, CheckRun, Refused
 from services.chassis.foundation import Foundation
 
@@ -43,6 +44,8 @@ async def write_refusal(
     """Write down a refusal: for operators, for the trace, and as evidence."""
     quarantined = refused.check.endswith(f".{QUARANTINING}")
     outcome = Decided.QUARANTINED if quarantined else Decided.REFUSED
+    if refused.status == NOT_FINAL:
+        outcome = Decided.DEFERRED
     request_id = None if request is None else request.header.request_id
     await store.record_decision(
         conn,

@@ -60,13 +60,19 @@ class Limits:
 
     Attributes:
         execution_horizon: how far ahead an execution date may lie.
-        registration_max_age: how old the own copy of the registration data may be.
+        registration_max_age: how old the own copy of the registration data may be for a decision
+            while registration cannot be asked; zero: then nothing is decided, neither yes nor no.
+        registration_patience: for how long "ask again" is said while registration cannot be asked;
+            after that the request is refused.
+        revocation_patience: for how long the revocation lists serve that cannot be refreshed.
         floor_headroom: how many counter values must remain between a floor and the largest
             floor there can be, 2**63 - 1 (the bound is the schema's).
     """
 
     execution_horizon: timedelta = timedelta(days=30)
-    registration_max_age: timedelta = timedelta(hours=24)
+    registration_max_age: timedelta = timedelta(0)
+    registration_patience: timedelta = timedelta(minutes=10)
+    revocation_patience: timedelta = timedelta(hours=1)
     floor_headroom: int = 1 << 32
 
 
@@ -108,12 +114,36 @@ class Trust:
     device_authorities: tuple[Certificate, ...]
     infrastructure_root: Certificate
 
+    @property
+    def authorities(self) -> tuple[Certificate, ...]:
+        """Whose revocation lists count."""
+        return (
+            self.organisation_root,
+            *self.organisation_authorities,
+            self.device_root,
+            *self.device_authorities,
+            self.infrastructure_root,
+        )
+
+    @property
+    def list_authorities(self) -> dict[str, Certificate]:
+        """Whose list the SMKI repository publishes under which name (the link's own three)."""
+        return {
+            "organisation": self.organisation_authorities[0],
+            "device": self.device_authorities[0],
+            "infrastructure": self.infrastructure_root,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Revocations:
-    """The party's copies of the revocation lists; only genuine ones are ever taken in."""
+    """The party's copies of the revocation lists; only genuine ones are ever taken in.
+
+    `unrefreshed` says why they no longer count, if they could not be refreshed for too long.
+    """
 
     lists: tuple[RevocationList, ...]
+    unrefreshed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +224,8 @@ class RequestEvidence:
     path_certificates: tuple[PathCertificateEvidence, ...]
     registration: RegistrationCopy | None
     registration_detail: str
+    registration_refreshed: bool
+    registration_failing_since: datetime | None
     earlier: Earlier
 
 
@@ -227,6 +259,8 @@ class Decided(StrEnum):
 
     SIGNED = "signed"
     REFUSED = "refused"
+    DEFERRED = "deferred"
+    """Neither yes nor no: what it would be based on could not be brought up to date."""
     QUARANTINED = "quarantined"
     RECORDED = "recorded"
 

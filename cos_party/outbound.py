@@ -9,19 +9,36 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from cos_party.wire import CertificatesAnswer, RegistrationExtract, RevocationAnswer, octets
 from duis.signature import SignatureReference
-from services.link.errors import LinkCallError
+from services.link.errors import LinkCallError, PeerRefused
 
 M = TypeVar("M", bound=BaseModel)
 
 
 class SourceUnavailable(Exception):  # noqa: N818 - says what happened to the source
     """A source gave nothing that can be used; the party goes on with its own copy, if it may."""
+
+
+class SourceRefused(SourceUnavailable):
+    """A source refused the question itself, in a signed answer: another question may do."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownExtract:
+    """The extract a party holds: its number, and what it says (`RegistrationExtract.digest`).
+
+    The number alone names nothing: two extracts of one number may say different things, if
+    registration lied once.
+    """
+
+    number: int
+    digest: str
 
 
 class Answer(Protocol):
@@ -46,13 +63,16 @@ class Sources:
         self._registration = registration
         self._repository = repository
 
-    async def registration_extract(self, known: int | None) -> RegistrationExtract:
+    async def registration_extract(self, known: KnownExtract | None) -> RegistrationExtract:
         """The current extract, or word that `known` is the current one.
 
         Raises:
+            SourceRefused: registration refused the question.
             SourceUnavailable: registration gave no answer that can be used.
         """
-        body = {"version": 1, "known": known}
+        body: dict[str, Any] = {"version": 1, "known": None}
+        if known is not None:
+            body |= {"known": known.number, "digest": known.digest}
         return await _ask(self._registration, "registration-extract", body, RegistrationExtract)
 
     async def certificates_named(self, reference: SignatureReference) -> tuple[bytes, ...]:
@@ -73,15 +93,16 @@ class Sources:
         """
         return await self._certificates({"by": "eui", "eui": eui})
 
-    async def revocation_lists(self, known: Mapping[str, int]) -> dict[str, bytes]:
-        """The revocation lists that are newer than those known, DER by name.
+    async def revocation_lists(self, known: Mapping[str, int]) -> dict[str, bytes | None]:
+        """The revocation lists, DER by the repository's name for them; None: the known is current.
 
         Raises:
+            SourceRefused: the repository refused the question.
             SourceUnavailable: the repository gave no answer that can be used.
         """
         body = {"version": 1, "known": dict(known)}
         answer = await _ask(self._repository, "smki-revocation", body, RevocationAnswer)
-        return {name: octets(item) for name, item in answer.lists.items() if item is not None}
+        return {n: None if item is None else octets(item) for n, item in answer.lists.items()}
 
     async def _certificates(self, query: dict[str, Any]) -> tuple[bytes, ...]:
         body = {"version": 1, **query}
@@ -93,6 +114,8 @@ async def _ask(link: LinkCall, purpose: str, body: dict[str, Any], model: type[M
     try:
         answer = await link.call(f"/link/{purpose}", purpose, str(uuid.uuid4()), body)
         return model.model_validate_json(_json(answer.body))
+    except PeerRefused as error:
+        raise SourceRefused(str(error)) from error
     except LinkCallError as error:
         raise SourceUnavailable(str(error)) from error
     except (ValidationError, TypeError, ValueError) as error:

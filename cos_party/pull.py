@@ -2,24 +2,26 @@
 
 Two steps, apart on purpose. `Puller.pull` talks to the network and writes nothing; what it cannot
 fetch it reports in words. `Puller.take` writes what came, in the transaction in which the decision
-is taken. Neither decides anything.
+is taken. Neither decides anything; but what is signed is verified before it is taken, and what the
+sources call their own things (names of lists, numbers of extracts) orders nothing here.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from functools import partial
+from typing import Final
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cos_party import copies
 from cos_party.model import Trust
-from cos_party.outbound import Sources, SourceUnavailable
-from cos_party.revocation import genuine
+from cos_party.outbound import KnownExtract, SourceRefused, Sources, SourceUnavailable
+from cos_party.revocation import authentic, genuine
 from cos_party.wire import RegistrationExtract
 from duis.signature import SignatureReference
 from keys.certificate import Certificate
@@ -28,6 +30,9 @@ from keys.errors import KeysError
 from services.chassis.clock import Clock
 from services.chassis.store import Database
 
+REGISTRATION: Final = "registration data"
+REVOCATION: Final = "revocation lists"
+
 _log = structlog.get_logger(__name__)
 
 
@@ -35,7 +40,7 @@ _log = structlog.get_logger(__name__)
 class Held:
     """What the party has already, so that only what is newer is asked for."""
 
-    extract: int | None
+    extract: KnownExtract | None
     lists: Mapping[str, int]
     signatory: bool = False
 
@@ -48,21 +53,25 @@ class Pulled:
         registration: how asking registration went.
         revocation: how asking for revocation lists went.
         signatory: how asking for the signing certificate went.
-        at: when registration answered, by the party's clock.
+        order: the place of this pull among all of this process, by when it asked.
+        at: when registration answered, by the party's clock; None if it did not.
         extract: a new extract, if there was one.
-        confirmed: number of the extract that registration called current, if it did.
-        lists: newer revocation lists, read and genuine, by name.
-        certificates: certificates that were asked for.
+        confirmed: the extract that registration called current, if it did.
+        lists: newer revocation lists, genuine, by `copies.list_key`.
+        certificates: certificates that were asked for and lead to an anchor of this party.
+        doubtful: certificates that were asked for and do not; they are not kept.
     """
 
     registration: str = "not asked"
     revocation: str = "not asked"
     signatory: str = "not asked"
+    order: int = 0
     at: datetime | None = None
     extract: RegistrationExtract | None = None
-    confirmed: int | None = None
+    confirmed: KnownExtract | None = None
     lists: Mapping[str, RevocationList] = field(default_factory=dict)
     certificates: tuple[Certificate, ...] = ()
+    doubtful: tuple[Certificate, ...] = ()
 
 
 class Puller:
@@ -71,9 +80,10 @@ class Puller:
     Args (keyword):
         database: the party's store.
         sources: who is asked.
-        trust: whose lists are genuine.
+        trust: whose lists and certificates are genuine.
         clock: domain time.
         heed: told of each revocation list that is kept: the link looks at one of them, too.
+        link_stale: whether that one has run out.
     """
 
     def __init__(
@@ -84,13 +94,44 @@ class Puller:
         trust: Trust,
         clock: Clock,
         heed: Callable[[RevocationList], None],
+        link_stale: Callable[[], bool] = lambda: False,
     ) -> None:
         self._database = database
         self._sources = sources
         self._trust = trust
         self._clock = clock
         self._heed = heed
+        self._link_stale = link_stale
+        self._asked = 0
+        self._taken = 0
+        self._failing: dict[str, tuple[datetime, str]] = {}
         self.registration = copies.RegistrationMemory()
+
+    @property
+    def registration_since(self) -> datetime | None:
+        """Since when registration has given no answer that can be used; None if it does."""
+        return self._failing[REGISTRATION][0] if REGISTRATION in self._failing else None
+
+    def lists_unrefreshed(self, patience: timedelta, now: datetime) -> str | None:
+        """Why the revocation lists held no longer count, however long they say they hold."""
+        since, why = self._failing.get(REVOCATION, (now, ""))
+        if now - since <= patience:
+            return None
+        return f"not refreshed since {since.isoformat(timespec='seconds')}: {why}"
+
+    def wanting(self) -> bool:
+        """Whether the copies should be brought up to date although nobody asks anything."""
+        return bool(self._failing) or self._link_stale()
+
+    async def not_ready(self) -> str | None:
+        """Which copies are not known to be up to date; None if all are, as far as was asked."""
+        told = [
+            f"{what} could not be refreshed since {since.isoformat(timespec='seconds')}: {why}"
+            for what, (since, why) in sorted(self._failing.items())
+        ]
+        if self._link_stale():
+            told.append("the revocation list of link certificates has run out")
+        return "; ".join(told) or None
 
     async def for_request(self, reference: SignatureReference | None) -> Pulled:
         """Everything a decision on a service request looks at."""
@@ -98,18 +139,16 @@ class Puller:
         registered, revoked, named = await asyncio.gather(
             self._registration(held), self._revocation(held), self._signatory(reference, held)
         )
-        at, extract, confirmed, registration = registered
         lists, revocation = revoked
         certificates, signatory = named
-        return Pulled(
-            registration=registration,
+        real, doubtful = self._sorted(certificates)
+        return replace(
+            registered,
             revocation=revocation,
             signatory=signatory,
-            at=at,
-            extract=extract,
-            confirmed=confirmed,
             lists=lists,
-            certificates=certificates,
+            certificates=real,
+            doubtful=doubtful,
         )
 
     async def for_return(self, device: str | None) -> Pulled:
@@ -118,19 +157,30 @@ class Puller:
         (lists, revocation), certificates = await asyncio.gather(
             self._revocation(held), self._of_device(device)
         )
-        return Pulled(revocation=revocation, lists=lists, certificates=certificates)
+        real, doubtful = self._sorted(certificates)
+        return Pulled(revocation=revocation, lists=lists, certificates=real, doubtful=doubtful)
 
     async def take(self, conn: AsyncConnection, pulled: Pulled) -> None:
-        """Write what was pulled into the copies."""
-        if pulled.at is not None and pulled.extract is not None:
-            await self.registration.take(conn, pulled.extract, pulled.at)
-        elif pulled.at is not None and pulled.confirmed is not None:
-            await self.registration.confirm(conn, pulled.confirmed, pulled.at)
-        for name, item in pulled.lists.items():
-            await copies.keep_list(conn, name, item)
+        """Write what was pulled into the copies.
+
+        What registration said counts in the order in which it was asked: an answer that was
+        overtaken on its way here must not bring back what was withdrawn since. Its own number
+        orders nothing: only registration vouches for it, and a number may be a lie.
+        """
+        if pulled.at is not None and pulled.order >= self._taken:
+            if pulled.extract is not None:
+                await self.registration.take(conn, pulled.extract, pulled.at)
+            elif pulled.confirmed is not None:
+                await self.registration.confirm(conn, pulled.confirmed, pulled.at)
+            self._database.on_commit(partial(self._took, pulled.order))
+        for item in pulled.lists.values():
+            await copies.keep_list(conn, item)
             self._database.on_commit(partial(self._heed, item))
         for certificate in pulled.certificates:
             await copies.keep_certificate(conn, certificate)
+
+    def _took(self, order: int) -> None:
+        self._taken = max(self._taken, order)
 
     async def recall(self) -> None:
         """Heed the lists that are held already: after a start, before anybody has answered."""
@@ -156,42 +206,107 @@ class Puller:
                 await self.registration.known(conn), await copies.known_lists(conn), signatory
             )
 
-    async def _registration(
-        self, held: Held
-    ) -> tuple[datetime | None, RegistrationExtract | None, int | None, str]:
+    async def _registration(self, held: Held) -> Pulled:
+        self._asked += 1
+        order = self._asked
+        known = held.extract
         try:
-            answer = await self._sources.registration_extract(held.extract)
+            try:
+                answer = await self._sources.registration_extract(known)
+            except SourceRefused as refused:
+                if known is None:
+                    raise
+                # It does not take what is held here: then everything that it has.
+                _log.warning("registration refused the question", reason=str(refused))
+                known = None
+                answer = await self._sources.registration_extract(None)
         except SourceUnavailable as error:
-            _log.warning("registration not available", reason=str(error))
-            return None, None, None, f"registration was not available ({error})"
+            return self._unregistered(f"registration was not available ({error})")
         now = self._clock.now()
-        if not answer.unchanged:
-            if held.extract is not None and answer.number < held.extract:
-                said = f"registration offers extract {answer.number}, but {held.extract} is held"
-                return None, None, None, said
-            return now, answer, None, f"extract {answer.number} taken"
-        if answer.number != held.extract:
-            # Registration speaks of an extract this party does not hold: that confirms nothing.
-            said = f"registration calls {answer.number} unchanged, but {held.extract} is held"
-            return None, None, None, said
-        return now, None, answer.number, f"extract {answer.number} is current"
+        if answer.unchanged:
+            if known is None or answer.number != known.number:
+                # Registration speaks of an extract this party does not hold: that confirms nothing.
+                number = None if held.extract is None else held.extract.number
+                return self._unregistered(
+                    f"registration calls {answer.number} unchanged, but {number} is held"
+                )
+            self._settle(REGISTRATION, [])
+            said = f"extract {answer.number} is current"
+            return Pulled(registration=said, order=order, at=now, confirmed=known)
+        self._settle(REGISTRATION, [])
+        if held.extract is not None and answer.number < held.extract.number:
+            _log.warning("registration went back", held=held.extract.number, offered=answer.number)
+        said = f"extract {answer.number} taken"
+        return Pulled(registration=said, order=order, at=now, extract=answer)
+
+    def _unregistered(self, said: str) -> Pulled:
+        self._settle(REGISTRATION, [said])
+        return Pulled(registration=said)
 
     async def _revocation(self, held: Held) -> tuple[dict[str, RevocationList], str]:
+        known = {
+            name: held.lists[key]
+            for name, authority in self._trust.list_authorities.items()
+            if (key := _key(authority)) in held.lists
+        }
         try:
-            fetched = await self._sources.revocation_lists(held.lists)
+            try:
+                offered = await self._sources.revocation_lists(known)
+            except SourceRefused as refused:
+                if not known:
+                    raise
+                _log.warning("the SMKI repository refused the question", reason=str(refused))
+                known = {}
+                offered = await self._sources.revocation_lists(known)
         except SourceUnavailable as error:
-            _log.warning("SMKI repository not available", reason=str(error))
-            return {}, f"the SMKI repository was not available ({error})"
-        taken: dict[str, RevocationList] = {}
-        for name, der in sorted(fetched.items()):
+            said = f"the SMKI repository was not available ({error})"
+            self._settle(REVOCATION, [said])
+            return {}, said
+        genuine_ones = self._genuine(offered)
+        wanting = []
+        for name, authority in self._trust.list_authorities.items():
+            key = _key(authority)
+            if name in known and name in offered and offered[name] is None:
+                continue
+            if key not in genuine_ones:
+                wanting.append(f"no genuine {name} list was offered")
+            elif genuine_ones[key].number < held.lists.get(key, 0):
+                wanting.append(f"an older {name} list was offered")
+        self._settle(REVOCATION, wanting)
+        newer = {
+            key: item for key, item in genuine_ones.items() if item.number > held.lists.get(key, -1)
+        }
+        taken = ", ".join(item.issuer for item in newer.values()) or "none newer"
+        return newer, "; ".join([f"lists taken: {taken}", *wanting])
+
+    def _genuine(self, offered: Mapping[str, bytes | None]) -> dict[str, RevocationList]:
+        """The newest list of each authority among those offered; what is not genuine is left."""
+        found: dict[str, RevocationList] = {}
+        for name, der in sorted(offered.items()):
+            if der is None:
+                continue
             try:
                 item = read_crl(der)
             except KeysError as error:
-                _log.warning("revocation list not readable", list=name, reason=str(error))
+                _log.warning("revocation list not readable", list=name[:40], reason=str(error))
                 continue
-            if item.number > held.lists.get(name, -1) and genuine(item, self._trust):
-                taken[name] = item
-        return taken, f"lists taken: {', '.join(taken) or 'none newer'}"
+            if not genuine(item, self._trust):
+                _log.warning("revocation list not genuine", list=name[:40], issuer=item.issuer)
+                continue
+            key = copies.list_key(item.issuer_name, item.authority_key_identifier)
+            if key not in found or item.number > found[key].number:
+                found[key] = item
+        return found
+
+    def _settle(self, what: str, wanting: Sequence[str]) -> None:
+        """Note how a refresh went: what is wanting, or that nothing is."""
+        if not wanting:
+            self._failing.pop(what, None)
+            return
+        why = "; ".join(wanting)
+        since, _ = self._failing.get(what, (self._clock.now(), ""))
+        self._failing[what] = since, why
+        _log.warning("not refreshed", what=what, reason=why)
 
     async def _signatory(
         self, reference: SignatureReference | None, held: Held
@@ -219,6 +334,24 @@ class Puller:
             _log.warning("SMKI repository not available", reason=str(error))
             return ()
         return tuple(c for c in _readable(found) if c.subject_eui == device)
+
+    def _sorted(
+        self, found: Sequence[Certificate]
+    ) -> tuple[tuple[Certificate, ...], tuple[Certificate, ...]]:
+        """Those that lead to an anchor of this party, and those that do not."""
+        real = tuple(c for c in found if authentic(c, self._trust))
+        doubtful = tuple(c for c in found if c not in real)
+        for certificate in doubtful:
+            _log.warning(
+                "certificate not authentic",
+                issuer=certificate.issuer,
+                serial=str(certificate.serial),
+            )
+        return real, doubtful
+
+
+def _key(authority: Certificate) -> str:
+    return copies.list_key(authority.subject_name, authority.key_identifier)
 
 
 def _readable(found: Iterable[bytes]) -> list[Certificate]:

@@ -7,26 +7,43 @@ Party warrants that the new security information is that of the incoming supplie
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Final
 
 from cos_party.evidence import need
 from cos_party.model import RequestEvidence
 from services.chassis.checks import CheckFailed
 
+NOT_FINAL: Final = 503
+"""The status of a no that is none yet: the link remembers no such answer, and the broker, which
+takes it for an absence, asks again."""
+
 
 def fresh(evidence: RequestEvidence) -> None:
-    """There is a copy of the registration data and it was confirmed recently enough."""
-    copy = evidence.registration
-    if copy is None:
-        raise CheckFailed(f"no registration data is held: {evidence.registration_detail}")
-    age = evidence.at - copy.confirmed_at
-    if not timedelta() <= age <= evidence.limits.registration_max_age:
-        # Confirmed later than now: the clock was turned back, and nobody knows how old it is.
-        how = "too old" if age > timedelta() else "from a time to come"
-        raise CheckFailed(
-            f"the copy of the registration data is {how}: {evidence.registration_detail}",
-            expected=f"confirmed within {evidence.limits.registration_max_age}",
-            found=f"extract {copy.number} confirmed {copy.confirmed_at.isoformat()}",
-        )
+    """Registration was asked for this decision and said what is registered now.
+
+    If it could not be, its older word is good for a yes or a no only within
+    `Limits.registration_max_age`. Otherwise nothing is decided (503: the same request may be asked
+    again), until that has lasted for longer than `Limits.registration_patience`.
+    """
+    copy, limits = evidence.registration, evidence.limits
+    if copy is not None and evidence.registration_refreshed:
+        return
+    if copy is not None and limits.registration_max_age:
+        age = evidence.at - copy.confirmed_at
+        # below zero: the clock was turned back, and nobody knows how old it is
+        if timedelta() <= age <= limits.registration_max_age:
+            return
+    since = evidence.registration_failing_since
+    final = since is not None and evidence.at - since > limits.registration_patience
+    held = "none is held"
+    if copy is not None:
+        held = f"extract {copy.number} confirmed {copy.confirmed_at.isoformat()}"
+    raise CheckFailed(
+        f"the registration data is not up to date: {evidence.registration_detail}",
+        expected="registration's word of now",
+        found=held,
+        status=None if final else NOT_FINAL,
+    )
 
 
 def mpxn_known(evidence: RequestEvidence) -> None:

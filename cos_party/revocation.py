@@ -1,4 +1,4 @@
-"""Whether a certificate is revoked, by the party's own copies of the revocation lists.
+"""What is genuine, and whether a certificate is revoked, by the party's own copies of the lists.
 
 Devices check no revocation (docs/domain facts 4.2), so this is the last place that does. A list
 counts only if its authority signed it, which is settled when it is taken into the store
@@ -13,31 +13,42 @@ from datetime import datetime
 from cos_party.model import Revocations, Trust
 from keys.certificate import Certificate
 from keys.crl import RevocationList
+from keys.errors import PathError
+from keys.path import validate_path
 from services.chassis.checks import CheckFailed
 
 
 def genuine(item: RevocationList, trust: Trust) -> bool:
     """Whether one of the authorities this party trusts issued and signed the list."""
-    authorities = (
-        trust.organisation_root,
-        *trust.organisation_authorities,
-        trust.device_root,
-        *trust.device_authorities,
-        trust.infrastructure_root,
-    )
     return any(
         authority.subject_name == item.issuer_name
         and authority.key_identifier == item.authority_key_identifier
         and item.signed_by(authority)
-        for authority in authorities
+        for authority in trust.authorities
     )
+
+
+def authentic(certificate: Certificate, trust: Trust) -> bool:
+    """Whether the certificate leads to one of the party's own anchors, whenever it holds."""
+    paths = (
+        (trust.organisation_authorities, trust.organisation_root),
+        (trust.device_authorities, trust.device_root),
+    )
+    for intermediates, anchor in paths:
+        try:
+            validate_path(certificate, intermediates, anchor, at=None)
+        except PathError:
+            continue
+        return True
+    return False
 
 
 def revoked_in(revocations: Revocations, certificates: Sequence[Certificate], at: datetime) -> None:
     """No certificate is revoked, and each is covered by a list that is current at `at`.
 
     Raises:
-        CheckFailed: one is revoked, or nothing current says that it is not.
+        CheckFailed: one is revoked, or nothing current says that it is not, or the lists could not
+            be refreshed for too long.
     """
     for certificate in certificates:
         item = _list_for(revocations, certificate)
@@ -48,6 +59,11 @@ def revoked_in(revocations: Revocations, certificates: Sequence[Certificate], at
             )
         _current(item, at)
         _not_listed(item, certificate)
+    if certificates and revocations.unrefreshed is not None:
+        raise CheckFailed(
+            f"the revocation lists are {revocations.unrefreshed}",
+            expected="lists that the SMKI repository called current lately",
+        )
 
 
 def revoked_where_listed(

@@ -23,19 +23,28 @@ class LimitSettings(Strict):
 
     Attributes:
         execution_horizon_days: how far ahead an execution date may lie, days.
-        registration_max_age_hours: how old the copy of the registration data may be, hours.
+        registration_max_age_seconds: how old the copy of the registration data may be for a
+            decision while registration cannot be asked, seconds; 0: then nothing is decided.
+        registration_patience_seconds: for how long, while registration cannot be asked, the answer
+            is "ask again"; after that it is a refusal. Less than the broker's own patience (it
+            asks for about a quarter of an hour), so that the supplier hears why.
+        revocation_patience_seconds: for how long revocation lists serve that cannot be refreshed.
         floor_headroom: counter values that must remain above a floor.
     """
 
     execution_horizon_days: int = Field(default=30, ge=0, le=3660)
-    registration_max_age_hours: int = Field(default=24, ge=0, le=8784)
+    registration_max_age_seconds: int = Field(default=0, ge=0, le=86_400)
+    registration_patience_seconds: int = Field(default=600, ge=0, le=86_400)
+    revocation_patience_seconds: int = Field(default=3600, ge=0, le=31_622_400)
     floor_headroom: int = Field(default=1 << 32, ge=0, lt=1 << 63)
 
     def limits(self) -> Limits:
         """As the checks take them."""
         return Limits(
             execution_horizon=timedelta(days=self.execution_horizon_days),
-            registration_max_age=timedelta(hours=self.registration_max_age_hours),
+            registration_max_age=timedelta(seconds=self.registration_max_age_seconds),
+            registration_patience=timedelta(seconds=self.registration_patience_seconds),
+            revocation_patience=timedelta(seconds=self.revocation_patience_seconds),
             floor_headroom=self.floor_headroom,
         )
 

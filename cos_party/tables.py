@@ -62,9 +62,12 @@ registration: Final = Table(
     metadata,
     Column("one", Integer, primary_key=True),
     Column("number", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
     Column("confirmed_at", UtcDateTime, nullable=False),
     Column("document", Text, nullable=False),
 )
+"""The extract that registration gave last. Its number is registration's word and orders nothing
+here; what was withdrawn on its way is known by the order in which this party asked."""
 
 certificates: Final = Table(
     "smki_certificate",
@@ -79,11 +82,13 @@ certificates: Final = Table(
 revocation_lists: Final = Table(
     "smki_revocation_list",
     metadata,
-    Column("name", Text, primary_key=True),
+    Column("authority", Text, primary_key=True),
     Column("number", Text, nullable=False),
     Column("der", LargeBinary, nullable=False),
 )
-"""The number is text: it may have 20 octets (RFC 5280 5.2.3), which no database integer holds."""
+"""By the authority that signed it: its name (DER) and key identifier in hex, as in the list.
+
+The number is text: it may have 20 octets (RFC 5280 5.2.3), which no database integer holds."""
 
 thresholds: Final = Table(
     "cos_threshold",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
@@ -19,6 +20,7 @@ from cos_party.registration_copy import (
     RegistrationCopy,
     SupplyPeriod,
 )
+from services.chassis.canonical import canonical
 
 Eui = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
@@ -91,10 +93,16 @@ class _MeterPoint(_Row):
 class RegistrationExtract(Body):
     """The answer to `registration-extract`."""
 
-    number: int = Field(ge=0)
+    number: int = Field(ge=0, lt=1 << 63)
     unchanged: bool
     participants: list[_Participant]
     meter_points: list[_MeterPoint]
+
+    @property
+    def digest(self) -> str:
+        """What it says, in 64 hex digits: SHA-256 of both lists in canonical JSON."""
+        said = self.model_dump(mode="json", include={"participants", "meter_points"})
+        return hashlib.sha256(canonical(said).encode()).hexdigest()
 
     def copy_at(self, confirmed_at: datetime) -> RegistrationCopy:
         """The extract as the party's own copy, confirmed at that time."""

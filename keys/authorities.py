@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from keys import profiles
 from keys.certificate import Certificate
-from keys.crl import make_crl, read_crl, read_crl_pem, revocation_times
+from keys.crl import LIST_DAYS, make_crl, read_crl, read_crl_pem, revocation_times
 from keys.device_keys import DeviceKeys
 from keys.errors import CeremonyError
 from keys.profiles import Issuer, Validity
@@ -165,7 +165,7 @@ def years_from(now: datetime, years: int) -> Validity:
     return Validity(begin, begin + timedelta(days=365 * years))
 
 
-def revoke(data: Path, certificate: Certificate, now: datetime, *, days: int = 365) -> bytes:
+def revoke(data: Path, certificate: Certificate, now: datetime, *, days: int = LIST_DAYS) -> bytes:
     """Add a certificate to its authority's published revocation list.
 
     What was revoked before keeps its time; revoking twice changes nothing but the number.
@@ -190,13 +190,37 @@ def revoke(data: Path, certificate: Certificate, now: datetime, *, days: int = 3
             issuer.subject_name,
             issuer.key_identifier,
         ):
-            path = data / "smki_repository" / "repository" / "crl" / f"{name}.crl"
-            old = read_crl_pem(path.read_bytes())
-            revoked = {certificate.serial: whole_seconds(now)} | revocation_times(old)
-            new = authorities.revocation_list(name, old.number + 1, now, days, revoked)
-            replace_file(path, read_crl(new).to_pem())
-            return new
+            return renew(data, name, now, days=days, also=certificate.serial)
     raise CeremonyError("no authority of this folder issued that certificate")
+
+
+def renew(
+    data: Path, name: str, now: datetime, *, days: int = LIST_DAYS, also: int | None = None
+) -> bytes:
+    """Issue the successor of a published revocation list.
+
+    Args:
+        data: the data folder.
+        name: "organisation", "device" or "infrastructure".
+        now: the time of the new list, by the machine's clock: link certificates are judged by it.
+        days: until the list after it is due.
+        also: serial number of a certificate that is revoked now.
+
+    Returns:
+        the new list, DER, as also written to the repository's folder.
+
+    Raises:
+        RevocationListError: the published list cannot be read.
+    """
+    path = data / "smki_repository" / "repository" / "crl" / f"{name}.crl"
+    old = read_crl_pem(path.read_bytes())
+    revoked = {} if also is None else {also: whole_seconds(now)}
+    authorities = Authorities.open(data)
+    new = authorities.revocation_list(
+        name, old.number + 1, now, days, revoked | revocation_times(old)
+    )
+    replace_file(path, read_crl(new).to_pem())
+    return new
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -20,6 +20,11 @@ from keys.errors import RevocationListError
 from keys.stencil import SignRaw, sign_revocation_list
 
 MAX_LIST_OCTETS = 16 * 1024 * 1024
+LIST_DAYS = 3650
+"""Days until the next list is due. The simulated authorities are offline after the ceremony and
+issue a list only when something is revoked, so a list lives as long as the certificates on it."""
+MAX_NUMBER = (1 << 159) - 1
+"""The greatest CRL number: at most 20 octets, and not negative (RFC 5280 5.2.3)."""
 
 _READ_ERRORS = (
     ValueError,
@@ -111,8 +116,8 @@ def read_crl(der: bytes) -> RevocationList:
     """Read a revocation list from DER.
 
     Raises:
-        RevocationListError: it is not a complete v2 list with number, next update and an
-            8-octet authority key identifier, or it has a critical extension.
+        RevocationListError: it is not a complete v2 list with number (of at most 20 octets), next
+            update and an 8-octet authority key identifier, or it has a critical extension.
     """
     if len(der) > MAX_LIST_OCTETS:
         raise RevocationListError(f"longer than {MAX_LIST_OCTETS} octets")
@@ -154,11 +159,14 @@ def _read(der: bytes) -> RevocationList:
     identifier = parsed.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
     if identifier.key_identifier is None or len(identifier.key_identifier) != 8:
         raise RevocationListError("authorityKeyIdentifier is not 8 octets")
+    number = parsed.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    if not 0 <= number <= MAX_NUMBER:
+        raise RevocationListError("cRLNumber is not of 1 to 20 octets")
     return RevocationList(
         der=der,
         issuer=parsed.issuer.rfc4514_string(),
         issuer_name=parsed.issuer.public_bytes(),
-        number=parsed.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number,
+        number=number,
         this_update=parsed.last_update_utc,
         next_update=parsed.next_update_utc,
         serials=frozenset(entry.serial_number for entry in entries),

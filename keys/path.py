@@ -218,24 +218,21 @@ def _check_revocation(
         ]
         if not own and child is path[0]:
             raise PathError(PathFailure.CRL_MISSING, f"no revocation list of {_name(issuer)}")
-        for item in own:
-            _check_list_signature(item, issuer)
-        if own:
-            # Of several genuine lists the one with the highest number counts.
-            newest = max(own, key=lambda item: item.number)
+        genuine = [item for item in own if item.signed_by(issuer)]
+        if own and not genuine:
+            raise PathError(
+                PathFailure.CRL_SIGNATURE,
+                f"revocation list {own[0].number} of {own[0].issuer} was not signed by it",
+            )
+        if genuine:
+            # Of several genuine lists the one with the highest number counts; one that is not
+            # genuine says nothing, of itself or of the others.
+            newest = max(genuine, key=lambda item: item.number)
             _check_list_time(newest, at)
             if child.serial in newest.serials:
                 raise PathError(
                     PathFailure.REVOKED, f"{_name(child)}: on revocation list {newest.number}"
                 )
-
-
-def _check_list_signature(item: RevocationList, issuer: Certificate) -> None:
-    if not item.signed_by(issuer):
-        raise PathError(
-            PathFailure.CRL_SIGNATURE,
-            f"revocation list {item.number} of {item.issuer} was not signed by it",
-        )
 
 
 def _check_list_time(item: RevocationList, at: datetime | None) -> None:

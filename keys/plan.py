@@ -16,6 +16,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from keys.crl import LIST_DAYS
 from keys.errors import CeremonyError
 from keys.roles import OrganisationRole, Usage
 from keys.simulated import EUI_PREFIX, ISSUER_PREFIX
@@ -99,7 +100,12 @@ class RegistrationPlan(_Table):
 
 
 class CeremonyPlan(_Table):
-    """The whole ceremony."""
+    """The whole ceremony.
+
+    Attributes:
+        link_years: validity of link certificates; they are judged by the machine's clock.
+        revocation_days: from a revocation list to the one that is due after it.
+    """
 
     organisation_root: AuthorityPlan
     organisation_issuing: AuthorityPlan
@@ -107,8 +113,8 @@ class CeremonyPlan(_Table):
     device_issuing: AuthorityPlan
     infrastructure_root: AuthorityPlan
     organisation_years: int = Field(default=10, gt=0, le=50)
-    link_years: int = Field(default=1, gt=0, le=10)
-    revocation_days: int = Field(default=365, gt=0)
+    link_years: int = Field(default=10, gt=0, le=10)
+    revocation_days: int = Field(default=LIST_DAYS, gt=0)
     parties: tuple[PartyPlan, ...]
     organisations: tuple[OrganisationPlan, ...]
     devices: tuple[DevicesPlan, ...] = ()

@@ -31,6 +31,9 @@ PAIRS: Final = (
     ("acb", "meter_sim"),
     ("tcos_party", "registration"),
     ("ecos_party", "registration"),
+    ("acb", "smki_repository"),
+    ("tcos_party", "smki_repository"),
+    ("ecos_party", "smki_repository"),
 )
 """Caller and callee, where the bench can stand."""
 

@@ -15,6 +15,7 @@ from probe import (
     lying_cos,
     lying_devices,
     lying_link,
+    lying_sources,
     process_attacks,
     rotation_attacks,
     service_answers,
@@ -41,6 +42,7 @@ FAMILIES: Sequence[Callable[[], Iterator[Attack]]] = (
     alert_attacks.attacks,
     lying_cos.attacks,
     lying_link.attacks,
+    lying_sources.attacks,
     lying_devices.attacks,
     service_answers.attacks,
 )

@@ -39,14 +39,24 @@ _log = structlog.get_logger(__name__)
 class CheckFailed(Exception):  # noqa: N818 - a verdict, not a fault
     """A check says no.
 
-    `expected` and `found` are shown to callers and testers: never put a secret in them.
+    `expected` and `found` are shown to callers and testers: never put a secret in them. `status`
+    is another HTTP status than the check's own: 503 where the no is not final, and the same thing
+    may be asked again.
     """
 
-    def __init__(self, detail: str, expected: str | None = None, found: str | None = None) -> None:
+    def __init__(
+        self,
+        detail: str,
+        expected: str | None = None,
+        found: str | None = None,
+        *,
+        status: int | None = None,
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.expected = expected
         self.found = found
+        self.status = status
 
 
 class Refused(Exception):  # noqa: N818 - a verdict, not a fault
@@ -336,7 +346,7 @@ class CheckRun:
                 found=failed.found,
                 source=known.source,
                 code=known.code,
-                status=known.status,
+                status=failed.status or known.status,
             ) from None
         self._say(known, "off" if isinstance(body, UnsafeSkip) else "passed")
 

@@ -38,6 +38,7 @@ from services.link.evidence import EvidenceLog
 from services.link.identity import LinkIdentity
 from services.link.message import HttpRequest, HttpResponse, fold_headers
 from services.link.opened import encode_answer
+from services.link.renewal import trust_for
 from services.link.replies import verdict_of
 from services.link.signing import Address, sign_request
 from services.link.trust import LinkTrust
@@ -210,7 +211,7 @@ class LinkClient:
             shape=profile.RESPONSE,
             own=self._identity.system,
             peers=(self._peer,),
-            keys=self._trust,
+            keys=trust_for(self._trust, request.first(profile.PURPOSE) or "", response.body),
             now=self._clock.now(),
             request=request,
         )
@@ -236,7 +237,8 @@ class LinkClient:
         """What a verified answer that is not a yes amounts to."""
         check = problem.get("check")
         if not 400 <= status < 500:
-            return PeerUnavailable(self._peer, f"answered {status}")
+            named = f" ({check})" if isinstance(check, str) else ""
+            return PeerUnavailable(self._peer, f"answered {status}{named}")
         if (
             isinstance(check, str)
             and check.startswith(f"{REQUEST_SECTION}.")

@@ -7,7 +7,7 @@ content); its dates and the revocation list are looked at each time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -98,6 +98,27 @@ class LinkTrust:
         except (OSError, KeysError) as error:
             raise LinkSetupError(f"the trust folder cannot be read: {error}") from error
         return cls(root, peers, revocation_lists)
+
+    def stale(self, at: datetime) -> bool:
+        """Whether the revocation list in use has run out at that time."""
+        return self._revoked is not None and at > self._revoked.next_update
+
+    def renewed(self, lists: Iterable[bytes]) -> LinkTrust:
+        """The same pins, judged by the newest list of the authority among its own and these.
+
+        For the one answer that brings revocation lists: were it judged by the list that it is to
+        replace, a list that has run out could never be replaced. What is not readable, of another
+        authority or not signed by this one changes nothing, and nothing is kept: this trust stays
+        as it is.
+        """
+        made = LinkTrust(self._root, {key.system: key.certificate for key in self._keys.values()})
+        made._revoked = self._revoked
+        for der in lists:
+            try:
+                made.offer(read_crl(der))
+            except KeysError:
+                continue
+        return made
 
     @property
     def systems(self) -> tuple[str, ...]:

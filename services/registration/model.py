@@ -6,9 +6,12 @@ interfaces of the real registration systems to a CoS Party are not public (docs/
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from services.chassis.canonical import canonical
 
 Eui = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Mpxn = Annotated[str, Field(pattern=r"^[0-9]{6,13}$")]
@@ -67,12 +70,23 @@ class Register(BaseModel):
         values: dict[str, Any] = self.model_dump(mode="json")
         return values
 
+    @property
+    def digest(self) -> str:
+        """What it says, in 64 hex digits: SHA-256 of both lists in canonical JSON."""
+        return hashlib.sha256(canonical(self.as_json()).encode()).hexdigest()
+
 
 class ExtractQuestion(Strict):
-    """Body of `registration-extract`: the number of the extract the asker holds, if any."""
+    """Body of `registration-extract`: the extract the asker holds, if any.
+
+    Attributes:
+        known: its number.
+        digest: what it says (`Register.digest`); without it the number alone is compared.
+    """
 
     version: Version
     known: int | None = Field(ge=0)
+    digest: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
 
 
 class NewRegistration(Strict):

@@ -79,6 +79,7 @@ class Registration:
     def __init__(self, base: Foundation, estate: Path) -> None:
         self._base = base
         self._estate = estate
+        self._digest: tuple[int, str] | None = None
 
     async def load_at_first_start(self) -> None:
         """Take the estate file in, unless a register is held already.
@@ -125,7 +126,8 @@ class Registration:
         # step 2: gather the evidence, as of one moment
         async with self._base.database.connect() as conn:
             number = await store.number(conn)
-            news = None if question.known == number else (await store.read(conn))[1]
+            same = await self._is_current(conn, question, number)
+            news = None if same else (await store.read(conn))[1]
         # step 3: ask
         run = self._base.book.start(opened.message_id, section="extract")
         try:
@@ -140,6 +142,20 @@ class Registration:
             return answer | {"participants": [], "meter_points": []}
         await self._trace_extract(opened, "answered", f"extract number {number}", run)
         return answer | {"unchanged": False} | news.as_json()
+
+    async def _is_current(
+        self, conn: AsyncConnection, question: ExtractQuestion, number: int
+    ) -> bool:
+        """Whether the asker holds the current extract: by its number, and by what it says."""
+        if question.known != number:
+            return False
+        if question.digest is None:
+            return True
+        if self._digest is None or self._digest[0] != number:
+            # read once for each number: no two states have the same
+            number, register = await store.read(conn)
+            self._digest = number, register.digest
+        return self._digest == (question.known, question.digest)
 
     async def register(self, wanted: NewRegistration) -> dict[str, Any]:
         """Register a supplier for an MPxN from a moment on.

@@ -193,3 +193,13 @@ def test_the_book_describes_itself_in_order(book: CheckBook) -> None:
 
 def test_verdicts_are_values() -> None:
     assert Verdict("a", "b", "c", "passed") == Verdict("a", "b", "c", "passed")
+
+
+def test_a_no_that_is_not_final_has_a_status_of_its_own() -> None:
+    def ask_again(_: int) -> None:
+        raise CheckFailed("not now", status=503)
+
+    book = CheckBook("party", [Check("p.now", "Now", "test", ask_again, status=409)])
+    with pytest.raises(Refused) as refusal:
+        book.start("request 1").apply("p.now", 1)
+    assert (refusal.value.check, refusal.value.status) == ("p.now", 503)

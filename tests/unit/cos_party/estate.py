@@ -18,7 +18,7 @@ from cos_party.checks import check_book
 from cos_party.device_returns import DeviceReturns
 from cos_party.gather import Gatherer
 from cos_party.model import Delivery, Limits, Thresholds, Trust
-from cos_party.outbound import SourceUnavailable
+from cos_party.outbound import KnownExtract, SourceRefused, SourceUnavailable
 from cos_party.pull import Puller
 from cos_party.settings import CosPartySettings
 from cos_party.tables import metadata
@@ -217,7 +217,9 @@ class Published:
             "organisation": estate.issuing.revocation_list(),
             "second": estate.second_issuing.revocation_list(),
             "device": estate.device_issuing.revocation_list(),
+            "infrastructure": estate.link.revocation_list(),
         }
+        self.lies: dict[str, bytes | None] | None = None
         self.down: set[str] = set()
         self.asked: list[str] = []
 
@@ -226,9 +228,11 @@ class Published:
         if source in self.down:
             raise SourceUnavailable(f"{source}: no answer")
 
-    async def registration_extract(self, known: int | None) -> RegistrationExtract:
+    async def registration_extract(self, known: KnownExtract | None) -> RegistrationExtract:
         self._ask("registration")
-        if known == self.extract.number:
+        if known is not None and known.number > self.extract.number:
+            raise SourceRefused("registration: registration.extract.number")
+        if known == KnownExtract(self.extract.number, self.extract.digest):
             nothing: dict[str, Any] = {"unchanged": True, "participants": [], "meter_points": []}
             return self.extract.model_copy(update=nothing)
         return self.extract
@@ -242,9 +246,17 @@ class Published:
         self._ask("smki")
         return tuple(c.der for c in self.certificates if c.subject_eui == eui)
 
-    async def revocation_lists(self, known: Mapping[str, int]) -> dict[str, bytes]:
+    async def revocation_lists(self, known: Mapping[str, int]) -> dict[str, bytes | None]:
         self._ask("smki")
-        return {n: der for n, der in self.lists.items() if _number(der) > known.get(n, 0)}
+        if self.lies is not None:
+            return self.lies
+        numbers = {name: _number(der) for name, der in self.lists.items()}
+        if any(number > numbers.get(name, -1) for name, number in known.items()):
+            raise SourceRefused("smki: smki.revocation.numbers")
+        return {
+            name: None if known.get(name) == numbers[name] else der
+            for name, der in self.lists.items()
+        }
 
     def revoke(self, authority: Authority, name: str, *serials: int, number: int = 2) -> None:
         self.lists[name] = authority.revocation_list(*serials, number=number)
@@ -339,6 +351,7 @@ async def open_party(
     prefix: str = "ecos",
     *,
     thresholds: Thresholds | None = None,
+    limits: Limits | None = None,
     first_counter: int = 6001,
     published: Published | None = None,
     heed: Callable[[RevocationList], None] = lambda _: None,
@@ -364,7 +377,7 @@ async def open_party(
         database=base.database,
         puller=puller,
         trust=estate.trust,
-        limits=Limits(),
+        limits=limits or Limits(),
         thresholds=thresholds or Thresholds(),
         eui=eui,
         clock=clock,

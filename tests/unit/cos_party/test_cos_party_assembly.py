@@ -80,9 +80,15 @@ def lab_of(service: Service) -> httpx.AsyncClient:
     )
 
 
-async def test_both_organisations_start_and_are_ready(service: Service) -> None:
+async def test_both_organisations_start_and_say_what_they_lack(service: Service) -> None:
+    """Nobody answers them here: they run, and say that they cannot do their work and why."""
     async with lab_of(service) as lab:
-        assert (await lab.get("/readyz")).json() == {"status": "ready"}
+        assert (await lab.get("/healthz")).is_success
+        unready = await lab.get("/readyz")
+        assert unready.status_code == 503
+        (reason,) = unready.json()["reasons"]
+        assert "registration data could not be refreshed since" in reason
+        assert "revocation lists could not be refreshed since" in reason
         party = (await lab.get("/lab/party")).json()
     assert party["eui"] == service.settings.eui
     assert party["accepts"] == {

@@ -202,5 +202,5 @@ async def test_a_cached_signing_certificate_serves_when_the_repository_is_down(
     ecos: Party, estate: Estate
 ) -> None:
     await ecos.command(estate.ask(counter=1).signed)
-    ecos.published.down = {"smki", "registration"}
+    ecos.published.down = {"smki"}
     assert (await ecos.command(estate.ask(counter=2).signed))["counter"] == 6002

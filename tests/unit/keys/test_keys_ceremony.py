@@ -141,7 +141,7 @@ def test_validity_is_ten_years_for_organisations_and_endless_for_devices(ceremon
     assert supplier.not_after - supplier.not_before == timedelta(days=3650)
     assert pem(published / "device-0253494dd0000001-digital-signing.pem").not_after.year == 9999
     link = pem(ceremony / "acb" / "keys" / "link.pem")
-    assert link.not_after - link.not_before == timedelta(days=365)
+    assert link.not_after - link.not_before == timedelta(days=3650)
 
 
 def test_the_repository_publishes_everything_but_link_certificates(ceremony: Path):

@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from keys.crl import MAX_LIST_OCTETS, make_crl, read_crl, read_crl_pem, revocation_times
+from keys.crl import MAX_LIST_OCTETS, MAX_NUMBER, make_crl, read_crl, read_crl_pem, revocation_times
 from keys.errors import CertificateError, RevocationListError
 from keys.stencil import _assemble, _length
 from tests.unit.keys.workshop import NOW, Workshop, issuing
@@ -84,6 +84,20 @@ def test_a_list_without_number_or_issuers_key_is_refused(workshop: Workshop):
     for extensions in ([number], [(long, False), number], [(long, False)]):
         with pytest.raises(RevocationListError):
             read_crl(odd(workshop, *extensions))
+
+
+def test_a_number_has_at_most_twenty_octets(workshop: Workshop):
+    identifier = x509.AuthorityKeyIdentifier(
+        workshop.issuing.certificate.key_identifier, None, None
+    )
+
+    def numbered(number: int) -> bytes:
+        return odd(workshop, (identifier, False), (x509.CRLNumber(number), False))
+
+    assert read_crl(numbered(MAX_NUMBER)).number == MAX_NUMBER == 2**159 - 1
+    for number in (MAX_NUMBER + 1, 2**160):
+        with pytest.raises(RevocationListError, match="20 octets"):
+            read_crl(numbered(number))
 
 
 def test_a_list_must_say_when_the_next_is_due(workshop: Workshop):

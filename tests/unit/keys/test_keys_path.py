@@ -357,6 +357,19 @@ def test_authorities_that_certify_each_other_do_not_go_round_forever(workshop: W
     assert refused.value.failure is PathFailure.UNKNOWN_ISSUER
 
 
+def test_a_forged_list_beside_a_genuine_one_says_nothing(workshop: Workshop):
+    """Neither of the genuine one, nor of the certificate."""
+    forged, genuine = forged_list(workshop).crls, workshop.crl()
+    assert forged is not None
+    for crls in ([genuine, *forged], [*forged, genuine]):
+        assert len(replace(right(workshop), crls=crls).ask()) == 3
+    question = revoked(workshop)
+    assert question.crls is not None
+    with pytest.raises(PathError) as refused:
+        replace(question, crls=[*question.crls, *forged]).ask()
+    assert refused.value.failure is PathFailure.REVOKED
+
+
 def test_an_authority_may_be_what_is_asked_about(workshop: Workshop):
     path = validate_path(workshop.issuing.certificate, [], workshop.root.certificate, at=NOW)
     assert path == (workshop.issuing.certificate, workshop.root.certificate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest
 from services.chassis import http
 from services.chassis.app import StartError
 from services.link.errors import EnvelopeRefused, PeerRefused
+from services.registration.model import Register
 
 if TYPE_CHECKING:
     from conftest import Bench, BuildBench
@@ -42,6 +44,19 @@ async def test_the_present_number_gets_no_data(bench: Bench) -> None:
         "participants": [],
         "meter_points": [],
     }
+
+
+async def test_a_number_alone_is_no_extract(bench: Bench) -> None:
+    """Registration may have lied under this very number: what it said then is compared too."""
+    whole = (await bench.extract()).body
+    told = Register.model_validate_json(json.dumps(whole))
+    for _ in range(2):
+        same = (await bench.extract(known=1, digest=told.digest)).body
+        assert (same["unchanged"], same["meter_points"]) == (True, [])
+        other = (await bench.extract(known=1, digest="0" * 64)).body
+        assert other == whole
+    await bench.lab.put(f"/lab/meter-points/{MPXN}", json={"devices": []})
+    assert (await bench.extract(known=2, digest=told.digest)).body["unchanged"] is False
 
 
 async def test_an_older_number_gets_everything(bench: Bench) -> None:

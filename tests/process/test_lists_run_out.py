@@ -1,0 +1,102 @@
+"""A stack lives past the dates of its lists, and one whose list has run out can be repaired."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stack_bench import Bench
+
+from cli.connection import Connection
+from cli.errors import CommandError
+from cli.keys_commands import hold_ceremony
+from cli.processes import start, stop
+from cli.provision import provision
+from keys.authorities import Authorities, renew
+from keys.crl import read_crl
+from services.chassis.clock import SystemClock
+
+INFRASTRUCTURE = "infrastructure"
+ASKING = ("acb", "tcos_party", "ecos_party")
+PATIENCE = 60.0  # seconds; how long it takes is not asserted
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Bench]:
+    """A stack of its own: what happens to it would be felt by every other test."""
+    data = tmp_path / "data"
+    hold_ceremony(data)
+    stack = start(data, lambda _line: None, first_port=None)
+    try:
+        with Connection(stack) as connection:
+            provision(connection, data, afresh=True)
+            yield Bench(data, connection)
+    finally:
+        stop(stack)
+
+
+def publish(bench: Bench, der: bytes) -> None:
+    bench.connection.lab(
+        "smki_repository",
+        "PUT",
+        f"/lab/crl/{INFRASTRUCTURE}",
+        {"pem": read_crl(der).to_pem().decode()},
+    )
+
+
+def reasons(bench: Bench, party: str) -> list[str]:
+    """Why a party is not ready; nothing if it is."""
+    lab = bench.connection.stack.services[party].lab
+    told: dict[str, Any] = bench.connection.http.get(f"{lab}/readyz").json()
+    return [str(reason) for reason in told.get("reasons", [])]
+
+
+def wait_until(bench: Bench, *, ready: bool) -> dict[str, list[str]]:
+    """Until all who ask the repository are ready, or none is."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        said = {party: reasons(bench, party) for party in ASKING}
+        if all(bool(why) != ready for why in said.values()):
+            return said
+        assert time.monotonic() < until, said
+        time.sleep(0.1)
+
+
+def test_an_untouched_stack_lives_past_a_year(own: Bench) -> None:
+    for party in own.connection.stack.services:
+        own.connection.lab(party, "PUT", "/lab/clock", {"step": 400 * 86_400})
+    meter = own.meter("ecos_party")
+    assert own.switch(meter, "B").state == "completed"
+    for party in ASKING:
+        assert reasons(own, party) == []
+
+
+def test_a_list_that_has_run_out_is_replaced_by_the_next(own: Bench) -> None:
+    """Every link answer was `crl_stale`, the one with the new list too, and so for ever."""
+    now = SystemClock().now()
+    old = Authorities.open(own.data).revocation_list(
+        INFRASTRUCTURE, 2, now - timedelta(days=365), 364, {}
+    )
+    publish(own, old)
+    for party in ("tcos_party", "ecos_party"):
+        own.connection.lab(party, "POST", "/lab/sync")
+    meter = own.meter("ecos_party")
+    with pytest.raises(CommandError, match="the SMKI repository cannot be asked"):
+        own.switch(meter, "B")
+    said = wait_until(own, ready=False)
+    for (why,) in said.values():
+        assert "has run out" in why or "could not be refreshed" in why
+    publish(own, Authorities.open(own.data).revocation_list(INFRASTRUCTURE, 3, now, 365, {}))
+    wait_until(own, ready=True)
+    assert own.switch(meter, "B").state == "completed"
+
+
+def test_the_authority_issues_a_successor_of_its_list(own: Bench) -> None:
+    before = own.connection.lab("smki_repository", "GET", "/lab/repository")["lists"]
+    renew(own.data, INFRASTRUCTURE, SystemClock().now())
+    after = own.connection.lab("smki_repository", "POST", "/lab/repository/reload")["lists"]
+    assert after[INFRASTRUCTURE]["number"] == before[INFRASTRUCTURE]["number"] + 1
