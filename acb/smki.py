@@ -166,7 +166,8 @@ class Smki:
         now = self._clock.now()
         ages = [now - row.fetched_at for row in kept.values()]
         # below zero: the machine's clock was put right since, and nobody knows how old a copy is
-        if ages and all(timedelta() <= age < self._max_age for age in ages):
+        young = ages and all(timedelta() <= age < self._max_age for age in ages)
+        if young and not self.wanting():
             return tuple(row.list for row in kept.values())
         try:
             offered = await self._offered(kept)

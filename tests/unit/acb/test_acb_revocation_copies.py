@@ -367,3 +367,20 @@ async def test_each_list_is_told_of_once_and_not_for_every_request(broker: Broke
     for _ in range(3):
         await smki.revocation_lists()
     assert len(told) == 3
+
+
+async def test_a_young_copy_is_asked_for_again_when_the_links_list_has_run_out(
+    broker: Broker, world: World
+) -> None:
+    stale = True
+    smki = broker.again(max_age=HOUR, link_stale=lambda _: stale)
+    await smki.revocation_lists()
+    assert await smki.not_ready() == "the revocation list of link certificates has run out"
+    newer = world.infrastructure.revocation_list(number=2)
+    broker.repository.lists["infrastructure"] = newer
+    assert newer in await smki.revocation_lists()
+    stale = False
+    assert await smki.not_ready() is None
+    asked = len(broker.repository.asked)
+    await smki.revocation_lists()
+    assert len(broker.repository.asked) == asked
