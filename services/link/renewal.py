@@ -24,7 +24,8 @@ MOST_LISTS: Final = 16
 
 def trust_for(trust: LinkTrust, purpose: str, body: bytes) -> LinkTrust:
     """What an answer is judged by, given what it was asked for and its body, unverified."""
-    return trust.renewed(_lists(body)) if purpose == LISTS_PURPOSE else trust
+    lists = _lists(body) if purpose == LISTS_PURPOSE else []
+    return trust.renewed(lists) if lists else trust
 
 
 def _lists(body: bytes) -> list[bytes]:

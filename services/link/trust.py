@@ -112,7 +112,7 @@ class LinkTrust:
         as it is.
         """
         made = LinkTrust(self._root, {key.system: key.certificate for key in self._keys.values()})
-        made._revoked = self._revoked
+        made._revoked, made._paths = self._revoked, self._paths
         for der in lists:
             try:
                 made.offer(read_crl(der))

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from keys.crl import read_crl
 from services.link.client import LinkClient
@@ -18,6 +20,7 @@ from services.link.trust import LinkTrust
 from tests.unit.link.estate import NOW, Authority, Estate, HeldClock, Party, open_caller
 from tests.unit.link.forge import AnswerForge, Wire
 
+ESTATE = Estate()
 DAYS = 40
 """How late it is: the list in use was good for thirty."""
 
@@ -112,3 +115,16 @@ async def test_an_older_list_unrevokes_nobody(late: Late) -> None:
     key = trust_for(trust, LISTS_PURPOSE, body).find(late.estate.holders["ecos_party"].key_id)
     assert key is not None
     assert key.failure(at) == "revoked"
+
+
+@given(
+    body=st.binary()
+    | st.recursive(
+        st.none() | st.integers() | st.text() | st.just(text(b"0")),
+        lambda inner: st.lists(inner) | st.dictionaries(st.just("lists") | st.text(), inner),
+    ).map(lambda value: json.dumps(value).encode())
+)
+def test_whatever_the_body_of_an_answer_it_renews_or_does_nothing(body: bytes) -> None:
+    key = trust_for(ESTATE.trust(), LISTS_PURPOSE, body).find(ESTATE.holders["acb"].key_id)
+    assert key is not None
+    assert key.failure(NOW) is None
