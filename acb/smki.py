@@ -175,14 +175,16 @@ class Smki:
             self._settle([str(error)])
             return tuple(row.list for row in kept.values())
         wanting = list(offered.wanting)
+        asked_with = {key: int(row.number) for key, row in kept.items()}
         async with self._database.begin() as conn:
             # read again: another request may have fetched a newer list while this one waited
             kept = await records.revocation_lists(conn)
             for key in offered.current:
                 await records.confirm_revocation_list(conn, key, now)
             for key, item in offered.lists.items():
-                if key in kept and item.number < int(kept[key].number):
+                if item.number < asked_with.get(key, 0):
                     wanting.append(f"an older list of {item.issuer} was offered")
+                if key in kept and item.number < int(kept[key].number):
                     continue
                 await records.keep_revocation_list(conn, key, item, now)
             kept = await records.revocation_lists(conn)

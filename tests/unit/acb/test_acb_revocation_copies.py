@@ -318,6 +318,7 @@ async def test_an_older_list_that_was_overtaken_does_not_take_the_place_of_a_new
     lists = await overtaken
     assert newer in lists
     assert older not in lists
+    assert await broker.smki.not_ready() is None
 
 
 async def test_a_copy_fetched_later_than_now_is_asked_for_again(
