@@ -191,6 +191,8 @@ def _octets(element: etree._Element, length: int, reason: str, *, wrapped: bool)
     text = _leaf(element, reason)
     if wrapped:
         text = text.translate({ord(c): None for c in " \t\r\n"})
+    elif any(c in text for c in " \t\r\n"):
+        raise SignatureForm(reason, "", "white space is not allowed in this value")
     try:
         octets = b64decode(text, validate=True)
     except (binascii.Error, ValueError):
