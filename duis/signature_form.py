@@ -32,6 +32,9 @@ from duis.names import ECDSA_SHA256, ENVELOPED_SIGNATURE, EXCLUSIVE_C14N, SHA256
 _SERIAL = re.compile(r"0|[1-9][0-9]{0,48}")  # at most 20 octets: RFC 5280 4.1.2.2
 _ISSUER_LIMIT = 400
 
+ISSUER_SPELLING = "issuers are named as CN=Z1,OU=07: the last part first, no blanks between parts"
+"""What to say where no certificate of an issuer is found: names are compared as written."""
+
 
 @dataclass(frozen=True, slots=True)
 class SignatureReference:
