@@ -1,7 +1,8 @@
 """The broker's interface: users on one side, devices' unasked messages on the other. Thin.
 
 ``POST /service-requests``                  application/xml in, signed DUIS Response out
-``GET  /service-requests/{id}[?wait=s]``    JSON: how far the request has come
+``GET  /service-requests/{id}[?wait=s]``    JSON: how far the request has come; the identifier in
+                                            either case
 ``POST /device-messages``                   application/octet-stream (GBCS) in, 204; for a block
                                             of a message of which more is to come: 200 and an
                                             acknowledgement (GBCS, see `acb.blocks`)
@@ -25,6 +26,8 @@ from acb.model import UNDER_WAY, State
 from acb.outbound import OCTETS, XML
 from acb.parts import Parts
 from acb.response_checks import MESSAGE_CHECKS, MESSAGE_SECTION
+from duis.errors import RequestIdInvalid
+from duis.request_id import RequestId
 from gbcs.block_transfer import is_block
 from services.chassis.log import about, note
 from services.chassis.openapi import body, content
@@ -81,6 +84,7 @@ def routes(parts: Parts, intake: Intake, devices: DeviceMessages) -> APIRouter:
 
         `request_id` as in the document: `02-53-...:02-53-...:1`. Documents are in base64.
         """
+        request_id = _as_kept(request_id)
 
         async def read() -> dict[str, Any] | None:
             return await _told(parts, request_id)
@@ -124,6 +128,14 @@ def routes(parts: Parts, intake: Intake, devices: DeviceMessages) -> APIRouter:
         return Response(status_code=204)
 
     return router
+
+
+def _as_kept(request_id: str) -> str:
+    """The one spelling that requests are kept under: hexadecimal digits may come in either case."""
+    try:
+        return RequestId.from_text(request_id).text
+    except RequestIdInvalid:
+        return request_id  # which no request has
 
 
 def _settled(told: dict[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from typing import Final
 
 from acb.model import SUPPLIER_CELL, DeviceRecord
 from acb.need import need
-from gbcs.alerts import GenericAlert, decode_generic_alert
+from gbcs.alerts import AnyAlert, GenericAlert, decode_generic_alert, invoke_id_of
 from gbcs.codes import AlertCode, Cra, MessageCode
 from gbcs.errors import GbcsError, ParseError
 from gbcs.message import Message, OtherInformation
@@ -51,7 +51,7 @@ class DeviceAlertEvidence:
     """
 
     message: Message
-    alert: GenericAlert | None
+    alert: AnyAlert | None
     fault: str | None
     device: DeviceRecord | None = None
     last_counter: int | None = None
@@ -86,6 +86,13 @@ def decoded(evidence: DeviceAlertEvidence) -> None:
     plain = OtherInformation(int(MessageCode.GENERIC_CRITICAL_ALERT))
     if header.date_time is not None or header.other != plain:
         raise CheckFailed("an alert carries its message code and no date-time")
+    alert = evidence.alert
+    if isinstance(alert, GenericAlert) and alert.invoke_id != invoke_id_of(header.counter):
+        raise CheckFailed(
+            "its invoke-id is not of its counter",
+            expected=f"{invoke_id_of(header.counter):06x}",
+            found=f"{alert.invoke_id:06x}",
+        )
 
 
 def device_known(evidence: DeviceAlertEvidence) -> None:
@@ -115,7 +122,8 @@ def signature(evidence: DeviceAlertEvidence) -> None:
 
 def code(evidence: DeviceAlertEvidence) -> None:
     """Its alert code is one that is said in this form."""
-    found = need(evidence.alert, "payload").alert_code
+    alert = evidence.alert
+    found = need(None if alert is None else alert.alert_code, "payload")
     if found not in CODES:
         raise CheckFailed(
             "not a security alert",

@@ -30,6 +30,7 @@ from duis.errors import (
     UnsupportedService,
 )
 from duis.signature import verify_document
+from duis.signature_form import ISSUER_SPELLING
 from duis.xml import request_from_xml
 from keys.roles import OrganisationRole, Usage
 from services.chassis.checks import Check, CheckFailed
@@ -83,7 +84,7 @@ def certificate_known(evidence: RequestEvidence) -> None:
     named = need(evidence.signature, "signature that names a certificate")
     if evidence.certificate is None:
         raise CheckFailed(
-            "the SMKI repository has no such certificate",
+            f"the SMKI repository has no such certificate ({ISSUER_SPELLING})",
             found=f"{named.issuer} serial {named.serial}",
         )
 

@@ -19,6 +19,7 @@ from cli.supplier import Supplier
 from duis.errors import DuisError, MalformedXml
 from duis.show import show as describe_document
 from duis.signature import from_template, signature_reference, verify_document
+from duis.signature_form import ISSUER_SPELLING
 from keys.certificate import Certificate
 from keys.errors import KeysError
 
@@ -221,4 +222,6 @@ def find_signer(data: Path, issuer: str, serial: int) -> Certificate:
         certificate = Certificate.from_pem(path.read_bytes())
         if (certificate.issuer, certificate.serial) == (issuer, serial):
             return certificate
-    raise CommandError(f"no certificate {serial} issued by {issuer} in {data}", MISSING)
+    raise CommandError(
+        f"no certificate {serial} issued by {issuer} in {data}; {ISSUER_SPELLING}", MISSING
+    )

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.tree import Tree
 
 from cli.console import console, fail
 from cli.errors import MISSING, REFUSED, USAGE, CommandError
+from cli.octets import NotOctets, octets_of
 from cli.options import AsJson, entity
 from gbcs.block_transfer import cut, is_block, split
 from gbcs.describe import build, describe
@@ -50,35 +52,19 @@ def read_frames(sources: list[str]) -> list[bytes]:
 
 
 def read_octets(source: str) -> bytes:
-    """The octets of a file or of standard input ("-"), given as binary or as hex text.
-
-    Hex may be spread over lines and groups. A file whose first octet can begin a GBCS message
-    (0xDD or 0xDF) is binary.
+    """The octets of a file or of standard input ("-"), in any form that `octets_of` reads.
 
     Raises:
-        CommandError: the file cannot be read, or is neither (exit code 2, with the offset).
+        CommandError: the file cannot be read, or is none (exit code 2, with the offset).
     """
     try:
         data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:
         raise CommandError(f"{source}: {error.strerror}", USAGE) from error
-    if data[:1] in (b"\xdd", b"\xdf"):
-        return data
     try:
-        text = data.decode("ascii")
-    except UnicodeDecodeError as error:
-        raise CommandError(
-            f"offset {error.start}: neither hex text nor a message (which begins DD or DF)", USAGE
-        ) from error
-    digits = "".join(text.split())
-    if not digits:
-        raise CommandError("offset 0: there is nothing to read", USAGE)
-    for offset, digit in enumerate(digits):
-        if digit not in "0123456789abcdefABCDEF":
-            raise CommandError(f"offset {offset // 2}: {digit!r} is not a hex digit", USAGE)
-    if len(digits) % 2:
-        raise CommandError(f"offset {len(digits) // 2}: the hex text ends within an octet", USAGE)
-    return bytes.fromhex(digits)
+        return octets_of(data)
+    except NotOctets as error:
+        raise CommandError(str(error), USAGE) from None
 
 
 @app.command()
@@ -87,7 +73,7 @@ def decode(
         list[str],
         typer.Argument(
             metavar="FILE|-...",
-            help="Hex or binary; - is stdin. Of a message in blocks, all of them, in any order.",
+            help="Binary, hex, base64 or xxd output; - is stdin. Of blocks, all, in any order.",
         ),
     ],
     keystore: Keystore = None,
@@ -102,8 +88,11 @@ def decode(
     A block (General Block Transfer) is shown as one; several are put together and the message that
     they make is shown. If some are missing, the blocks are shown, and which are missing.
 
-    Exit code 0: fine. 1: a signature or MAC is invalid, or the message does not re-encode to the
-    same octets. 2: it cannot be parsed (the offset and the reason are named).
+    Payloads of use cases that are not spoken here are named and not read.
+
+    Exit code 0: fine. 1: a signature or MAC is invalid, a payload is not what its message code
+    says, or the message does not re-encode to the same octets. 2: it cannot be parsed (the offset
+    and the reason are named).
     """
     try:
         keys = KeyFolder(keystore) if keystore else None
@@ -120,8 +109,9 @@ def decode(
         print(json.dumps(told, indent=2))
     else:
         console.print(tree_of(told))
-    wrong = "invalid" in (told.get("signature"), told.get("mac")) or not told["reencoded_identical"]
-    raise typer.Exit(REFUSED if wrong else 0)
+    invalid = "invalid" in (told.get("signature"), told.get("mac"))
+    broken = "unreadable" in told.get("payload", {})
+    raise typer.Exit(REFUSED if invalid or broken or not told["reencoded_identical"] else 0)
 
 
 @app.command("build")
@@ -213,7 +203,13 @@ def tree_of(told: dict[str, Any]) -> Tree:
     colours = {"valid": "green", "invalid": "bold red"}
     for key in ("signature", "mac"):
         tree.add(f"{key}: [{colours.get(told[key], 'yellow')}]{told[key]}[/]")
-    grow(tree.add("payload"), told["payload"])
+    if told["payload_read"]:
+        grow(tree.add("payload"), told["payload"])
+    else:
+        why = told["payload"].get("unreadable")
+        said = "not read: this use case is not spoken here" if why is None else f"not read: {why}"
+        shown = tree.add(f"payload [{'yellow' if why is None else 'bold red'}]{escape(said)}[/]")
+        grow(shown, {"octets": told["payload"]["octets"]})
     if not told["reencoded_identical"]:
         tree.add("[bold red]does not re-encode to the same octets[/]")
     return tree

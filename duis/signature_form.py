@@ -32,6 +32,9 @@ from duis.names import ECDSA_SHA256, ENVELOPED_SIGNATURE, EXCLUSIVE_C14N, SHA256
 _SERIAL = re.compile(r"0|[1-9][0-9]{0,48}")  # at most 20 octets: RFC 5280 4.1.2.2
 _ISSUER_LIMIT = 400
 
+ISSUER_SPELLING = "issuers are named as CN=Z1,OU=07: the last part first, no blanks between parts"
+"""What to say where no certificate of an issuer is found: names are compared as written."""
+
 
 @dataclass(frozen=True, slots=True)
 class SignatureReference:
@@ -191,6 +194,8 @@ def _octets(element: etree._Element, length: int, reason: str, *, wrapped: bool)
     text = _leaf(element, reason)
     if wrapped:
         text = text.translate({ord(c): None for c in " \t\r\n"})
+    elif any(c in text for c in " \t\r\n"):
+        raise SignatureForm(reason, "", "white space is not allowed in this value")
     try:
         octets = b64decode(text, validate=True)
     except (binascii.Error, ValueError):

@@ -6,8 +6,8 @@ them into the values the rest of the project uses. Field order, tags and optiona
 1.2 and 3 (confirmed byte for byte by RTDS vectors; the identifiers are partly reconstructions,
 which does not touch the encoding).
 
-What the library does not have: ENUMERATED (made of TLV here), and lengths that are not minimal.
-Published responses and alerts carry those (`30 82 00 CA`), so `read` takes `lenient_lengths`.
+What the library does not have: ENUMERATED (made of TLV here), and the ways in which what devices
+write is not DER (`30 82 00 CA`), which `read` takes only where it is told `as_devices_write`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Annotated, TypeVar
 from cryptography.hazmat import asn1
 
 from gbcs.date_time import from_generalized_time, to_generalized_time
+from gbcs.device_ber import as_der
 from gbcs.errors import EncodeError, ParseError
-from gbcs.minimal_lengths import with_minimal_lengths
 from gbcs.octets import Octets, length_octets
 
 T = TypeVar("T")
@@ -171,19 +171,19 @@ class KeyUsageRequest:
     key_usage: BitString
 
 
-def read(cls: type[T], data: bytes, name: str, *, lenient_lengths: bool = False) -> T:
+def read(cls: type[T], data: bytes, name: str, *, as_devices_write: bool = False) -> T:
     """Read one DER value, and nothing after it.
 
-    With `lenient_lengths`, BER lengths that are not minimal are also read.
+    With `as_devices_write`, so is what devices are known to write instead (see gbcs.device_ber).
 
     Raises:
         ParseError: it is not that.
     """
-    if lenient_lengths:
+    if as_devices_write:
         try:
             return _read_strict(cls, data, name)
         except ParseError:
-            data = with_minimal_lengths(data)
+            data = as_der(data)
     return _read_strict(cls, data, name)
 
 
@@ -199,7 +199,7 @@ def write(value: object, name: str) -> bytes:
         raise EncodeError(f"{name}: cannot be written in DER: {error}") from None
 
 
-def read_list(cls: type[T], data: bytes, name: str, *, lenient_lengths: bool = False) -> T:
+def read_list(cls: type[T], data: bytes, name: str, *, as_devices_write: bool = False) -> T:
     """Read a bare SEQUENCE OF into a class whose one field is that list.
 
     The library reads only SEQUENCEs at the top, so the list is put inside one.
@@ -207,11 +207,11 @@ def read_list(cls: type[T], data: bytes, name: str, *, lenient_lengths: bool = F
     Raises:
         ParseError: it is not that.
     """
-    if lenient_lengths:
+    if as_devices_write:
         try:
             return _read_strict(cls, _inside_sequence(data), name)
         except ParseError:
-            data = with_minimal_lengths(data)
+            data = as_der(data)
     return _read_strict(cls, _inside_sequence(data), name)
 
 

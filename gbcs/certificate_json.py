@@ -7,7 +7,7 @@ from typing import Any
 
 from cryptography import x509
 
-from gbcs.certificates import load_certificate
+from gbcs.certificates import READ_ERRORS, load_certificate
 from gbcs.errors import EncodeError, ParseError
 from gbcs.fields import Fields
 
@@ -28,7 +28,7 @@ def certificate_to_json(der: bytes) -> dict[str, Any]:
             "serial": str(certificate.serial_number),
             "key_identifier": _key_identifier(certificate),
         }
-    except (ParseError, ValueError):
+    except (ParseError, *READ_ERRORS):
         shown = {"unreadable": True}
     shown["base64"] = base64.b64encode(der).decode()
     return shown
@@ -63,6 +63,6 @@ def _name(name: x509.Name) -> str:
 def _key_identifier(certificate: x509.Certificate) -> str | None:
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
-    except (x509.ExtensionNotFound, x509.DuplicateExtension):
+    except x509.ExtensionNotFound:
         return None
     return found.value.digest.hex()

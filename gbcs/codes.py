@@ -10,6 +10,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Self
 
+from gbcs.use_case_names import NAMES
+
 
 class _Labelled(IntEnum):
     """An integer of the standard with the standard's own identifier in `label`.
@@ -116,8 +118,8 @@ class MessageCode(_Labelled):
     GENERIC_NON_CRITICAL_ALERT = 0x1001, "Generic Non Critical Alert"
 
 
-USE_CASES: dict[int, str] = {int(code): code.label for code in MessageCode}
-"""Message code to the name of its use case."""
+USE_CASES: dict[int, str] = NAMES | {int(code): code.label for code in MessageCode}
+"""Message code to the name of its use case: the standard's own title for those spoken here."""
 
 MODE_OF_MESSAGE_CODE: dict[int, CredentialsReplacementMode] = {
     **{0x0100 + mode: CredentialsReplacementMode(mode) for mode in range(10)},

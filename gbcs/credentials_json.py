@@ -19,6 +19,7 @@ from gbcs.credentials import (
 )
 from gbcs.errors import EncodeError
 from gbcs.fields import Fields
+from gbcs.numbers import to_json
 
 _CHECKS = {"apply": True, "disapply": False}
 
@@ -27,15 +28,15 @@ def update_to_json(update: UpdateCredentials) -> dict[str, Any]:
     """A command payload. Fields that are not on the wire are not in the object."""
     cell = update.authorising_cell
     key = update.plaintext_symmetric_key
-    specialist = update.new_specialist_floors
+    floor, specialist = update.new_floor, update.new_specialist_floors
     changes = update.other_changes
     shown = {
         "credentialsReplacementMode": update.mode.label,
         "plaintextSymmetricKey": None if key is None else key.hex(),
         "applyTimeBasedCPVChecks": "apply" if update.apply_time_checks else "disapply",
         "authorisingRemotePartyTACellIdentifier": None if cell is None else cell.name,
-        "authorisingRemotePartySeqNumber": update.authorising_counter,
-        "newRemotePartyFloorSeqNumber": update.new_floor,
+        "authorisingRemotePartySeqNumber": to_json(update.authorising_counter),
+        "newRemotePartyFloorSeqNumber": None if floor is None else to_json(floor),
         "newRemotePartySpecialistFloorSeqNumber": (
             None if specialist is None else _specialist_to_json(specialist)
         ),
@@ -155,7 +156,7 @@ def hexadecimal_number(text: str, name: str) -> int:
 
 def _outcome_to_json(outcome: CredentialsOutcome) -> dict[str, Any]:
     return {
-        "authorisingRemotePartySeqNumber": outcome.authorising_counter,
+        "authorisingRemotePartySeqNumber": to_json(outcome.authorising_counter),
         "credentialsReplacementMode": outcome.mode.label,
         "remotePartySeqNumberChanges": [_change_to_json(change) for change in outcome.changes],
         "replacementOutcomes": [
@@ -211,7 +212,7 @@ def _replacement_from_json(value: object) -> Replacement:
 def _change_to_json(change: SeqNumberChange) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "remotePartyRole": change.role.label,
-        "floorSeqNumber": change.floor,
+        "floorSeqNumber": to_json(change.floor),
     }
     if change.specialist is not None:
         shown["specialistFloorSeqNumber"] = _specialist_to_json(change.specialist)
@@ -233,7 +234,7 @@ def _changes_from_json(values: list[Any]) -> tuple[SeqNumberChange, ...]:
 
 
 def _specialist_to_json(numbers: tuple[SpecialistSeqNumber, ...]) -> list[dict[str, Any]]:
-    return [{"seqNumberUsage": n.usage.label, "seqNumber": n.number} for n in numbers]
+    return [{"seqNumberUsage": n.usage.label, "seqNumber": to_json(n.number)} for n in numbers]
 
 
 def _specialist_from_json(values: list[Any]) -> tuple[SpecialistSeqNumber, ...]:

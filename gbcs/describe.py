@@ -2,9 +2,10 @@
 
 message_code "0x0107"      use_case      cra command|response|alert
 originator, recipient      16 lower-case hexadecimal digits
-originator_counter         whole number
+originator_counter         whole number; beyond 2^53-1 its digits as text (both are read)
 signature, mac             valid | invalid | absent | unknown-key
 payload                    object, with the standard's names (see gbcs.payload_json)
+payload_read               whether its values are shown; else only its octets
 reencoded_identical        whether decoding and encoding gives the same octets
 date_time                  12 octets in hexadecimal, or null
 supplementary              object, only if the other information says more than the code
@@ -24,13 +25,16 @@ from gbcs.block_transfer import is_block
 from gbcs.codes import USE_CASES, Cra
 from gbcs.credentials_json import hexadecimal_number
 from gbcs.describe_blocks import build_block, describe_block
-from gbcs.errors import EncodeError, GbcsError, MacInvalid, SignatureInvalid
+from gbcs.errors import EncodeError, GbcsError, MacInvalid, ParseError, SignatureInvalid
 from gbcs.fields import Fields
 from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
+from gbcs.numbers import to_json
 from gbcs.payload_json import CODECS, build_payload, describe_payload
 from gbcs.protect import add_mac, sign, verify_mac, verify_signature
 
 VALID, INVALID, ABSENT, UNKNOWN_KEY = "valid", "invalid", "absent", "unknown-key"
+DEVICE_TO_DEVICE = frozenset({0x0090, 0x009B})
+"""Commands from device to device: PCS02, PCS01. The broker has no part in their MAC."""
 _VERDICTS = (VALID, INVALID, ABSENT, UNKNOWN_KEY)
 
 
@@ -61,16 +65,18 @@ def describe(data: bytes, keys: KeyLookup | None = None, acb: str | None = None)
         return describe_block(data)
     message = decode(data)
     header = message.header
+    payload = describe_payload(message.message_code, header.cra, message.payload)
     shown: dict[str, Any] = {
         "message_code": f"0x{message.message_code:04x}",
         "use_case": USE_CASES.get(message.message_code, "unknown"),
         "cra": header.cra.label,
         "originator": header.originator,
         "recipient": header.recipient,
-        "originator_counter": header.counter,
+        "originator_counter": to_json(header.counter),
         "signature": _signature_verdict(message, keys),
         "mac": _mac_verdict(message, keys, acb),
-        "payload": describe_payload(message.message_code, header.cra, message.payload),
+        "payload": payload,
+        "payload_read": "octets" not in payload,
         "reencoded_identical": _reencoded(message) == data,
         "date_time": None if header.date_time is None else header.date_time.hex(),
         "signature_octets": None if message.signature is None else message.signature.hex(),
@@ -90,7 +96,7 @@ def build(
     Without keys, signature and MAC are the octets given. With keys, a signature that is not
     `absent` is made anew with the originator's key, and a MAC that is not `absent` with the shared
     secret, whatever octets are given: so a description can be edited and made valid again.
-    `use_case` and `reencoded_identical` are for the reader.
+    `use_case`, `payload_read` and `reencoded_identical` are for the reader.
 
     Raises:
         EncodeError: the object does not describe a message, or octets or a key are missing.
@@ -112,7 +118,7 @@ def build(
     payload = build_payload(code, cra, fields.take("payload"))
     signature, signed = _protection(fields, "signature")
     mac, maced = _protection(fields, "mac")
-    for name in ("use_case", "reencoded_identical"):
+    for name in ("use_case", "reencoded_identical", "payload_read"):
         fields.take(name)
     fields.done()
     if keys is None:
@@ -128,11 +134,12 @@ def build(
 
 
 def mac_parties(header: GroupingHeader, acb: str | None) -> tuple[str, str] | None:
-    """Whose key agreement keys make the MAC: broker and device, or device and recipient.
+    """Whose key agreement keys make the MAC: broker and device, or originator and recipient.
 
-    None for a command if the broker is not known.
+    The latter for what a device says, also for what it commands another one. None for any other
+    command if the broker is not known.
     """
-    if header.cra is not Cra.COMMAND:
+    if header.cra is not Cra.COMMAND or header.other.message_code in DEVICE_TO_DEVICE:
         return header.originator, header.recipient
     return None if acb is None else (acb, header.recipient)
 
@@ -200,6 +207,11 @@ def _reencoded(message: Message) -> bytes | None:
     try:
         if codec is not None:
             payload = codec.encode(codec.decode(payload))
+    except ParseError:
+        pass  # not read, so it is written as it came
+    except GbcsError:
+        return None
+    try:
         return encode(replace(message, payload=payload))
     except GbcsError:
         return None
@@ -207,10 +219,11 @@ def _reencoded(message: Message) -> bytes | None:
 
 def _other_to_json(other: OtherInformation) -> dict[str, Any]:
     certificate = other.key_agreement_certificate
+    party, own = other.supplementary_remote_party_counter, other.supplementary_originator_counter
     shown = {
         "remote_party_id": other.supplementary_remote_party_id,
-        "remote_party_counter": other.supplementary_remote_party_counter,
-        "originator_counter": other.supplementary_originator_counter,
+        "remote_party_counter": None if party is None else to_json(party),
+        "originator_counter": None if own is None else to_json(own),
         "key_agreement_certificate": None if certificate is None else certificate.hex(),
     }
     return {name: value for name, value in shown.items() if value is not None}

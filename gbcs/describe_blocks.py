@@ -18,6 +18,7 @@ from gbcs.codes import USE_CASES, Cra
 from gbcs.credentials_json import hexadecimal_number
 from gbcs.errors import EncodeError, ParseError
 from gbcs.fields import Fields
+from gbcs.numbers import to_json
 from gbcs.reassembly import Reassembler
 
 
@@ -43,7 +44,7 @@ def describe_block(frame: bytes) -> dict[str, Any]:
         "cra": transfer.cra.label,
         "originator": transfer.originator,
         "recipient": transfer.recipient,
-        "originator_counter": transfer.counter,
+        "originator_counter": to_json(transfer.counter),
         "block": {
             "number": block.number,
             "last": block.last,

@@ -110,12 +110,12 @@ def encode_details(details: CredentialDetails) -> bytes:
 
 
 def decode_details(payload: bytes) -> CredentialDetails:
-    """Read a response payload; lengths need not be minimal.
+    """Read a response payload; it need not be DER (see gbcs.device_ber).
 
     Raises:
         ParseError: it is not that.
     """
-    wire = asn1.read_list(asn1.ReadResponse, payload, _DETAILS, lenient_lengths=True)
+    wire = asn1.read_list(asn1.ReadResponse, payload, _DETAILS, as_devices_write=True)
     return CredentialDetails(
         tuple(_role_from_wire(role) for role in wire.roles), raw=bytes(payload)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from gbcs.alerts import GenericAlert
+from gbcs.alerts import AnyAlert, GenericAlert, ZigBeeAlert
 from gbcs.certificate_json import certificate_from_json, certificate_to_json
 from gbcs.codes import (
     AlertCode,
@@ -29,6 +29,7 @@ from gbcs.device_certificates import (
 )
 from gbcs.errors import EncodeError
 from gbcs.fields import Fields
+from gbcs.numbers import to_json
 
 
 def read_to_json(read: ReadCredentials) -> dict[str, Any]:
@@ -169,17 +170,26 @@ def certificate_read_response_from_json(value: object) -> CertificateReadRespons
 _ALERT_NAMES = {int(code): code.label for code in AlertCode}
 
 
-def generic_alert_to_json(alert: GenericAlert) -> dict[str, Any]:
-    """A generic alert; code and octets in hexadecimal; of a code known here, its name."""
-    shown = {"alertCode": f"0x{alert.alert_code:04x}", "dateTime": alert.date_time.hex()}
+def generic_alert_to_json(alert: AnyAlert) -> dict[str, Any]:
+    """A generic alert; code and octets in hexadecimal; of a code known here, its name.
+
+    The ZigBee form has `utcTime`, in seconds since 2000, where the DLMS form has `dateTime` and
+    `invokeId`, which follows the originator counter (see gbcs.alerts).
+    """
+    shown: dict[str, Any] = {"alertCode": f"0x{alert.alert_code:04x}"}
+    if isinstance(alert, ZigBeeAlert):
+        shown["utcTime"] = alert.time
+    else:
+        shown["invokeId"] = f"0x{alert.invoke_id:06x}"
+        shown["dateTime"] = alert.date_time.hex()
     if alert.alert_code in _ALERT_NAMES:
         shown["alert"] = _ALERT_NAMES[alert.alert_code]
-    if alert.content is not None:
+    if isinstance(alert, GenericAlert) and alert.content is not None:
         shown["content"] = alert.content.hex()
     return shown
 
 
-def generic_alert_from_json(value: object) -> GenericAlert:
+def generic_alert_from_json(value: object) -> AnyAlert:
     """The inverse of generic_alert_to_json; the name is for the reader.
 
     Raises:
@@ -187,12 +197,18 @@ def generic_alert_from_json(value: object) -> GenericAlert:
     """
     fields = Fields(value, "payload")
     code = hexadecimal_number(fields.text("alertCode"), "payload.alertCode")
-    date_time = fields.hexadecimal("dateTime")
-    content = fields.hexadecimal("content") if fields.has("content") else None
     if fields.has("alert"):
         fields.text("alert")
+    alert: AnyAlert
+    if fields.has("utcTime"):
+        alert = ZigBeeAlert(code, fields.number("utcTime"))
+    else:
+        invoke_id = hexadecimal_number(fields.text("invokeId"), "payload.invokeId")
+        date_time = fields.hexadecimal("dateTime")
+        content = fields.hexadecimal("content") if fields.has("content") else None
+        alert = GenericAlert(code, date_time, content, invoke_id)
     fields.done()
-    return GenericAlert(code, date_time, content)
+    return alert
 
 
 def _role(label: object) -> RemotePartyRole:
@@ -208,7 +224,8 @@ def _role_to_json(details: RoleDetails) -> dict[str, Any]:
         "statusCode": details.status.label,
     }
     if details.held is not None:
-        shown["currentSeqNumber"] = details.current_counter
+        counter = details.current_counter
+        shown["currentSeqNumber"] = None if counter is None else to_json(counter)
         shown["trustAnchorCells"] = [
             {
                 "keyUsage": held.key_usage.label,

@@ -7,6 +7,7 @@ import binascii
 from typing import Any, Protocol, Self, TypeVar
 
 from gbcs.errors import EncodeError
+from gbcs.numbers import from_json
 
 
 class _FromLabel(Protocol):
@@ -49,15 +50,15 @@ class Fields:
         return value
 
     def number(self, key: str) -> int:
-        """A whole number.
+        """A whole number, or the text of one, which JSON carries better (see gbcs.numbers).
 
         Raises:
             EncodeError: it is not.
         """
-        value = self.take(key)
-        if not isinstance(value, int) or isinstance(value, bool):
+        number = from_json(self.take(key))
+        if number is None:
             raise self._wrong(key, "a whole number")
-        return value
+        return number
 
     def hexadecimal(self, key: str) -> bytes:
         """Octets in hexadecimal digits.

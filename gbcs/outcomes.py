@@ -79,13 +79,13 @@ class CredentialsAlert:
 
 
 def decode_response(payload: bytes) -> CredentialsResponse:
-    """Read a response payload; lengths need not be minimal.
+    """Read a response payload; it need not be DER (see gbcs.device_ber).
 
     Raises:
         ParseError: it is not that.
     """
     name = "response payload"
-    wire = asn1.read(asn1.UpdateResponse, payload, name, lenient_lengths=True)
+    wire = asn1.read(asn1.UpdateResponse, payload, name, as_devices_write=True)
     outcome = None if wire.outcome is None else _outcome_from_wire(wire.outcome, name)
     return CredentialsResponse(outcome, raw=bytes(payload))
 
@@ -107,13 +107,13 @@ def encode_response(response: CredentialsResponse) -> bytes:
 
 
 def decode_alert(payload: bytes) -> CredentialsAlert:
-    """Read an alert payload; lengths need not be minimal.
+    """Read an alert payload; it need not be DER (see gbcs.device_ber).
 
     Raises:
         ParseError: it is not that.
     """
     name = "alert payload"
-    wire = asn1.read(asn1.UpdateAlert, payload, name, lenient_lengths=True)
+    wire = asn1.read(asn1.UpdateAlert, payload, name, as_devices_write=True)
     if not 0 <= wire.alert_code <= _HIGHEST_ALERT_CODE:
         raise ParseError(f"{name}: alert code is outside 32 bits")
     return CredentialsAlert(

@@ -1,9 +1,9 @@
 """Any payload as a JSON object and back: which codec belongs to which message code and flag.
 
 A payload nobody here can read is `{"octets": hex}`, with `unreadable` saying why if its message
-code is known. One whose octets are not what its values would be written as (published responses
-with lengths that are not minimal) also carries `as_received`: the octets are used again as long as
-they still say the same as the rest of the object.
+code is known. One whose octets are not what its values would be written as (devices do not always
+write DER) also carries `as_received`, which is used again as long as it still says the same as the
+rest of the object, and `not_der`, which says in words what DER would not have.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from gbcs import alerts, credentials, credentials_json, details, details_json
 from gbcs import device_certificates as certificates
 from gbcs.codes import MODE_OF_MESSAGE_CODE, Cra, MessageCode
+from gbcs.device_ber import departures
 from gbcs.errors import ParseError
 from gbcs.fields import Fields
 
@@ -39,6 +40,7 @@ class PayloadCodec(Generic[T]):
         shown = self.to_json(self.decode(payload))
         if self.encode(self.from_json(shown)) != payload:
             shown["as_received"] = payload.hex()
+            shown["not_der"] = list(departures(payload))
         return shown
 
     def build(self, value: object) -> bytes:
@@ -49,7 +51,7 @@ class PayloadCodec(Generic[T]):
         """
         fields = Fields(value, "payload")
         received = fields.hexadecimal("as_received") if fields.has("as_received") else None
-        described = self.from_json(without(value, "as_received"))
+        described = self.from_json(without(without(value, "as_received"), "not_der"))
         if received is not None:
             try:
                 if self.decode(received) == described:

@@ -25,13 +25,13 @@ import hmac
 from collections.abc import Callable
 from dataclasses import replace
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from gbcs.certificates import load_certificate
+from gbcs.certificates import READ_ERRORS, load_certificate
 from gbcs.entity import entity_to_bytes
 from gbcs.errors import EncodeError, MacInvalid, ParseError, SignatureInvalid
 from gbcs.message import (
@@ -156,7 +156,7 @@ def _public_key(key: ec.EllipticCurvePublicKey | bytes) -> ec.EllipticCurvePubli
     if isinstance(key, bytes):
         try:
             found = load_certificate(key).public_key()
-        except (ParseError, ValueError, UnsupportedAlgorithm):
+        except (ParseError, *READ_ERRORS):
             raise SignatureInvalid("the certificate cannot be read") from None
         if not isinstance(found, ec.EllipticCurvePublicKey):
             raise SignatureInvalid("the certificate holds no elliptic curve key")

@@ -21,6 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from keys.errors import CertificateError
 from keys.hardware_module import HARDWARE_MODULE_NAME, read_hardware_module_name
+from keys.octets import CertificateOctets, certificate_octets
 from keys.roles import Usage
 from keys.simulated import is_simulated
 
@@ -96,6 +97,7 @@ class Certificate:
         critical: dotted identifiers of the critical extensions.
         extensions: dotted identifiers of all extensions, in order.
         dns_names: subjectAltName DNS names (link certificates).
+        octets: how the parts are written whose form the profiles prescribe.
     """
 
     der: bytes = field(repr=False)
@@ -120,6 +122,7 @@ class Certificate:
     critical: frozenset[str] = field(compare=False, repr=False)
     extensions: tuple[str, ...] = field(compare=False, repr=False)
     dns_names: tuple[str, ...] = field(compare=False, repr=False)
+    octets: CertificateOctets = field(compare=False, repr=False)
     public_key: ec.EllipticCurvePublicKey = field(compare=False, repr=False)
     x509: x509.Certificate = field(compare=False, repr=False)
 
@@ -220,6 +223,7 @@ def _read(der: bytes) -> Certificate:
         dns_names=()
         if alternative is None
         else tuple(alternative.get_values_for_type(x509.DNSName)),
+        octets=certificate_octets(der),
         public_key=public_key,
         x509=parsed,
     )

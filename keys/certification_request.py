@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from keys.errors import CertificateError
 from keys.hardware_module import HARDWARE_MODULE_NAME, read_hardware_module_name
 from keys.key_usage import key_usage_extension
+from keys.octets import members, public_key_fault, whole_octets_fault
 from keys.roles import Usage
 
 MAX_REQUEST_OCTETS = 4096
@@ -45,7 +46,7 @@ def read_certification_request(der: bytes) -> CertificationRequest:
     if len(der) > MAX_REQUEST_OCTETS:
         raise CertificateError(f"longer than {MAX_REQUEST_OCTETS} octets")
     try:
-        return _read(x509.load_der_x509_csr(der))
+        asked = _read(x509.load_der_x509_csr(der))
     except (
         ValueError,
         TypeError,
@@ -57,6 +58,21 @@ def read_certification_request(der: bytes) -> CertificationRequest:
         x509.UnsupportedGeneralNameType,
     ) as error:
         raise CertificateError(f"not readable: {error}") from error
+    _hold_forms(der)
+    return asked
+
+
+def _hold_forms(der: bytes) -> None:
+    """Hold key and signature to the one way they are written.
+
+    Raises:
+        CertificateError: as `read_certification_request`.
+    """
+    information, _, signature = members(der)
+    if fault := public_key_fault(members(information)[2]):
+        raise CertificateError(fault, "subjectPKInfo")
+    if fault := whole_octets_fault(signature):
+        raise CertificateError(fault, "signature")
 
 
 def _read(request: x509.CertificateSigningRequest) -> CertificationRequest:

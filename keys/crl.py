@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from keys.certificate import Certificate
 from keys.errors import RevocationListError
+from keys.octets import members, time_fault, whole_octets_fault
 from keys.stencil import SignRaw, sign_revocation_list
 
 MAX_LIST_OCTETS = 16 * 1024 * 1024
@@ -117,14 +118,30 @@ def read_crl(der: bytes) -> RevocationList:
 
     Raises:
         RevocationListError: it is not a complete v2 list with number (of at most 20 octets), next
-            update and an 8-octet authority key identifier, or it has a critical extension.
+            update and an 8-octet authority key identifier, it has a critical extension, or a part
+            of it is not written as RFC 5280 5.1.2.4 and DER demand.
     """
     if len(der) > MAX_LIST_OCTETS:
         raise RevocationListError(f"longer than {MAX_LIST_OCTETS} octets")
     try:
-        return _read(bytes(der))
+        found = _read(bytes(der))
     except _READ_ERRORS as error:
         raise RevocationListError(f"not readable: {error}") from error
+    _hold_forms(found.der)
+    return found
+
+
+def _hold_forms(der: bytes) -> None:
+    """Hold times and signature to the one way they are written.
+
+    Raises:
+        RevocationListError: as `read_crl`.
+    """
+    content, _, signature = members(der)
+    # version, algorithm and issuer come before thisUpdate and nextUpdate
+    for fault in (*map(time_fault, members(content)[3:5]), whole_octets_fault(signature)):
+        if fault is not None:
+            raise RevocationListError(fault)
 
 
 def read_crl_pem(pem: bytes) -> RevocationList:

@@ -7,7 +7,8 @@
     <eui>-pp-ka.pem   for prepayment key agreement           <eui>-pp-ka.key
 
 For reading messages, not for running a system: the private keys there are in the clear. Layout:
-RTDS keystore. A `.key` file may have text before its PEM block.
+RTDS keystore. A file may have text before its PEM block, or be DER (a key: PKCS #8 or SEC 1).
+Names are found in upper case too.
 """
 
 from __future__ import annotations
@@ -19,13 +20,17 @@ from typing import Literal
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    load_der_private_key,
+    load_pem_private_key,
+)
 
 from keys.certificate import Certificate
 from keys.errors import CertificateError, KeyStoreError
 from keys.private import agree, sign_raw
 
 Use = Literal["ds", "ka", "pp-ka"]
+_PEM = b"-----BEGIN"
 
 
 class KeyFolder:
@@ -40,12 +45,26 @@ class KeyFolder:
         Raises:
             CertificateError: the file is no certificate.
         """
+        path = self._file(f"{eui}-{use}.pem")
         try:
-            return Certificate.from_pem((self.path / f"{eui}-{use}.pem").read_bytes())
+            data = path.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise CertificateError(f"{eui}-{use}.pem: {error.strerror}") from error
+            raise CertificateError(f"{path.name}: {error.strerror}") from error
+        begin = data.find(_PEM)
+        if begin < 0:
+            return Certificate.from_der(data)
+        return Certificate.from_pem(data[begin:])
+
+    def _file(self, name: str) -> Path:
+        """The file of this name, in lower case or however it is written there."""
+        path = self.path / name
+        if not path.exists() and self.path.is_dir():
+            for found in sorted(self.path.iterdir()):
+                if found.name.lower() == name.lower():
+                    return found
+        return path
 
     def signing_certificate(self, entity: str) -> bytes | None:
         """The digital signing certificate (DER) of an entity, or None.
@@ -80,19 +99,24 @@ class KeyFolder:
         return None
 
     def _private(self, eui: str, use: Use) -> ec.EllipticCurvePrivateKey | None:
-        path = self.path / f"{eui}-{use}.key"
+        path = self._file(f"{eui}-{use}.key")
         try:
             data = path.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
             raise KeyStoreError(f"{path.name}: {error.strerror}") from error
-        begin = data.find(b"-----BEGIN")
+        begin = data.find(_PEM)
         try:
-            private_key = load_pem_private_key(data[max(begin, 0) :], None)
+            if begin < 0:
+                private_key = load_der_private_key(data, None)
+            else:
+                private_key = load_pem_private_key(data[begin:], None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             # The cause is left out: it may quote what it was given.
-            raise KeyStoreError(f"{path.name} is not an unencrypted private key") from None
+            raise KeyStoreError(
+                f"{path.name} is no private key in PEM or DER, or is encrypted"
+            ) from None
         if not isinstance(private_key, ec.EllipticCurvePrivateKey) or not isinstance(
             private_key.curve, ec.SECP256R1
         ):

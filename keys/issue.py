@@ -30,6 +30,7 @@ from keys.certificate import Certificate
 from keys.certification_request import read_certification_request
 from keys.devices import cell_contents, certify_device, device_record, published_name
 from keys.errors import CeremonyError
+from keys.odd_forms import OddForm, in_odd_form
 from keys.plan import DevicesPlan, OrganisationPlan
 from keys.private import HeldSigner
 from keys.profiles import Issuer, Validity
@@ -58,8 +59,22 @@ class Flaw(StrEnum):
     """Names the true authority and its key identifier, but another key signed it."""
     OTHER_POLICY = "other_policy"
     """A certificate policy that is not its issuer's (and no simulation mark: stores refuse it)."""
+    COMPRESSED_POINT = "compressed_point"
+    """Its public key is a compressed point (GBCS writes x and y)."""
+    EXPLICIT_CURVE = "explicit_curve"
+    """Its curve, P-256, is given by parameters and not by name."""
+    GENERALIZED_TIME = "generalized_time"
+    """Its validity is written in GeneralizedTime, which is for 2050 and later."""
+    NAMED_BITS = "named_bits"
+    """Its key usage is written with trailing zero bits, which DER leaves out."""
     REVOKED = "revoked"
     """Issued honestly, then put on the published revocation list."""
+
+
+ODD_FORMS = frozenset(
+    {Flaw.COMPRESSED_POINT, Flaw.EXPLICIT_CURVE, Flaw.GENERALIZED_TIME, Flaw.NAMED_BITS}
+)
+"""Flaws that are only in how the certificate is written."""
 
 
 def flawed_certificate(
@@ -111,13 +126,14 @@ def flawed_certificate(
             issuer = Issuer(issuer.certificate, _made_up_authority(now).sign)
         case Flaw.OTHER_POLICY:
             policy = "2.999.1.9"
-        case Flaw.REVOKED:
-            pass  # after it is issued
-    certificate = Certificate.from_der(
-        profiles.organisation(
-            issuer, eui, role, usage, public_key, policy=policy, validity=validity
-        )
+        case _:
+            pass  # after it is made
+    der = profiles.organisation(
+        issuer, eui, role, usage, public_key, policy=policy, validity=validity
     )
+    if flaw in ODD_FORMS:
+        der = in_odd_form(der, OddForm(flaw.value), issuer.sign)
+    certificate = Certificate.from_der(der)
     if flaw is Flaw.REVOKED:
         revoke(data, certificate, now)
     return certificate

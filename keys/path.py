@@ -18,7 +18,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from keys.certificate import Certificate
 from keys.crl import RevocationList, read_crl
 from keys.errors import PathError, PathFailure, RevocationListError
-from keys.profile_rules import Broken, ProfileRule, broken_rules, is_ecdsa_with_sha256, profile_of
+from keys.profile_rules import (
+    Broken,
+    ProfileRule,
+    broken_rules,
+    is_ecdsa_with_sha256,
+    profile_of,
+    public_key_form,
+)
 from keys.roles import Usage
 
 __all__ = ["MAX_INTERMEDIATES", "PathError", "PathFailure", "validate_path"]
@@ -28,6 +35,9 @@ MAX_INTERMEDIATES = 8
 
 _FAILURE_OF_RULE = {
     ProfileRule.CURVE: PathFailure.CURVE,
+    ProfileRule.PUBLIC_KEY_FORM: PathFailure.PUBLIC_KEY_FORM,
+    ProfileRule.BIT_STRING: PathFailure.ENCODING,
+    ProfileRule.TIME_FORM: PathFailure.ENCODING,
     ProfileRule.USAGE: PathFailure.KEY_USAGE,
     ProfileRule.BASIC_CONSTRAINTS: PathFailure.BASIC_CONSTRAINTS,
     ProfileRule.POLICY: PathFailure.POLICY,
@@ -149,6 +159,8 @@ def _check_issued(child: Certificate, issuer: Certificate) -> None:
         raise PathError(PathFailure.KEY_USAGE, f"{_name(issuer)} may not sign certificates")
     if not isinstance(issuer.public_key.curve, ec.SECP256R1):
         raise PathError(PathFailure.CURVE, f"{_name(issuer)} has a key that is not on P-256")
+    if fault := public_key_form(issuer):
+        raise PathError(PathFailure.PUBLIC_KEY_FORM, f"{_name(issuer)}: {fault}")
     if not is_ecdsa_with_sha256(child):
         raise PathError(
             PathFailure.SIGNATURE_ALGORITHM,

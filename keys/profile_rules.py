@@ -19,6 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from keys.certificate import Certificate, key_identifier
 from keys.errors import ProfileError
+from keys.octets import named_bits_fault, public_key_fault, time_fault, whole_octets_fault
 from keys.roles import AUTHORITY_ROLES, XML_SIGNING_ROLES, OrganisationRole, Usage
 
 LINK_UNIT = "SIM-LINK"
@@ -45,6 +46,9 @@ class ProfileRule(StrEnum):
     SERIAL = "serial"
     SIGNATURE_ALGORITHM = "signature_algorithm"
     CURVE = "curve"
+    PUBLIC_KEY_FORM = "public_key_form"
+    BIT_STRING = "bit_string"
+    TIME_FORM = "time_form"
     KEY_IDENTIFIER = "key_identifier"
     ISSUER_NAME = "issuer_name"
     SUBJECT = "subject"
@@ -153,6 +157,29 @@ def _algorithms(certificate: Certificate, _: Profile) -> _Findings:
         yield ProfileRule.SIGNATURE_ALGORITHM, f"not ecdsa-with-SHA256 alone but {found}"
     if not isinstance(certificate.public_key.curve, ec.SECP256R1):
         yield ProfileRule.CURVE, f"not P-256 but {certificate.public_key.curve.name}"
+
+
+def public_key_form(certificate: Certificate) -> str | None:
+    """Say what is wrong with how a P-256 key is written; None for nothing, or another curve."""
+    if not isinstance(certificate.public_key.curve, ec.SECP256R1):
+        return None
+    return public_key_fault(certificate.octets.public_key)
+
+
+def _forms(certificate: Certificate, _: Profile) -> _Findings:
+    """How it is written: what the library reads in more ways than one."""
+    octets = certificate.octets
+    if fault := public_key_form(certificate):
+        yield ProfileRule.PUBLIC_KEY_FORM, fault
+    bits = [whole_octets_fault(octets.signature)]
+    if octets.key_usage is not None:
+        bits.append(named_bits_fault(octets.key_usage))
+    for fault in bits:
+        if fault is not None:
+            yield ProfileRule.BIT_STRING, fault
+    for fault in map(time_fault, octets.times):
+        if fault is not None:
+            yield ProfileRule.TIME_FORM, f"{fault} (RFC 5280 4.1.2.5)"
 
 
 def _extensions(certificate: Certificate, profile: Profile) -> _Findings:
@@ -293,6 +320,7 @@ _SUBJECTS: dict[Profile, Callable[[Certificate], _Findings]] = {
 }
 _CHECKS: tuple[Callable[[Certificate, Profile], _Findings], ...] = (
     _algorithms,
+    _forms,
     _constraints,
     _extensions,
     _key,

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from keys.errors import CertificateError
+from keys.octets import value
 
 SignRaw = Callable[[bytes], bytes]
 """ECDSA P-256 with SHA-256 over the octets given; answers raw r||s, 64 octets."""
@@ -46,24 +47,16 @@ def raw_to_der(signature: bytes) -> bytes:
 def sign_certificate(builder: x509.CertificateBuilder, sign: SignRaw) -> bytes:
     """Give the DER certificate of a builder, signed through the callable."""
     made = builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
-    return _assemble(made.tbs_certificate_bytes, sign)
+    return assemble(made.tbs_certificate_bytes, sign)
 
 
 def sign_revocation_list(builder: x509.CertificateRevocationListBuilder, sign: SignRaw) -> bytes:
     """Give the DER revocation list of a builder, signed through the callable."""
     made = builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
-    return _assemble(made.tbs_certlist_bytes, sign)
+    return assemble(made.tbs_certlist_bytes, sign)
 
 
-def _assemble(to_be_signed: bytes, sign: SignRaw) -> bytes:
+def assemble(to_be_signed: bytes, sign: SignRaw) -> bytes:
+    """Sign the inner part of a certificate or list through the callable, and give the whole."""
     signature = raw_to_der(sign(to_be_signed))
-    bits = b"\x03" + bytes([len(signature) + 1]) + b"\x00" + signature
-    body = to_be_signed + _ALGORITHM + bits
-    return b"\x30" + _length(len(body)) + body
-
-
-def _length(octets: int) -> bytes:
-    if octets < 0x80:
-        return bytes([octets])
-    digits = octets.to_bytes((octets.bit_length() + 7) // 8, "big")
-    return bytes([0x80 | len(digits)]) + digits
+    return value(0x30, to_be_signed + _ALGORITHM + value(0x03, b"\x00" + signature))

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from gbcs.alerts import GenericAlert, encode_generic_alert
+from gbcs.alerts import GenericAlert, ZigBeeAlert, encode_generic_alert
 from gbcs.codes import AlertCode, MessageCode
 from gbcs.credentials import CellId
 from meter_sim.device_types import CELLS, SUPPLIER_DS, WAN_PROVIDER_DS, DeviceType
@@ -41,6 +41,11 @@ RECIPIENT: Final[dict[DeviceType, CellId]] = {
     for kind, table in CELLS.items()
 }
 """The cell whose holder is told: the supplier's; on a Communications Hub the WAN provider's."""
+
+SPEAK_ZIGBEE: Final = frozenset(
+    {DeviceType.GSME, DeviceType.GPF, DeviceType.CHF, DeviceType.HCALCS, DeviceType.PPMID}
+)
+"""Devices whose Alerts are in the ZigBee form: gas meters and hubs by RTDS vectors; others [K]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,12 @@ def raise_alert(state: DeviceState, code: int, means: Means) -> Raised | None:
     if recipient is None:
         return None
     after = replace(state, alert_counter=state.alert_counter + 1)
-    payload = encode_generic_alert(GenericAlert.at(code, means.at))
+    counter = after.alert_counter
+    payload = encode_generic_alert(
+        ZigBeeAlert.at(code, means.at)
+        if state.device_type in SPEAK_ZIGBEE
+        else GenericAlert.at(code, means.at, counter)
+    )
     message_code = MessageCode.GENERIC_CRITICAL_ALERT
     said = signed_alert(after, recipient, message_code, payload, means.keys)
     return Raised(after, said, recipient)

@@ -26,6 +26,8 @@ VERDICTS_KEPT = 1024
 _OF_PROFILE = frozenset(
     {
         PathFailure.CURVE,
+        PathFailure.PUBLIC_KEY_FORM,
+        PathFailure.ENCODING,
         PathFailure.SIGNATURE_ALGORITHM,
         PathFailure.KEY_USAGE,
         PathFailure.BASIC_CONSTRAINTS,

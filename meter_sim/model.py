@@ -15,7 +15,7 @@ from gbcs.credentials import CellId, CredentialsOutcome
 from keys.certificate import Certificate
 from keys.roles import Usage
 from meter_sim.device_types import DeviceType
-from meter_sim.quirks import with_long_lengths
+from meter_sim.quirks import with_default_written, with_long_lengths
 from services.chassis.checks import CheckBook, Verdict
 
 
@@ -151,7 +151,7 @@ class Means:
     """What a device works with at one moment: its keys, its time, its checks, and what is broken.
 
     `keys` are those in use as the device stood before the message. `long_lengths`: it writes
-    lengths that are not minimal (meter_sim.quirks).
+    lengths that are not minimal; `default_written`: a DEFAULT value as well (meter_sim.quirks).
     """
 
     keys: OwnKeys
@@ -159,9 +159,12 @@ class Means:
     book: CheckBook
     faults: frozenset[OwnKeyFault] = frozenset()
     long_lengths: bool = False
+    default_written: bool = False
 
     def written(self, payload: bytes) -> bytes:
         """A payload as this device writes it."""
+        if self.default_written:
+            payload = with_default_written(payload)
         return with_long_lengths(payload) if self.long_lengths else payload
 
 

@@ -38,7 +38,7 @@ from meter_sim.model import DeviceState, Means, NotUnderstood, OwnKeyFault, OwnK
 from meter_sim.outbound import AlertPush
 from meter_sim.power import Power, PowerLost
 from meter_sim.processing import process
-from meter_sim.quirks import NON_MINIMAL_LENGTHS
+from meter_sim.quirks import DEFAULT_WRITTEN_OUT, NON_MINIMAL_LENGTHS
 from meter_sim.reception import CONTENT_TYPE, DEVICE_KNOWN, Reception
 from meter_sim.security_log import event_of_refusal
 from meter_sim.store import DeviceStore
@@ -207,8 +207,15 @@ class Workflow:
             state.own_key(KeyUsage.KEY_AGREEMENT).generation,
         )
         faults = self._key_faults.get(state.eui, frozenset())
-        odd = self._base.quirks.has(NON_MINIMAL_LENGTHS)
-        return Means(keys, self._base.clock.now(), self._base.book, faults, long_lengths=odd)
+        quirks = self._base.quirks
+        return Means(
+            keys,
+            self._base.clock.now(),
+            self._base.book,
+            faults,
+            long_lengths=quirks.has(NON_MINIMAL_LENGTHS),
+            default_written=quirks.has(DEFAULT_WRITTEN_OUT),
+        )
 
     async def _answered(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from gbcs.alerts import GenericAlert, encode_generic_alert
@@ -58,7 +58,7 @@ class Alert:
         payload = self.payload
         if payload is None:
             moment: datetime = SystemClock().now().replace(microsecond=0)
-            payload = encode_generic_alert(GenericAlert.at(self.code, moment))
+            payload = encode_generic_alert(GenericAlert.at(self.code, moment, header.counter))
         signer = device_keys(world).signer(self.signer(world))
         message = sign(Message(replace(header, **given), payload, signature=b""), signer.sign)
         return encode(self.after(world, message))
@@ -66,6 +66,9 @@ class Alert:
 
 SECURITY: tuple[tuple[str, str, Alert, str], ...] = (
     ("garbage", "an alert whose payload is none", Alert(payload=b"\x05\x00"), "decode"),
+    ("invoke-id", "an alert whose invoke-id is of another counter",
+     Alert(payload=encode_generic_alert(
+         GenericAlert.at(FAILED_SOURCE, datetime(2026, 1, 1, tzinfo=UTC), 0))), "decode"),
     ("response", "an alert under the flag of a response", Alert(header={"cra": Cra.RESPONSE}),
      "decode"),
     ("nobody", "an alert of a device that nobody has",

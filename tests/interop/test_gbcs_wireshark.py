@@ -148,7 +148,7 @@ def test_answers_and_alerts_are_dissected(tools: Any, tmp_path: Any):
         encode_response(CredentialsResponse(outcome)),
         bytes(range(64)),
     )
-    event = GenericAlert.at(0x8F3D, datetime(2026, 1, 2, tzinfo=UTC))
+    event = GenericAlert.at(0x8F3D, datetime(2026, 1, 2, tzinfo=UTC), 8)
     alert = Message(
         GroupingHeader(Cra.ALERT, 8, METER, COS_PARTY, OtherInformation(0x1000)),
         encode_generic_alert(event),

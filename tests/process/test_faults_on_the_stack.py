@@ -31,8 +31,8 @@ from cli.receiver import Receiver
 from cli.story import tell
 from cli.switching import FINAL_STATES
 from gbcs.credentials import decode_alert, decode_response
+from gbcs.device_ber import as_der
 from gbcs.message import decode
-from gbcs.minimal_lengths import with_minimal_lengths
 from services.chassis.clock import SystemClock
 
 pytestmark = pytest.mark.xdist_group("stack")
@@ -264,7 +264,7 @@ def test_with_lengths_that_are_not_minimal_a_home_changes_supplier_now_and_later
     for octets, meter in ((said, home.meter), (alert, later.meter)):
         payload = decode(octets).payload
         assert payload[:3] == b"\x30\x82\x00"
-        assert with_minimal_lengths(payload) != payload
+        assert as_der(payload) != payload
         record = bench.connection.lab("acb", "GET", f"/lab/devices/{meter}")["cells"]
         assert record[SUPPLIER]["subject"] == bench.cells(meter)[SUPPLIER].subject == asking.eui
     if shutil.which("tshark"):

@@ -22,9 +22,9 @@ from gbcs.codes import (
     RemotePartyRole,
     StatusCode,
 )
+from gbcs.device_ber import as_der
 from gbcs.errors import GbcsError
 from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
-from gbcs.minimal_lengths import with_minimal_lengths
 from gbcs.reassembly import Reassembler
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -146,7 +146,8 @@ generic_alerts = st.builds(
     st.integers(0, 0xFFFF),
     st.binary(min_size=12, max_size=12),
     st.none() | st.binary(max_size=200),
-)
+    st.integers(0, 0xFFFFFF),
+) | st.builds(alerts.ZigBeeAlert, st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF))
 ROUND_TRIPS: list[tuple[st.SearchStrategy[Any], Callable[..., Any], Callable[..., Any]]] = [
     (messages, encode, decode),
     (updates, credentials.encode_update, credentials.decode_update),
@@ -192,7 +193,7 @@ PARSERS: list[Callable[[bytes], Any]] = [
     decode,
     block_transfer.decode_block,
     block_transfer.split,
-    with_minimal_lengths,
+    as_der,
     credentials.decode_update,
     credentials.decode_response,
     credentials.decode_alert,

@@ -59,7 +59,7 @@ def tracked() -> Tracked:
 
 def security_alert() -> Message:
     header = GroupingHeader(Cra.ALERT, 4, DEVICE, A, OtherInformation(0x1000))
-    told = GenericAlert.at(AlertCode.TRUSTED_SOURCE_AUTHENTICATION_FAILURE, AT)
+    told = GenericAlert.at(AlertCode.TRUSTED_SOURCE_AUTHENTICATION_FAILURE, AT, header.counter)
     return sign(Message(header, encode_generic_alert(told), signature=None), xml_signer().sign)
 
 

@@ -48,7 +48,9 @@ def alert(
     **header: Any,
 ) -> bytes:
     plain = GroupingHeader(Cra.ALERT, counter, DEVICE, SUPPLIER_A, OtherInformation(CRITICAL))
-    told = encode_generic_alert(GenericAlert.at(code, estate.now)) if payload is None else payload
+    told = payload
+    if told is None:
+        told = encode_generic_alert(GenericAlert.at(code, estate.now, counter))
     message = Message(replace(plain, **header), told, signature=None)
     signed = sign(message, estate.device_keys.signer(signer).sign)
     return encode(add_mac(signed, bytes(32)) if mac else signed)
@@ -132,9 +134,15 @@ def dated(estate: Estate) -> bytes:
     return alert(estate, date_time=bytes.fromhex("07df0101ff000000008000ff"))
 
 
+def of_another_counter(estate: Estate) -> bytes:
+    told = GenericAlert.at(AlertCode.TRUSTED_SOURCE_AUTHENTICATION_FAILURE, estate.now, 8)
+    return alert(estate, counter=7, payload=encode_generic_alert(told))
+
+
 CASES = [
     Case("decode", "unreadable", unreadable, then="code"),
     Case("decode", "a date-time", dated),
+    Case("decode", "an invoke-id of another counter", of_another_counter),
     Case("decode", "called a response", lambda e: alert(e, cra=Cra.RESPONSE)),
     Case(
         "decode",

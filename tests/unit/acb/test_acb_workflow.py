@@ -11,6 +11,8 @@ import httpx
 import pytest
 
 from duis.model import Acknowledgement, ResponseMessage
+from duis.signature import sign_document
+from duis.xml import request_to_xml
 from gbcs.codes import StatusCode
 from gbcs.credentials import decode_update
 from gbcs.message import decode
@@ -26,6 +28,7 @@ from tests.unit.acb.estate import (
     SUPPLIER_B,
     TCOS,
     outcome_for,
+    sign_xml,
 )
 from tests.unit.acb.world import Answer, World
 
@@ -318,6 +321,38 @@ async def test_a_waiting_caller_is_answered_when_the_request_settles(world: Worl
     await world.settle()
 
     assert (await waiting).json()["state"] == "completed"
+
+
+async def test_a_request_is_found_by_the_spelling_that_its_sender_used(world: World) -> None:
+    request = world.estate.request()
+    known = request.header.request_id.text
+    document = request_to_xml(request).replace(known.encode(), known.lower().encode())
+    answer = await world.submit(sign_xml(document, world.estate.suppliers[SUPPLIER_B]))
+    assert answer.status_code == 200
+    assert "cos-check" not in answer.headers
+    await world.settle()
+    for name in (known, known.lower()):
+        told = (await world.interface.get(f"/service-requests/{name}")).json()
+        assert (told["request_id"], told["state"]) == (known, "completed")
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [lambda name: name.replace(",", ", "), lambda name: ",".join(reversed(name.split(",")))],
+    ids=["blank", "order"],
+)
+async def test_another_spelling_of_an_issuer_is_said_to_be_the_trouble(
+    world: World, spell: Callable[[str], str]
+) -> None:
+    signer = world.estate.suppliers[SUPPLIER_B].signer("xml-signing")
+    issuer = spell(signer.certificate.issuer)
+    assert issuer != signer.certificate.issuer
+    document = sign_document(
+        request_to_xml(world.estate.request()), issuer, signer.certificate.serial, signer.sign
+    )
+    answer = await world.submit(document)
+    assert answer.json()["check"] == "acb.request.certificate_known"
+    assert "no blanks between parts" in answer.json()["detail"]
 
 
 async def test_a_request_nobody_sent_is_not_found(world: World) -> None:

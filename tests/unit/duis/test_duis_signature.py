@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64decode, b64encode
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -512,3 +513,16 @@ def test_an_issuer_with_markup_in_its_name():
 def test_what_does_not_pass_the_gate_is_not_signed():
     with pytest.raises(DuisError):
         signer().sign_xml(b"<a/>")
+
+
+def test_a_wrapped_digest_is_told_what_is_wrong_with_it():
+    wrapped = put(DIGEST, DIGEST + b"\n")(signed())
+    with pytest.raises(SignatureForm, match="white space is not allowed") as refused:
+        signature_reference(wrapped)
+    assert refused.value.reason == "digest_value"
+
+
+def test_the_digest_that_was_called_not_base64(shared_dir: Path):
+    document = (shared_dir / "field" / "10-digest-value-with-newline.xml").read_bytes()
+    with pytest.raises(SignatureForm, match="white space is not allowed"):
+        signature_reference(document)

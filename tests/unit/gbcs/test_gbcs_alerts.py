@@ -8,14 +8,34 @@ from typing import Any
 
 import pytest
 
-from gbcs.alerts import GenericAlert, decode_generic_alert, encode_generic_alert
+from gbcs.alerts import GenericAlert, ZigBeeAlert, decode_generic_alert, encode_generic_alert
 from gbcs.codes import AlertCode
 from gbcs.details_json import generic_alert_from_json, generic_alert_to_json
 from gbcs.errors import EncodeError, ParseError
 
 MOMENT = datetime(2026, 11, 21, 1, 2, 3, tzinfo=UTC)
-ALERT = GenericAlert.at(AlertCode.TRUSTED_SOURCE_AUTHENTICATION_FAILURE, MOMENT)
-OCTETS = bytes.fromhex("0f0000000000" + "0202" + "128f3d" + "090c" + "07ea0b15ff010203008000ff")
+COUNTER = (1 << 40) + 0x0A0B0C
+ALERT = GenericAlert.at(AlertCode.TRUSTED_SOURCE_AUTHENTICATION_FAILURE, MOMENT, COUNTER)
+OCTETS = bytes.fromhex("0f200a0b0c00" + "0202" + "128f3d" + "090c" + "07ea0b15ff010203008000ff")
+ZIGBEE = bytes.fromhex("010900" + "8f3d" + "3293aa0b")
+
+
+def test_a_zigbee_alert_by_hand():
+    alert = ZigBeeAlert.at(AlertCode.TRUSTED_SOURCE_AUTHENTICATION_FAILURE, MOMENT)
+    assert encode_generic_alert(alert) == ZIGBEE
+    assert decode_generic_alert(ZIGBEE) == alert
+    assert alert.moment == MOMENT
+    shown = generic_alert_to_json(alert)
+    assert (shown["alertCode"], shown["utcTime"]) == ("0x8f3d", alert.time)
+    assert generic_alert_from_json(shown) == alert
+
+
+@pytest.mark.parametrize("year", [1999, 2137, 9999])
+def test_a_time_that_zigbee_cannot_say_is_not_known(year: int):
+    alert = ZigBeeAlert.at(0x8F3D, MOMENT.replace(year=year))
+    assert encode_generic_alert(alert)[-4:] == b"\xff" * 4
+    with pytest.raises(ParseError, match="not known"):
+        _ = alert.moment
 
 
 def test_an_alert_by_hand():
@@ -56,6 +76,11 @@ def test_what_cannot_be_written_is_refused(alert: Any, reason: str):
     [
         (b"", 0),
         (b"\x0e" + OCTETS[1:], 0),
+        (OCTETS[:1] + b"\x00" + OCTETS[2:], 1),
+        (OCTETS[:5] + b"\x01" + OCTETS[6:], 5),
+        (ZIGBEE[:-1], 5),
+        (ZIGBEE + b"\x00", 9),
+        (ZIGBEE[:1] + b"\x0a" + ZIGBEE[2:], 0),
         (OCTETS[:6] + b"\x01" + OCTETS[7:], 6),
         (OCTETS[:7] + b"\x01" + OCTETS[8:], 7),
         (OCTETS[:7] + b"\x04" + OCTETS[8:], 7),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from gbcs.codes import (
     StatusCode,
 )
 from gbcs.errors import EncodeError, GbcsError, MacInvalid, ParseError, RuleBroken, SignatureInvalid
+from gbcs.use_case_names import NAMES
 
 
 @pytest.mark.parametrize(
@@ -64,7 +66,19 @@ def test_use_cases_name_the_mode():
     assert USE_CASES[0x0107] == "CS02b Update Security Credentials (supplierByTransCoS)"
     for mode, code in MESSAGE_CODE_OF_MODE.items():
         assert f"({mode.label})" in USE_CASES[code]
-    assert set(USE_CASES) == {int(code) for code in MessageCode}
+    assert all(USE_CASES[code] == code.label for code in MessageCode)
+
+
+def test_every_published_message_code_has_its_name(shared_dir: Path):
+    """Facts to compare with: message code, use cases, service references."""
+    lines = (shared_dir / "field" / "use-cases.tsv").read_text().splitlines()
+    rows = [line.split("\t") for line in lines if line.startswith("0x")]
+    assert len(rows) >= 233
+    for code, use_case, references, _ in rows:
+        known = int(code, 16)
+        wanted = f"{use_case} ({', '.join(references.split())})" if references else use_case
+        assert NAMES[known] == wanted
+        assert known in USE_CASES
 
 
 def test_errors_say_where_and_why():

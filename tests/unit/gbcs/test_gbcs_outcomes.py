@@ -20,8 +20,8 @@ from gbcs.credentials import (
     encode_alert,
     encode_response,
 )
+from gbcs.device_ber import as_der
 from gbcs.errors import EncodeError, ParseError
-from gbcs.minimal_lengths import with_minimal_lengths
 
 OLD, OLD_KEY = bytes.fromhex("0253494d10000000"), bytes.fromhex("4000000000000001")
 NEW, NEW_KEY = bytes.fromhex("0253494d20000000"), bytes.fromhex("4000000000000002")
@@ -170,10 +170,10 @@ def test_nesting_has_an_end():
     octets = b"\x05\x00"
     for _ in range(16):
         octets = b"\x30" + bytes((len(octets),)) + octets
-    assert with_minimal_lengths(octets) == octets
+    assert as_der(octets) == octets
     octets = b"\x30" + bytes((len(octets),)) + octets
     with pytest.raises(ParseError, match="nested too deep") as refused:
-        with_minimal_lengths(octets)
+        as_der(octets)
     assert refused.value.offset == 34
     with pytest.raises(ParseError, match="nested too deep"):
         decode_response(octets)
@@ -181,7 +181,7 @@ def test_nesting_has_an_end():
 
 def test_long_tags_are_refused_at_their_place():
     with pytest.raises(ParseError, match="several octets") as refused:
-        with_minimal_lengths(b"\x30\x03\x1f\x01\x00")
+        as_der(b"\x30\x03\x1f\x01\x00")
     assert refused.value.offset == 2
 
 

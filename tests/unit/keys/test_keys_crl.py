@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from keys.crl import MAX_LIST_OCTETS, MAX_NUMBER, make_crl, read_crl, read_crl_pem, revocation_times
 from keys.errors import CertificateError, RevocationListError
-from keys.stencil import _assemble, _length
+from keys.octets import value as tlv
+from keys.stencil import assemble
 from tests.unit.keys.workshop import NOW, Workshop, issuing
 
 
@@ -107,10 +108,10 @@ def test_a_list_must_say_when_the_next_is_due(workshop: Workshop):
     assert whole.count(due) == 1
     body = whole[3:] if whole[1] == 0x81 else whole[2:]
     cut = body.replace(due, b"")
-    again = b"\x30" + _length(len(cut)) + cut
-    assert read_crl(_assemble(b"\x30" + _length(len(body)) + body, workshop.issuing.issuer.sign))
+    again = tlv(0x30, cut)
+    assert read_crl(assemble(tlv(0x30, body), workshop.issuing.issuer.sign))
     with pytest.raises(RevocationListError, match="no nextUpdate"):
-        read_crl(_assemble(again, workshop.issuing.issuer.sign))
+        read_crl(assemble(again, workshop.issuing.issuer.sign))
 
 
 def test_a_monster_is_refused_by_its_length():

@@ -118,3 +118,32 @@ def test_only_simulated_keys_that_are_there_are_disclosed(data: Path, workshop: 
         unsafe_private_key(keys, passphrase, "link")
     (keys / "link.pem").write_bytes(workshop.leaf(key=key).to_pem())
     assert unsafe_private_key(keys, passphrase, "link").startswith(WARNING)
+
+
+def test_a_key_in_der_is_read(folder: KeyFolder):
+    pem = folder.path / f"{ACB}-ds.key"
+    key = new_key()
+    for form in (PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL):
+        pem.write_bytes(key.private_bytes(Encoding.DER, form, NoEncryption()))
+        signer = folder.signer(ACB)
+        assert signer is not None
+        r_and_s = signer(b"octets")
+        der = encode_dss_signature(
+            *(int.from_bytes(r_and_s[at : at + 32], "big") for at in (0, 32))
+        )
+        key.public_key().verify(der, b"octets", ec.ECDSA(hashes.SHA256()))
+
+
+def test_a_certificate_in_der_is_read(folder: KeyFolder):
+    known = folder.certificate(ACB, "ds")
+    assert known is not None
+    (folder.path / f"{ACB}-ds.pem").write_bytes(known.der)
+    assert folder.certificate(ACB, "ds") == known
+
+
+def test_names_in_upper_case_are_found(folder: KeyFolder):
+    known = folder.certificate(ACB, "ds")
+    for path in list(folder.path.iterdir()):
+        path.rename(path.with_name(path.stem.upper() + path.suffix))
+    assert folder.certificate(ACB, "ds") == known
+    assert folder.shared_secret(ACB, METER) is not None

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from keys.certificate import Certificate
+from keys.odd_forms import OddForm, in_odd_form
 from keys.path import MAX_INTERMEDIATES, PathError, PathFailure, validate_path
 from keys.profiles import Issuer, Validity
 from keys.roles import Usage
@@ -103,6 +104,33 @@ def p384(shop: Workshop) -> Question:
 def p384_authority(shop: Workshop) -> Question:
     own = issuing(shop.root, "SIM-Z384", key=new_key(ec.SECP384R1()))
     return replace(right(shop), leaf=shop.leaf(issuer=own), intermediates=[own.certificate])
+
+
+def odd(form: OddForm) -> Callable[[Workshop], Question]:
+    """The right certificate in another form, signed so by the authority."""
+
+    def case(shop: Workshop) -> Question:
+        der = in_odd_form(shop.leaf().der, form, shop.issuing.issuer.sign)
+        return leaf(shop, Certificate.from_der(der))
+
+    return case
+
+
+def compressed(shop: Workshop) -> tuple[Certificate, Certificate]:
+    """A leaf below an authority whose own key is a compressed point."""
+    own = issuing(shop.root, "SIM-Z02")
+    der = in_odd_form(own.certificate.der, OddForm.COMPRESSED_POINT, shop.root.issuer.sign)
+    return shop.leaf(issuer=own), Certificate.from_der(der)
+
+
+def compressed_authority(shop: Workshop) -> Question:
+    below, own = compressed(shop)
+    return replace(right(shop), leaf=below, intermediates=[own])
+
+
+def compressed_anchor(shop: Workshop) -> Question:
+    below, own = compressed(shop)
+    return replace(right(shop), leaf=below, anchor=own, intermediates=[], crls=None)
 
 
 def early(shop: Workshop) -> Question:
@@ -217,6 +245,20 @@ CASES: dict[PathFailure, list[Callable[[Workshop], Question]]] = {
     PathFailure.SIGNATURE: [forged_signature],
     PathFailure.SIGNATURE_ALGORITHM: [sha384],
     PathFailure.CURVE: [p384, p384_authority, p384_anchor],
+    PathFailure.PUBLIC_KEY_FORM: [
+        *map(
+            odd,
+            (
+                OddForm.COMPRESSED_POINT,
+                OddForm.EXPLICIT_CURVE,
+                OddForm.EXPLICIT_CURVE_SEED,
+                OddForm.EXPLICIT_CURVE_COMPRESSED,
+            ),
+        ),
+        compressed_authority,
+        compressed_anchor,
+    ],
+    PathFailure.ENCODING: [odd(OddForm.GENERALIZED_TIME), odd(OddForm.NAMED_BITS)],
     PathFailure.NOT_YET_VALID: [early],
     PathFailure.EXPIRED: [late, late_authority],
     PathFailure.BASIC_CONSTRAINTS: [issued_by_a_supplier, leaf_with_constraints],

@@ -14,6 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from keys import profiles
 from keys.certificate import Certificate
 from keys.errors import CertificateError, ProfileError
+from keys.odd_forms import OddForm, in_odd_form, unused_signature_bits
 from keys.path import validate_path
 from keys.private import HeldSigner
 from keys.profile_rules import Profile, ProfileRule, broken_rules, check_profile, profile_of
@@ -98,6 +99,20 @@ def unknown(*, critical: bool) -> tuple[x509.ExtensionType, bool]:
     return x509.UnrecognizedExtension(x509.ObjectIdentifier("2.999.7"), b"\x05\x00"), critical
 
 
+def odd(form: OddForm) -> Case:
+    """The right certificate in another form, signed so."""
+    return lambda shop: Certificate.from_der(
+        in_odd_form(shop.leaf().der, form, shop.issuing.issuer.sign)
+    )
+
+
+def unused_bits(shop: Workshop) -> Certificate:
+    """The signature said to have an unused bit: whoever carries it can write it so."""
+    while (der := unused_signature_bits(shop.leaf().der)) is None:
+        pass
+    return Certificate.from_der(der)
+
+
 CASES: dict[ProfileRule, list[tuple[Profile, Case]]] = {
     ProfileRule.SERIAL: [(Profile.ORGANISATION, lambda s: s.leaf(serial=1 << 127))],
     ProfileRule.SIGNATURE_ALGORITHM: [
@@ -106,6 +121,16 @@ CASES: dict[ProfileRule, list[tuple[Profile, Case]]] = {
     ProfileRule.CURVE: [
         (Profile.ORGANISATION, lambda s: s.leaf(key=new_key(ec.SECP256K1()).public_key()))
     ],
+    ProfileRule.PUBLIC_KEY_FORM: [
+        (Profile.ORGANISATION, odd(form))
+        for form in OddForm
+        if form not in (OddForm.GENERALIZED_TIME, OddForm.NAMED_BITS)
+    ],
+    ProfileRule.BIT_STRING: [
+        (Profile.ORGANISATION, odd(OddForm.NAMED_BITS)),
+        (Profile.ORGANISATION, unused_bits),
+    ],
+    ProfileRule.TIME_FORM: [(Profile.ORGANISATION, odd(OddForm.GENERALIZED_TIME))],
     ProfileRule.KEY_IDENTIFIER: [(Profile.ORGANISATION, other_key_identifier)],
     ProfileRule.ISSUER_NAME: [
         (Profile.ORGANISATION, utf8_issuer),

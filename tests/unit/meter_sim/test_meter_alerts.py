@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gbcs.alerts import decode_generic_alert
+from gbcs.alerts import GenericAlert, ZigBeeAlert, decode_generic_alert
 from gbcs.codes import AlertCode, Cra
 from gbcs.message import Message, OtherInformation, decode
 from gbcs.protect import verify_signature
@@ -52,7 +52,7 @@ def test_an_alert_is_signed_counted_and_for_the_supplier(estate: Estate):
     assert (header.other, header.date_time) == (OtherInformation(0x1000), None)
     assert message.mac is None
     told = decode_generic_alert(message.payload)
-    assert (told.alert_code, told.moment, told.content) == (0x8F3D, NOW, None)
+    assert told == GenericAlert.at(0x8F3D, NOW, 42)
     assert raised.state == replace(device, alert_counter=42)
 
 
@@ -60,6 +60,10 @@ def test_an_alert_is_signed_counted_and_for_the_supplier(estate: Estate):
 def test_who_is_told_by_type_of_device(estate: Estate, kind: DeviceType):
     raised = raise_alert(estate.device(kind), MAC_FAILED, estate.means())
     assert raised is not None
+    told = decode_generic_alert(decode(raised.said).payload)
+    zigbee = kind not in (DeviceType.ESME, DeviceType.ADDITIONAL_ESME, DeviceType.SAPC)
+    assert isinstance(told, ZigBeeAlert if zigbee else GenericAlert)
+    assert told.moment == NOW
     assert raised.recipient == (WAN if kind is DeviceType.CHF else SUPPLIER_A)
     assert RECIPIENT[kind] == (WAN_PROVIDER_DS if kind is DeviceType.CHF else SUPPLIER_DS)
 

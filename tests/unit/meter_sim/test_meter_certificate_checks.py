@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -18,6 +19,8 @@ from gbcs.credentials import (
     decode_response,
 )
 from gbcs.message import decode
+from keys.odd_forms import OddForm, in_odd_form
+from keys.private import sign_raw
 from meter_sim.certificate_checks import CERTIFICATE_CHECKS
 from meter_sim.device_types import SUPPLIER_DS, SUPPLIER_KA, SUPPLIER_TOP_UP, DeviceType
 from meter_sim.model import Reaction
@@ -40,6 +43,11 @@ def supplier(estate: Estate, **how: object) -> bytes:
     return estate.identity(SUPPLIER_B, "02", generation=1, **how).certificate.der  # type: ignore[arg-type]
 
 
+def odd(form: OddForm) -> Callable[[Estate], bytes]:
+    """The right certificate, written otherwise and signed so."""
+    return lambda estate: in_odd_form(supplier(estate), form, partial(sign_raw, estate.issuing.key))
+
+
 CASES = [
     Case(
         "meter.certificate.profile",
@@ -52,6 +60,10 @@ CASES = [
         StatusCode.BAD_CERTIFICATE,
         "no subject unique identifier",
         lambda e: supplier(e, subject=False),
+    ),
+    *(
+        Case("meter.certificate.profile", StatusCode.BAD_CERTIFICATE, form.value, odd(form))
+        for form in OddForm
     ),
     Case(
         "meter.certificate.role",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,14 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbcs.credentials import decode_alert, decode_response
+from gbcs.credentials import decode_alert, decode_response, encode_response
+from gbcs.device_ber import DEFAULT_WRITTEN, NON_MINIMAL_LENGTH, as_der, departures
 from gbcs.errors import ParseError
 from gbcs.message import decode
-from gbcs.minimal_lengths import with_minimal_lengths
 from gbcs.octets import length_octets
 from gbcs.protect import verify_signature
 from keys.roles import Usage
-from meter_sim.quirks import with_long_lengths
+from meter_sim.quirks import (
+    DEFAULT_WRITTEN_OUT,
+    NON_MINIMAL_LENGTHS,
+    with_default_written,
+    with_long_lengths,
+)
 from tests.unit.meter_sim.estate import DEVICE, Estate
 from tests.unit.meter_sim.running import Running
 
@@ -34,7 +40,7 @@ VALUES = st.recursive(
 
 @given(VALUES)
 def test_only_lengths_change_and_they_can_be_changed_back(value: bytes) -> None:
-    assert with_minimal_lengths(with_long_lengths(value)) == value
+    assert as_der(with_long_lengths(value)) == value
 
 
 def test_which_lengths_change() -> None:
@@ -49,7 +55,7 @@ def test_the_published_ones_are_written_to_the_octet(shared_dir: Path) -> None:
     for path in sorted((shared_dir / "rtds").glob("CS02*_GBCS.HEX")):
         payload = decode(bytes.fromhex(path.read_text().strip())).payload
         try:
-            plain = with_minimal_lengths(payload)
+            plain = as_der(payload)
         except ParseError:
             continue
         if plain != payload:
@@ -58,10 +64,36 @@ def test_the_published_ones_are_written_to_the_octet(shared_dir: Path) -> None:
     assert found == 6
 
 
-async def switch(meters: Running, *, on: bool) -> None:
-    answer = await meters.lab.put("/lab/quirks/non-minimal-lengths", json={"on": on})
+async def switch(meters: Running, *, on: bool, name: str = NON_MINIMAL_LENGTHS) -> None:
+    answer = await meters.lab.put(f"/lab/quirks/{name}", json={"on": on})
     assert answer.is_success
-    assert ("quirk:non-minimal-lengths" in answer.headers.get("lab-weakened", "")) is on
+    assert (f"quirk:{name}" in answer.headers.get("lab-weakened", "")) is on
+
+
+def test_the_default_is_written_where_a_real_device_wrote_it(shared_dir: Path) -> None:
+    path = shared_dir / "field" / "01-cs02a-response-cell-usage-explicit.hex"
+    payload = decode(bytes.fromhex(path.read_text().strip())).payload
+    assert as_der(payload) != payload
+    assert with_default_written(as_der(payload)) == payload
+
+
+@pytest.mark.parametrize("lengths", [False, True])
+@pytest.mark.parametrize("on", [True, False])
+async def test_a_default_is_written_out_and_read(
+    meters: Running, estate: Estate, on: bool, lengths: bool
+) -> None:
+    await meters.install()
+    await switch(meters, on=on, name=DEFAULT_WRITTEN_OUT)
+    await switch(meters, on=lengths)
+
+    said = decode((await meters.send(estate.command().data)).content)
+    wanted = {DEFAULT_WRITTEN} if on else set()
+    assert set(departures(said.payload)) == wanted | ({NON_MINIMAL_LENGTH} if lengths else set())
+    verify_signature(said, estate.fleet.public_key(DEVICE, Usage.DIGITAL_SIGNATURE))
+    response = decode_response(said.payload)
+    assert response.outcome is not None
+    assert encode_response(response) == said.payload
+    assert encode_response(replace(response, raw=None)) == as_der(said.payload)
 
 
 @pytest.mark.parametrize("on", [True, False])
@@ -74,7 +106,7 @@ async def test_responses_and_alerts_are_written_and_signed_so(
 
     said = decode((await meters.send(estate.command().data)).content)
     assert (said.payload[1:3] == b"\x82\x00") is on
-    assert (with_minimal_lengths(said.payload) != said.payload) is on
+    assert (as_der(said.payload) != said.payload) is on
     verify_signature(said, key)
     assert decode_response(said.payload).outcome is not None
 

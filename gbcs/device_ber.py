@@ -1,0 +1,90 @@
+"""What devices write and DER does not allow, rewritten so that the strict reader can judge it.
+
+Two departures are known, both in responses and alerts; nothing else is taken:
+
+* lengths that are not minimal: 18 of the published ones write lengths of 128 to 255 octets as
+  `82 00 xx` (domain facts 12);
+* a DEFAULT value written out: `02 01 00` for the cell usage management, which follows the key
+  usage, the one BIT STRING there is in what a device answers (domain facts 1.2 and 3).
+
+What comes out still has to pass the strict reader. Signatures and MACs are checked over the octets
+as they came, never over these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gbcs.errors import ParseError
+from gbcs.octets import Octets, length_octets
+
+NON_MINIMAL_LENGTH = "a length in more octets than needed"
+DEFAULT_WRITTEN = "a DEFAULT value written out"
+
+_CONSTRUCTED = 0x20
+_DEEPEST = 16
+_SEQUENCE, _BIT_STRING = 0x30, 0x03
+_MANAGEMENT = bytes.fromhex("020100")
+
+
+def as_der(data: bytes) -> bytes:
+    """The same value in DER, as far as the two departures go.
+
+    Raises:
+        ParseError: not well-formed definite-length BER with one-octet tags, or nested too deep.
+    """
+    return _rewritten(data, lambda _: None)
+
+
+def departures(data: bytes) -> tuple[str, ...]:
+    """Which of the two departures there are, in words.
+
+    Raises:
+        ParseError: as `as_der`.
+    """
+    found: set[str] = set()
+    _rewritten(data, found.add)
+    return tuple(sorted(found))
+
+
+def _rewritten(data: bytes, note: Callable[[str], None]) -> bytes:
+    octets = Octets(data)
+    written = _value(data, octets, 0, note)
+    octets.end("payload")
+    return written
+
+
+def _value(data: bytes, octets: Octets, depth: int, note: Callable[[str], None]) -> bytes:
+    """The next value, rewritten."""
+    if depth > _DEEPEST:
+        raise ParseError("payload: nested too deep", octets.at)
+    tag = octets.octet("tag")
+    if tag & 0x1F == 0x1F:
+        raise ParseError("payload: tags of several octets are not used", octets.at - 1)
+    at = octets.at
+    length = octets.any_length("payload")
+    if octets.at - at != len(length_octets(length)):
+        note(NON_MINIMAL_LENGTH)
+    if length > octets.left:
+        raise ParseError("payload: a length runs past the end", octets.at)
+    end = octets.at + length
+    if not tag & _CONSTRUCTED:
+        content = octets.take(length, "payload")
+    else:
+        within = Octets(data, octets.at, end)
+        inside = []
+        while within.left:
+            inside.append(_value(data, within, depth + 1, note))
+        if tag == _SEQUENCE:
+            inside = _without_default(inside, note)
+        content = b"".join(inside)
+        octets.at = end
+    return bytes((tag,)) + length_octets(len(content)) + content
+
+
+def _without_default(values: list[bytes], note: Callable[[str], None]) -> list[bytes]:
+    for at, value in enumerate(values[1:], 1):
+        if value == _MANAGEMENT and values[at - 1][0] == _BIT_STRING:
+            note(DEFAULT_WRITTEN)
+            return values[:at] + values[at + 1 :]
+    return values
