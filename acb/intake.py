@@ -30,6 +30,8 @@ from services.chassis.checks import Approved, CheckRun, Refused, Verdict
 from services.chassis.problems import Problem
 
 ANOMALY: Final = "acb.anomaly.threshold"
+REPOSITORY: Final = "acb.smki_repository.unavailable"
+"""Why a request is neither taken nor refused: nobody can be asked who its sender is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,7 @@ class Intake:
                 "The certificate cannot be looked up now",
                 "the SMKI repository cannot be asked; send the request again later",
                 party=PARTY,
+                check=REPOSITORY,
             ) from error
         return evidence
 
