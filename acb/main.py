@@ -14,6 +14,7 @@ from acb.checks import book
 from acb.delivery import Delivery
 from acb.device_messages import DeviceMessages
 from acb.intake import Intake
+from acb.lookups import Lookups
 from acb.notices import Notices
 from acb.outbound import CosPartyLink, Users, Wan
 from acb.outcome import Outcomes
@@ -84,17 +85,19 @@ def parts_of(
     blocks = Incoming(base)
     if METERS not in settings.peers:
         raise LinkSetupError(f"no address of {METERS} under [peers]")
+    smki = Smki(
+        link(REPOSITORY),
+        base.database,
+        base.system_clock,
+        timedelta(seconds=settings.revocation_max_age_seconds),
+        trust.offer,
+    )
     return Parts(
         base=base,
         settings=settings,
         trust=Trust.read(settings.data / "trust"),
-        smki=Smki(
-            link(REPOSITORY),
-            base.database,
-            base.system_clock,
-            timedelta(seconds=settings.revocation_max_age_seconds),
-            trust.offer,
-        ),
+        smki=smki,
+        lookups=Lookups(smki, base.database, base.system_clock),
         replies=Replies(settings.eui, keys.signer(XML_SIGNING)),
         signer=keys.signer(DIGITAL_SIGNING),
         mac_key=keys.key_agreement(KEY_AGREEMENT),
