@@ -95,6 +95,9 @@ class Incoming:
                 contradicts, so that the true sender may begin again.
         """
         base = self._base
+        # Who says a block is not known before the message is whole and judged: the purse for
+        # strangers pays for its trace. What was asked for comes no oftener than it was asked.
+        kept = asked is not None or base.audit.strangers.afford(len(frame))
         run = base.book.start(_name(frame), section=SECTION)
         try:
             run.apply(FRAME, Framed(frame))
@@ -103,9 +106,11 @@ class Incoming:
                 known = await records.find_device(conn, block.transfer.originator) is not None
             taken = self._judge(block, known, asked, sending, run)
         except Refused as refused:
-            await self._trace(frame, run, refused)
+            if kept:
+                await self._trace(frame, run, refused)
             raise
-        await self._trace(frame, run)
+        if kept:
+            await self._trace(frame, run)
         return taken
 
     def _judge(

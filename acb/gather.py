@@ -12,6 +12,7 @@ from datetime import timedelta
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb import records, store
+from acb.lookups import Lookups
 from acb.model import (
     CosParty,
     DeviceRecord,
@@ -54,19 +55,19 @@ def read_request(content_type: str | None, body: bytes, limit: int) -> RequestEv
 
 
 async def look_up_signer(
-    evidence: RequestEvidence, smki: Smki, trust: Trust, clock: Clock
+    evidence: RequestEvidence, lookups: Lookups, smki: Smki, trust: Trust, clock: Clock
 ) -> RequestEvidence:
     """The certificate the signature names, and what its path is judged by.
 
     Raises:
-        acb.smki.RepositoryUnavailable: the repository cannot be asked.
+        acb.smki.RepositoryUnavailable: the repository cannot be asked, or not for a stranger now.
     """
     named = evidence.signature
     if named is None:
         return replace(evidence, now=clock.now())
     return replace(
         evidence,
-        certificate=await smki.certificate(named.issuer, named.serial),
+        certificate=await lookups.signer(named.issuer, named.serial),
         path=await look_up_path(smki, trust, clock),
         now=clock.now(),
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb import codes, gather, store
 from acb.checks import PARTY
+from acb.lookups import TooManyLookups
 from acb.model import Refusal, RequestEvidence, State, Tracked
 from acb.notices import Notices
 from acb.outcome import Outcomes
@@ -27,10 +29,14 @@ from acb.smki import RepositoryUnavailable
 from acb.standing_checks import STANDING_CHECKS, set_aside
 from duis.model import ServiceRequest
 from services.chassis.checks import Approved, CheckRun, Refused, Verdict
-from services.chassis.log import about
+from services.chassis.log import about, note
 from services.chassis.problems import Problem
 
 ANOMALY: Final = "acb.anomaly.threshold"
+LOOKUPS: Final = "acb.smki_repository.lookups"
+"""The same, because strangers have asked for too many."""
+REPOSITORY: Final = "acb.smki_repository.unavailable"
+"""Why a request is neither taken nor refused: nobody can be asked who its sender is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,11 @@ class Intake:
     """Takes service requests in."""
 
     def __init__(
-        self, parts: Parts, notices: Notices, outcomes: Outcomes, services: OtherServices
+        self,
+        parts: Parts,
+        notices: Notices,
+        outcomes: Outcomes,
+        services: OtherServices,
     ) -> None:
         self._parts = parts
         self._notices = notices
@@ -67,20 +77,14 @@ class Intake:
         subject = _subject(evidence)
         if evidence.request is not None:
             about(subject)
-        kept = base.audit.strangers.afford(len(body))
-        if kept:
-            await base.traces.record(
-                subject,
-                "received",
-                sender=_sender(evidence),
-                receiver=PARTY,
-                name="service-request",
-                message=body,
-            )
+        came = base.system_clock.now()
         run = base.book.start(subject, "request")
-        evidence = await self._identify(run, subject, evidence, kept=kept)
-        if kept:
-            base.audit.strangers.known(len(body))
+        try:
+            evidence = await self._identify(run, evidence)
+        except (Refused, Problem) as failed:
+            if base.audit.strangers.afford(len(body)):
+                await self._trace_stranger(evidence, came, run, failed)
+            raise
         request = evidence.request
         if request is None:  # only with checks switched off
             raise Problem(400, "Unreadable request", "there is nothing to act on", party=PARTY)
@@ -92,8 +96,10 @@ class Intake:
                 answer = await self._serve(conn, runs, evidence)
             except Refused as refused:
                 if refused.check == ANOMALY:
+                    await self._trace_received(conn, evidence, came)
                     return await self._quarantine(conn, run, evidence, request, refused)
-                return await self._refuse(conn, runs, request, refused)
+                return await self._refuse(conn, runs, evidence, request, refused, came=came)
+            await self._trace_received(conn, evidence, came)
             verdicts = [
                 *approved.verdicts,
                 *(said for more in runs[1:] for said in more.verdicts()),
@@ -120,7 +126,7 @@ class Intake:
             "application/xml", held.body, self._parts.settings.body_limit
         )
         run = base.book.start(held.request_id, "request")
-        evidence = await self._identify(run, held.request_id, evidence)
+        evidence = await self._identify(run, evidence)
         async with base.database.begin() as conn:
             held = await store.find_quarantined(conn, reference)
             if held is None:
@@ -157,33 +163,57 @@ class Intake:
             await self._outcomes.end_refused(conn, held, why)
             return await store.get_request(conn, held.sequence)
 
-    async def _identify(
-        self, run: CheckRun, subject: str, evidence: RequestEvidence, *, kept: bool = True
-    ) -> RequestEvidence:
+    async def _trace_received(
+        self, conn: AsyncConnection, evidence: RequestEvidence, came: datetime
+    ) -> None:
+        await self._parts.base.traces.record(
+            _subject(evidence),
+            "received",
+            sender=_sender(evidence),
+            receiver=PARTY,
+            name="service-request",
+            message=evidence.body,
+            at=came,
+            conn=conn,
+        )
+
+    async def _trace_stranger(
+        self, evidence: RequestEvidence, came: datetime, run: CheckRun, failed: Exception
+    ) -> None:
+        """What came of somebody who is not known, and why it was refused if it was."""
+        base = self._parts.base
+        async with base.database.begin() as conn:
+            await self._trace_received(conn, evidence, came)
+            if isinstance(failed, Refused):
+                await base.traces.record(
+                    _subject(evidence),
+                    "refused",
+                    name=failed.check,
+                    summary=failed.detail,
+                    verdicts=run.verdicts(),
+                    conn=conn,
+                )
+
+    async def _identify(self, run: CheckRun, evidence: RequestEvidence) -> RequestEvidence:
         try:
             for check in FORM_CHECKS:
                 run.apply(check, evidence)
             evidence = await gather.look_up_signer(
-                evidence, self._parts.smki, self._parts.trust, self._parts.base.clock
+                evidence,
+                self._parts.lookups,
+                self._parts.smki,
+                self._parts.trust,
+                self._parts.base.clock,
             )
             for check in IDENTITY_CHECKS:
                 run.apply(check, evidence)
-        except Refused as refused:
-            if kept:
-                await self._parts.base.traces.record(
-                    subject,
-                    "refused",
-                    name=refused.check,
-                    summary=refused.detail,
-                    verdicts=run.verdicts(),
-                )
-            raise
         except RepositoryUnavailable as error:
             raise Problem(
                 503,
                 "The certificate cannot be looked up now",
                 "the SMKI repository cannot be asked; send the request again later",
                 party=PARTY,
+                check=LOOKUPS if isinstance(error, TooManyLookups) else REPOSITORY,
             ) from error
         return evidence
 
@@ -241,14 +271,27 @@ class Intake:
         self,
         conn: AsyncConnection,
         runs: list[CheckRun],
+        evidence: RequestEvidence,
         request: ServiceRequest,
         refused: Refused,
+        *,
+        came: datetime,
     ) -> Answer:
-        """Say no in the field's own way. Nothing is spent: the request may be sent again."""
+        """Say no in the field's own way. Nothing is spent: the request may be sent again.
+
+        What is kept of it the sender pays for, from a purse of its own.
+        """
         now = self._parts.base.clock.now()
         code = refused.code or codes.INTERNAL_TO_DCC
         document = self._parts.replies.refusal(request.header, code, now)
         name = request.header.request_id.text
+        answer = Answer(document, {"Cos-Check": refused.check, "Cos-Party": PARTY})
+        carried = len(evidence.body) + len(document)
+        sender = request.header.request_id.originator
+        if not self._parts.base.audit.strangers.afford(carried, records=3, sender=sender):
+            note(unkept=True)
+            return answer
+        await self._trace_received(conn, evidence, came)
         why = Refusal(PARTY, refused.check, refused.detail, code)
         await store.note_refusal(conn, name, why, document, now)
         await self._parts.base.traces.record(
@@ -260,7 +303,7 @@ class Intake:
             conn=conn,
         )
         self._outcomes.tell(name)
-        return Answer(document, {"Cos-Check": refused.check, "Cos-Party": PARTY})
+        return answer
 
     async def _quarantine(
         self,

@@ -14,6 +14,7 @@ from acb.checks import book
 from acb.delivery import Delivery
 from acb.device_messages import DeviceMessages
 from acb.intake import Intake
+from acb.lookups import Lookups
 from acb.notices import Notices
 from acb.outbound import CosPartyLink, Users, Wan
 from acb.outcome import Outcomes
@@ -86,20 +87,22 @@ def parts_of(
     if METERS not in settings.peers:
         raise LinkSetupError(f"no address of {METERS} under [peers]")
     authorities = Trust.read(settings.data / "trust")
+    smki = Smki(
+        link(REPOSITORY),
+        base.database,
+        base.system_clock,
+        authorities,
+        max_age=timedelta(seconds=settings.revocation_max_age_seconds),
+        patience=timedelta(seconds=settings.revocation_patience_seconds),
+        heed=trust.offer,
+        link_stale=trust.stale,
+    )
     return Parts(
         base=base,
         settings=settings,
         trust=authorities,
-        smki=Smki(
-            link(REPOSITORY),
-            base.database,
-            base.system_clock,
-            authorities,
-            max_age=timedelta(seconds=settings.revocation_max_age_seconds),
-            patience=timedelta(seconds=settings.revocation_patience_seconds),
-            heed=trust.offer,
-            link_stale=trust.stale,
-        ),
+        smki=smki,
+        lookups=Lookups(smki, base.database, base.system_clock),
         replies=Replies(settings.eui, keys.signer(XML_SIGNING)),
         signer=keys.signer(DIGITAL_SIGNING),
         mac_key=keys.key_agreement(KEY_AGREEMENT),

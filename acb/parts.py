@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from acb.blocks import BlockWan, Incoming
+from acb.lookups import Lookups
 from acb.model import DeviceRecord
 from acb.outbound import CosPartyLink, Users
 from acb.replies import Replies
@@ -25,6 +26,7 @@ class Parts:
         settings: the broker's settings.
         trust: its anchors.
         smki: its view of the SMKI repository.
+        lookups: the same, for whoever has not proven who it is.
         replies: what writes and signs to users.
         signer: the broker's own signing key for GBCS (6.21 alone needs it).
         mac_key: the broker's own key agreement key, for the MAC.
@@ -38,6 +40,7 @@ class Parts:
     settings: AcbSettings
     trust: Trust
     smki: Smki
+    lookups: Lookups
     replies: Replies
     signer: Signer
     mac_key: KeyAgreement

@@ -8,6 +8,8 @@ are known to treat differently is refused here by name, before any meaning is lo
   (`doctype`), comments (`comment`), CDATA sections (`cdata`), processing instructions
   (`processing_instruction`), entities other than the five predefined and character references
   (`entity`);
+* refused by counting, before a tree is built: more elements, levels, attributes or namespace
+  declarations than any document has use for (`duis.bounds`);
 * refused in the tree: another root than sr:Request or sr:Response (`root_element`), namespaces
   nobody defined (`unknown_namespace`), namespace declarations other than on the root and on
   ds:Signature (`namespace_declaration`), a prefix given a second meaning there
@@ -35,6 +37,7 @@ from importlib.resources import as_file, files
 
 from lxml import etree
 
+from duis.bounds import hold_bounds
 from duis.errors import MalformedXml, SchemaInvalid, SchemaVersionRefused, UnsupportedService
 from duis.names import DS, KNOWN_NAMESPACES, SCHEMA_VERSION, SR, XML, ds, sr
 from duis.services import BODY_ELEMENTS, RESPONSE_BODY_ELEMENTS
@@ -98,6 +101,7 @@ def parse(data: bytes, *, limit: int = DEFAULT_LIMIT, template: bool = False) ->
     if len(data) > limit:
         raise MalformedXml("too_large", f"{len(data)} octets", f"the limit is {limit} octets")
     _refuse_octets(data, template=template)
+    hold_bounds(data)
     parser = etree.XMLParser(
         encoding="utf-8",
         resolve_entities=False,

@@ -29,8 +29,9 @@ from lxml import etree
 from duis.errors import SignatureForm
 from duis.names import ECDSA_SHA256, ENVELOPED_SIGNATURE, EXCLUSIVE_C14N, SHA256, ds
 
-_SERIAL = re.compile(r"0|[1-9][0-9]{0,48}")  # at most 20 octets: RFC 5280 4.1.2.2
-_ISSUER_LIMIT = 400
+_SERIAL = re.compile(r"0|[1-9][0-9]{0,47}")
+_LARGEST_SERIAL = 2**159 - 1  # a positive INTEGER of 20 octets: RFC 5280 4.1.2.2
+_ISSUER_LIMIT = 256  # what the SMKI repository can be asked for
 
 ISSUER_SPELLING = "issuers are named as CN=Z1,OU=07: the last part first, no blanks between parts"
 """What to say where no certificate of an issuer is found: names are compared as written."""
@@ -99,6 +100,8 @@ def reference_of(issuer: str, serial: str) -> SignatureReference:
         raise SignatureForm("issuer_form", issuer[:80], "wanted a name in RFC 2253 form")
     if _SERIAL.fullmatch(serial) is None:
         raise SignatureForm("serial_form", serial[:60], "wanted digits without leading zeros")
+    if int(serial) > _LARGEST_SERIAL:
+        raise SignatureForm("serial_form", serial[:60], "a serial number has at most 20 octets")
     return SignatureReference(issuer, int(serial))
 
 

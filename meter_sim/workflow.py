@@ -129,7 +129,10 @@ class Workflow:
             if state is None:
                 return None
             if not self._power.is_on(eui):
-                await self._trace(conn, reference_of(eui, data), "off", data, summary="no power")
+                if self._base.audit.strangers.afford(len(data)):
+                    await self._trace(
+                        conn, reference_of(eui, data), "off", data, summary="no power"
+                    )
                 return None
             run = self._base.book.start(reference_of(eui, data), section="request")
             try:
@@ -285,6 +288,8 @@ class Workflow:
         Nothing is answered, and nothing of the device changes but its alert counter.
         """
         at = self._base.clock.now()
+        # whoever reaches the WAN can have a device refuse; it is kept three times
+        kept = self._base.audit.strangers.afford(3 * len(data), records=3)
         exchange = Exchange(
             state.eui,
             at,
@@ -294,12 +299,14 @@ class Workflow:
             refusal=refusal,
             verdicts=tuple(run.verdicts()),
         )
-        await history.add_exchange(conn, exchange)
+        if kept:
+            await history.add_exchange(conn, exchange)
         self._passed(state.eui, "refusal stored")
         event, raised = await self._alerts.refused(
             conn, state, event_of_refusal(refusal.check, refusal.detail), self._means(state)
         )
-        await history.add_events(conn, state.eui, at, (event,))
+        if kept or raised is not None:
+            await history.add_events(conn, state.eui, at, (event,))
         record = {"verdict": "refused", "alert_code": f"0x{event.code:04X}", **asdict(refusal)}
         if raised is not None:
             record["alert"] = base64.b64encode(raised.said).decode()
@@ -308,8 +315,9 @@ class Workflow:
                 conn, reference_of(state.eui, raised.said), "sent", raised.said, summary=because
             )
             self._passed(state.eui, "alert stored")
-        await self._audit(conn, "device.refused", run.subject, data, record)
-        await self._trace(conn, run.subject, "refused", data, run=run, summary=refusal.detail)
+        if kept:
+            await self._audit(conn, "device.refused", run.subject, data, record)
+            await self._trace(conn, run.subject, "refused", data, run=run, summary=refusal.detail)
         note(verdict="refused", check=refusal.check)
 
     def _passed(self, eui: str, step: str) -> None:

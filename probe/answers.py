@@ -23,7 +23,7 @@ from services.link.base import signature_base
 from services.link.digest import content_digest
 from services.link.fields import BareItem, InnerList, Item, write_dictionary
 from services.link.message import HttpRequest, HttpResponse
-from services.link.signing import content_type_for
+from services.link.signing import content_type_for, smaller_form
 from tamper.exchange import Exchange
 
 ENDED = "probe.ended"
@@ -108,7 +108,7 @@ class Answer:
         }
         kept = tuple((name, value) for name, value in params.items() if value is not None)
         covered = InnerList(self.components, kept)
-        signature = key.sign(signature_base(covered, plain, self.bound_to(asked)))
+        signature = smaller_form(key.sign(signature_base(covered, plain, self.bound_to(asked))))
         return self.after(
             plain.with_headers(
                 (

@@ -22,12 +22,14 @@ from probe import (
     service_attacks,
     standing_attacks,
     supporting_attacks,
+    target_attacks,
     xml_attacks,
 )
 from probe.model import Attack
 
 FAMILIES: Sequence[Callable[[], Iterator[Attack]]] = (
     link_attacks.attacks,
+    target_attacks.attacks,
     xml_attacks.attacks,
     process_attacks.attacks,
     gbcs_wire.attacks,

@@ -93,6 +93,12 @@ def der(octets: bytes) -> bytes:
     return encode_dss_signature(*(int.from_bytes(octets[i : i + 32], "big") for i in (0, 32)))
 
 
+def larger_s(octets: bytes) -> bytes:
+    """The other signature that verifies alike, with n - s for s, which anybody can write."""
+    s = profile.ORDER - int.from_bytes(octets[32:], "big")
+    return octets[:32] + s.to_bytes(32, "big")
+
+
 def in_base64(octets: bytes) -> str:
     """Octets as a structured field writes them."""
     return b64encode(octets).decode()
@@ -130,6 +136,8 @@ CASES: tuple[Case, ...] = (
     Case("signature.s-zero", "s zero", {"after": signature(lambda s: s[:32] + bytes(32))},
          "signature"),
     Case("signature.der", "the signature in DER", {"after": signature(der)}, "signature_form"),
+    Case("signature.larger-s", "the other signature that verifies alike",
+         {"after": signature(larger_s)}, "signature_form"),
     Case("signature.long", "a signature of 65 octets", {"after": signature(lambda s: s + b"\0")},
          "signature_form"),
     Case("signature.short", "a signature of 63 octets", {"after": signature(lambda s: s[:-1])},

@@ -26,6 +26,7 @@ from services.link.base import signature_base
 from services.link.digest import content_digest
 from services.link.fields import BareItem, InnerList, Item, write_dictionary
 from services.link.message import HttpRequest
+from services.link.signing import smaller_form
 
 Change = Callable[[HttpRequest], HttpRequest]
 ROUTES = {
@@ -114,7 +115,7 @@ class LinkForge:
         }
         kept = tuple((name, value) for name, value in params.items() if value is not None)
         covered = InnerList(self.components, kept)
-        signature = key.sign(signature_base(covered, plain, None))
+        signature = smaller_form(key.sign(signature_base(covered, plain, None)))
         return self.after(
             plain.with_headers(
                 (
@@ -146,7 +147,11 @@ def command_body(world: World, party: str, document: bytes | None = None) -> byt
 
 def send(world: World, party: str, request: HttpRequest) -> Seen:
     """Send it as it is; who refused it by which check, or nobody."""
-    status, body = deliver(world, party, request)
+    return answered(party, *deliver(world, party, request))
+
+
+def answered(party: str, status: int, body: bytes) -> Seen:
+    """What a party's answer says: who refused by which check, or nobody."""
     if status == 200:
         return Seen(None, "accepted and answered")
     try:

@@ -34,6 +34,7 @@ from probe.link_attacks import (
     double,
     drop,
     in_base64,
+    larger_s,
     signature,
     swap,
 )
@@ -126,6 +127,8 @@ CASES: tuple[Case, ...] = (
     Case("input.twice", "the same label twice", after(both_fields(lambda v: f"{v}, {v}")),
          "signature_input_form"),
     Case("signature.der", "the signature in DER", after(signature(der)), "signature_form"),
+    Case("signature.larger-s", "the other signature that verifies alike",
+         after(signature(larger_s)), "signature_form"),
     Case("signature.parameter", "a parameter smuggled in after the signature",
          after(swap("signature", lambda v: v + ";trusted")), "signature_form", everywhere=True),
     Case("signature.long", "a signature of 65 octets", after(signature(lambda s: s + b"\0")),

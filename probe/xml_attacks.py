@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from duis.names import ECDSA_SHA256, ENVELOPED_SIGNATURE, EXCLUSIVE_C14N, SHA256
+from duis.names import ECDSA_SHA256, ENVELOPED_SIGNATURE, EXCLUSIVE_C14N, SHA256, SR
 from probe.making import attack
 from probe.model import BOTH_CHECK, BROKER_CHECKS, Attack, Rung, Stop
 from probe.world import COS
@@ -174,6 +174,16 @@ FORM: tuple[tuple[str, str, Change, str], ...] = (
     ("mixed", "text beside elements", put(b"<sr:Body>", b"<sr:Body>x"), "wellformed"),
     ("wrapped-around", "another request before the signed one under one root", wrapped_around,
      "wellformed"),
+    ("declarations", "2,700 declarations of one namespace", put(b"<sr:Request ",
+        b"<sr:Request " + b"".join(b'xmlns:a%d="%s" ' % (n, SR.encode()) for n in range(2700))),
+     "wellformed"),
+    ("attributes", "20,000 attributes", put(
+        b"<sr:Request ", b"<sr:Request " + b"".join(b'a%d="" ' % n for n in range(20_000))),
+     "wellformed"),
+    ("elements", "20,000 elements", put(b"<sr:Body>", b"<sr:a/>" * 20_000 + b"<sr:Body>"),
+     "wellformed"),
+    ("deep", "elements 200 deep", put(b"<sr:Body>", b"<sr:a>" * 200 + b"</sr:a>" * 200
+                                      + b"<sr:Body>"), "wellformed"),
     ("version-5.3", "schema version 5.3", put(b'"5.4"', b'"5.3"'), "schema_version"),
     ("version-none", "no schema version", put(b' schemaVersion="5.4"', b""), "schema_version"),
     ("version-spaced", "schema version with a space", put(b'"5.4"', b'" 5.4"'), "schema_version"),
@@ -208,6 +218,12 @@ SIGNED: tuple[tuple[str, str, Change, str], ...] = (
         b"<ds:X509SerialNumber>", b"<ds:X509SerialNumber>00"), "signature_form"),
     ("serial-plus", "a plus before the serial number", put(
         b"<ds:X509SerialNumber>", b"<ds:X509SerialNumber>+"), "signature_form"),
+    ("serial-long", "a serial number of 49 digits", lambda d: re.sub(
+        rb"(?<=<ds:X509SerialNumber>)\d+", b"9" * 49, d), "signature_form"),
+    ("serial-octets", "a serial number one too large for 20 octets", lambda d: re.sub(
+        rb"(?<=<ds:X509SerialNumber>)\d+", b"%d" % 2**159, d), "signature_form"),
+    ("issuer-long", "an issuer longer than any", put(b"CN=SIM-Z1", b"CN=" + b"A" * 260),
+     "signature_form"),
     ("serial-other", "a serial number nobody has", lambda d: re.sub(
         rb"(\d)(?=</ds:X509SerialNumber>)", lambda m: b"%d" % ((int(m[1]) + 1) % 10), d),
      "certificate_known"),

@@ -96,7 +96,7 @@ class Service:
         settings = base.settings
         self.base = base
         self.settings: Settings = settings
-        self._ready = list(ready)
+        self._ready = [base.database.not_writable, *ready]
         self._on_start = list(on_start)
         self._on_stop = list(on_stop)
         self._started = False

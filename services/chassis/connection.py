@@ -6,15 +6,24 @@ request's head is of `HEAD_LIMIT` octets at most, and the whole request has arri
 `REQUEST_SECONDS` after it began. What is no HTTP gets a problem document too: nothing is refused
 namelessly.
 
-Both limits are of this project (RFC 9110 15.5.9, RFC 6585 5 allow the answers); they are no checks
-of a party's book, because there is no request yet to run checks on. How many connections there may
-be is left to the operating system.
+What two readers could take for two different requests is refused as well. uvicorn reads trailers
+as headers, so that what the checks look at could come after the body; here a request has none
+(RFC 9110 6.5.1). It drops a fragment and an origin from the request target, and does not tell an
+empty query from none; here a target is a path, and a query if there is one (RFC 9112 3.2.1).
+One request is read at a time: octets that come before its answer is complete are not read, and the
+connection closes after that answer (RFC 9112 9.3.2 has the client ask again). uvicorn answers what
+it cannot read at once, in the place of the answer that it still owed.
+
+The limits are of this project (RFC 9110 15.5.9, RFC 6585 5 allow the answers); none of this is a
+check of a party's book, because there is no request yet to run checks on. How many connections
+there may be is left to the operating system.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -27,6 +36,7 @@ HEAD_LIMIT: Final = 64 * 1024
 """Octets of request line and headers; also of what else is no body: trailers, chunk lengths."""
 REQUEST_SECONDS: Final = 30.0
 """From the first octet of a request to its last; also from connecting to a first request."""
+_ORIGIN_FORM: Final = re.compile(rb"/[^?#]*(?:\?[^#]+)?")
 
 _log = structlog.get_logger(__name__)
 
@@ -35,6 +45,10 @@ _AutoProtocol: Any = AutoHTTPProtocol
 
 class _HeadTooLongError(Exception):
     """Raised inside the parser, which stops at it."""
+
+
+class _TwoReadingsError(Exception):
+    """Raised inside the parser, which stops at it: see `LimitedProtocol._refuse` for the words."""
 
 
 class LimitedProtocol(_AutoProtocol):  # type: ignore[misc]  # which of uvicorn's two is found at run time
@@ -52,6 +66,9 @@ class LimitedProtocol(_AutoProtocol):  # type: ignore[misc]  # which of uvicorn'
         self._head = 0  # octets of it that are no body, as the parser has told them
         self._untold = 0  # the same, by chunks: the parser tells a header only when it is whole
         self._bodied = 0  # octets of body in the chunk that is being read
+        self._headed = False  # its head has been read: what looks like a header is a trailer
+        self._early = False  # octets came before an answer was complete; nothing more is read
+        self._why: tuple[str, str] | None = None  # name and words of what is refused as ambiguous
         self._refused = False
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -67,7 +84,10 @@ class LimitedProtocol(_AutoProtocol):  # type: ignore[misc]  # which of uvicorn'
 
     def data_received(self, data: bytes) -> None:
         """Read on, and stop where the head has become too long."""
-        if self._refused:
+        if self._refused or self._early:
+            return
+        if self._answering():
+            self._read_no_more()
             return
         begun, self._bodied = self._open, 0
         super().data_received(data)
@@ -78,37 +98,78 @@ class LimitedProtocol(_AutoProtocol):  # type: ignore[misc]  # which of uvicorn'
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._open, self._head, self._untold = True, 0, 0
+        if self._answering():
+            self._read_no_more()
+        if self._early:
+            return
+        self._open, self._headed, self._head, self._untold = True, False, 0, 0
         self._wait()
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
         """A piece of the request line."""
+        if self._early:
+            return
         self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A whole header, or trailer."""
+        if self._early:
+            return
         self._count(len(name) + len(value))
+        if self._headed:
+            self._stop("trailers", "a request has no trailers")
         super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is whole, and with it the request target."""
+        if self._early:
+            return
+        self._headed = True
+        if not _ORIGIN_FORM.fullmatch(self.url):
+            self._stop("target", "the request target is a path, and a query that is not empty")
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body, whose size is judged elsewhere (`services.chassis.edge`)."""
+        if self._early:
+            return
         self._bodied += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request is whole: how long its answer takes is not the caller's doing."""
+        if self._early:
+            return
         self._open = False
         self._stop_waiting()
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """What the parser could not read. `msg` is uvicorn's."""
-        if self._head > HEAD_LIMIT:
+        if self._early or self._answering():
+            self._read_no_more()
+        elif self._head > HEAD_LIMIT:
             self._refuse_head()
+        elif self._why is not None:
+            self._refuse(400, *self._why)
         else:
             self._refuse(400, "http", msg)
+
+    def _answering(self) -> bool:
+        """Whether a request has been read whole, and its answer is still owed."""
+        cycle = self.cycle
+        return cycle is not None and not cycle.more_body and not cycle.response_complete
+
+    def _read_no_more(self) -> None:
+        """Close the connection after the answer that is owed; what came since is not read."""
+        self._early = True
+        self.cycle.keep_alive = False
+
+    def _stop(self, name: str, detail: str) -> None:
+        self._why = (name, detail)
+        raise _TwoReadingsError(detail)
 
     def _count(self, octets: int) -> None:
         self._head += octets
@@ -125,11 +186,7 @@ class LimitedProtocol(_AutoProtocol):  # type: ignore[misc]  # which of uvicorn'
             self._deadline = None
 
     def _late(self) -> None:
-        cycle = self.cycle
-        answering = cycle is not None and not cycle.response_complete and not cycle.more_body
-        if answering:  # this request is the next one, and nobody reads it before that is answered
-            self._wait()
-        elif self._open:
+        if self._open:
             self._refuse(408, "time", f"a request arrives within {REQUEST_SECONDS:.0f} seconds")
         else:
             self.transport.close()  # nothing was asked, so nothing is answered

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.chassis.checks import Refused
 from services.chassis.log import note
+from services.chassis.store import StoreUnwritableError
 
 MEDIA_TYPE: Final = "application/problem+json"
 BUG_SENTENCE: Final = "Something went wrong inside this service. It has been recorded."
@@ -115,6 +116,14 @@ def as_problem(error: Exception, *, party: str, prefix: str) -> Problem:
         return error
     if isinstance(error, Refused):
         return refused_to_problem(error)
+    if isinstance(error, StoreUnwritableError):
+        return Problem(
+            503,
+            "Nothing can be written now",
+            "the store cannot be written; nothing was done, ask again later",
+            party=party,
+            check=f"{prefix}.store.writable",
+        )
     if isinstance(error, RequestValidationError):
         return _unreadable(error, party, prefix)
     if isinstance(error, HTTPException):
@@ -164,7 +173,13 @@ def install(app: FastAPI, *, party: str, prefix: str) -> None:
     async def answer(request: Request, error: Exception) -> JSONResponse:
         return render(as_problem(error, party=party, prefix=prefix), request.url.path)
 
-    kinds: tuple[type[Exception], ...] = (Problem, Refused, RequestValidationError, HTTPException)
+    kinds: tuple[type[Exception], ...] = (
+        Problem,
+        Refused,
+        RequestValidationError,
+        HTTPException,
+        StoreUnwritableError,
+    )
     for kind in kinds:
         app.add_exception_handler(kind, answer)
     # Inside the framework's own last resort, which would answer in plain text.

@@ -21,18 +21,47 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, Dialect, MetaData, Text, TypeDecorator, event, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy import (
+    URL,
+    Column,
+    Dialect,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    delete,
+    event,
+    insert,
+    make_url,
+)
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 BUSY_TIMEOUT_MS: Final = 5_000
+LEAST_FREE: Final = 4 * 1024 * 1024
+"""Octets that are free on the store's disk while a party calls itself ready."""
+TRIAL: Final = 256 * 1024
+"""Octets of the write that tries whether there is space again: a longest request."""
+_OUT_OF_SPACE: Final = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+)
 
 metadata: Final = MetaData()
 """The chassis' own tables (audit, trace, outbox, inbox, counters)."""
 
+_trial_table: Final = Table("store_trial", metadata, Column("octets", LargeBinary))
+
 
 class StoreError(Exception):
     """The store cannot be opened, or was used in a way it does not allow."""
+
+
+class StoreUnwritableError(StoreError, SQLAlchemyError):
+    """Nothing can be written now: no space is left, or the disk fails. It may pass.
+
+    Whoever goes on after an error of the engine (the outbox) goes on after this one.
+    """
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -69,6 +98,7 @@ class Database:
         self._all_back = asyncio.Event()
         self._all_back.set()
         self._drivers: set[Any] = set()
+        self._unwritable = False
 
     @classmethod
     async def open(cls, where: str | Path) -> Database:
@@ -120,6 +150,7 @@ class Database:
 
         Raises:
             StoreError: This task is already inside one (it would wait for itself for ever).
+            StoreUnwritableError: Nothing can be written now; nothing was.
         """
         task = asyncio.current_task()
         if task is not None and self._owner is task:
@@ -133,6 +164,12 @@ class Database:
                     async with conn.begin():
                         yield conn
                 told = self._after_commit
+                self._unwritable = False
+            except OperationalError as error:
+                if not _out_of_space(error):
+                    raise
+                self._unwritable = True
+                raise StoreUnwritableError("the store cannot be written") from error
             finally:
                 self._owner = None
                 self._after_commit = []
@@ -165,6 +202,26 @@ class Database:
                 if not self._lent:
                     self._all_back.set()
 
+    async def not_writable(self) -> str | None:
+        """Why nothing can be written; None if it can, as far as is known.
+
+        After a write has failed this tries one of its own, and so notices that there is space
+        again. Before, it costs a look at the free space.
+        """
+        if self._unwritable:
+            try:
+                async with self.begin() as conn:
+                    await conn.execute(insert(_trial_table).values(octets=bytes(TRIAL)))
+                    await conn.execute(delete(_trial_table))
+            except StoreUnwritableError:
+                return "the store cannot be written"
+        name = self._engine.url.database
+        if self.dialect == "sqlite" and name is not None:
+            seen = os.statvfs(Path(name).parent)
+            if seen.f_bavail * seen.f_frsize < LEAST_FREE:
+                return f"less than {LEAST_FREE // 1024} KiB are free for the store"
+        return None
+
     def on_commit(self, callback: Callable[[], None]) -> None:
         """Call `callback` once the present write transaction has been committed.
 
@@ -194,6 +251,11 @@ class Database:
             driver.stop()  # once more does nothing; one that failed to open was never told
             await asyncio.to_thread(_thread(driver).join)
         self._drivers.clear()
+
+
+def _out_of_space(error: OperationalError) -> bool:
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return isinstance(code, int) and code & 0xFF in _OUT_OF_SPACE  # the rest says which kind
 
 
 async def _whole(work: Coroutine[Any, Any, object]) -> None:

@@ -60,10 +60,11 @@ def signature_input_form(envelope: Envelope) -> None:
 
 
 def signature_form(envelope: Envelope) -> None:
-    """Signature is readable, canonically written, 64 octets, and nothing beside them.
+    """Signature is readable, canonically written, 64 octets of the one form, nothing beside them.
 
     Parameters of the signature itself are covered by nothing, so anybody on the wire could add
-    them (RFC 9421 4.2 gives the member none).
+    them (RFC 9421 4.2 gives the member none). And anybody could write the other signature that
+    verifies alike: see `profile.ORDER`.
     """
     canonical(envelope, profile.SIGNATURE)
     if envelope.signature_parameters:
@@ -75,6 +76,8 @@ def signature_form(envelope: Envelope) -> None:
             expected=f"{profile.SIGNATURE_OCTETS} octets",
             found=f"{found} octets",
         )
+    if int.from_bytes(envelope.signature[32:], "big") > profile.ORDER // 2:
+        raise StepFailed("the signature has the larger s", expected="the smaller of s and n - s")
 
 
 def canonical(envelope: Envelope, name: str) -> None:

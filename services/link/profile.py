@@ -21,6 +21,9 @@ LABEL: Final = "cos"
 ALGORITHM: Final = "ecdsa-p256-sha256"
 SIGNATURE_OCTETS: Final = 64
 """r and s, 32 octets each, one after the other (RFC 9421 section 3.3.4)."""
+ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""Of the group of P-256 (SP 800-186 3.2.1.3). Where (r, s) verifies, (r, ORDER - s) does
+too, and anybody can write the one for the other: here a signature is the one with the smaller s."""
 
 REQUEST_TAG: Final = "cos-link-v1"
 RESPONSE_TAG: Final = "cos-link-v1-response"

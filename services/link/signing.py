@@ -66,8 +66,17 @@ class Address:
     recipient: str
 
 
+def smaller_form(signature: bytes) -> bytes:
+    """Of the two signatures that verify alike, the one this profile takes (r||s)."""
+    s = int.from_bytes(signature[32:], "big")
+    if len(signature) != profile.SIGNATURE_OCTETS or s <= profile.ORDER // 2:
+        return signature
+    return signature[:32] + ((profile.ORDER - s) % profile.ORDER).to_bytes(32, "big")
+
+
 def signature_fields(covered: InnerList, signature: bytes) -> tuple[tuple[str, str], ...]:
-    """The two headers that carry a signature, under the label of this profile."""
+    """The two headers that carry a signature (r||s), under the label of this profile."""
+    signature = smaller_form(signature)
     return (
         (profile.SIGNATURE_INPUT, write_dictionary(((profile.LABEL, covered),))),
         (profile.SIGNATURE, write_dictionary(((profile.LABEL, Item(signature)),))),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,6 +22,7 @@ from duis.signature import sign_document
 from duis.xml import request_to_xml
 from services.chassis.checks import CheckBook, Refused
 from services.link.opened import Opened
+from services.link.profile import ORDER
 from tests.unit.acb.estate import DEVICE, SUPPLIER_A, SUPPLIER_B, TCOS, Estate, sign_xml
 from tests.unit.acb.world import Answer, World, text
 
@@ -145,6 +147,16 @@ async def twice(world: World) -> httpx.Response:
     await world.submit(document)
     await world.settle()
     return await world.submit(document)
+
+
+def other_signature(document: bytes) -> bytes:
+    """The same document under (r, n - s): the same words, the same key, other octets."""
+    start = document.index(b"<ds:SignatureValue>") + len(b"<ds:SignatureValue>")
+    end = document.index(b"</ds:SignatureValue>")
+    octets = b64decode(document[start:end])
+    s = ORDER - int.from_bytes(octets[32:], "big")
+    value = b64encode(octets[:32] + s.to_bytes(32, "big"))
+    return document[:start] + value + document[end:]
 
 
 async def with_a_lower_counter(world: World) -> httpx.Response:
@@ -380,6 +392,22 @@ async def test_two_copies_at_the_same_moment_are_one_request(world: World) -> No
     assert [1 for purpose, _, _ in world.peers["tcos_party"].heard if purpose == "cos-command"]
 
 
+async def test_a_copy_with_the_other_signature_that_verifies_is_the_same_request(
+    world: World,
+) -> None:
+    """Anybody on the way can write it; whichever comes first, one request is acted on."""
+    document = world.estate.signed(world.estate.request())
+    copy = other_signature(document)
+    assert copy != document
+
+    assert (await world.submit(copy)).status_code == 200
+    await world.settle()
+    again = await world.submit(document)
+
+    assert again.headers["cos-check"] == "acb.request.duplicate"
+    assert len(world.meter.heard) == 1
+
+
 async def test_an_unreachable_repository_delays_and_accepts_nothing(world: World) -> None:
     before = await untouched(world)
     world.around.wire.down.add("smki_repository")
@@ -387,7 +415,7 @@ async def test_an_unreachable_repository_delays_and_accepts_nothing(world: World
     answer = await honest(world)
 
     assert answer.status_code == 503
-    assert answer.json()["check"] is None
+    assert answer.json()["check"] == "acb.smki_repository.unavailable"
     assert await untouched(world) == before
     world.around.wire.down.clear()
     assert (await honest(world)).status_code == 200

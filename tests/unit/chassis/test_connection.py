@@ -204,26 +204,95 @@ async def test_a_connection_that_never_asks_is_closed(
     assert await reader.read() == b""
 
 
-async def test_how_long_an_answer_takes_is_not_the_callers_doing(
-    party: Party, monkeypatch: pytest.MonkeyPatch
+async def test_how_long_an_answer_takes_is_not_the_callers_doing(party: Party) -> None:
+    """Nothing waits for the caller while the answer is owed."""
+    config = _config(party.service.interface, None, party.service.protocols[0])
+    config.load()
+    state, line = ServerState(), Line()
+    connected = party.service.protocols[0](config=config, server_state=state, app_state={})
+    connected.connection_made(line)
+    connected.data_received(GET)
+    assert connected._deadline is not None
+    connected.data_received(b"\r\n")
+    assert connected._deadline is None
+    for task in list(state.tasks):
+        await task
+    assert bytes(line.written).startswith(b"HTTP/1.1 200 ")
+    connected.connection_lost(None)
+
+
+PIPELINED = {
+    "nothing that HTTP knows": b"\x00\xff and more\r\n\r\n",
+    "a head without end": GET + b"x: " + b"a" * 2 * HEAD_LIMIT,
+    "a target of two readings": b"GET http://other/orders HTTP/1.1\r\nHost: party\r\n\r\n",
+    "a body that breaks off": BEGUN + CHUNKED + b"zz",
+    "half a head": GET,
+    "a whole request": GET + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one piece", "afterwards"])
+@pytest.mark.parametrize("more", PIPELINED.values(), ids=PIPELINED.keys())
+async def test_what_comes_before_an_answer_does_not_replace_it(
+    party: Party, more: bytes, *, together: bool
 ) -> None:
-    """Two requests at once on one connection: the second cannot be read before the first ends."""
-    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.01)
-    overdue = asyncio.Event()
-    late = connection.LimitedProtocol._late
+    """The answer that is owed, whole, then the end of the connection, and nothing else."""
+    order = b"POST /echo HTTP/1.1\r\nHost: party\r\nContent-Length: 5\r\n\r\norder"
+    handed_over = asyncio.Event()
 
-    class Noticing(party.service.protocols[0]):  # type: ignore[name-defined,misc]
-        def _late(self) -> None:
-            late(self)
-            overdue.set()
+    class Telling(party.service.protocols[0]):  # type: ignore[name-defined,misc]
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if more in data:
+                handed_over.set()
 
-    async def slow(scope: Any, receive: Any, send: Any) -> None:
-        await overdue.wait()
+    async def waiting(scope: Any, receive: Any, send: Any) -> None:
+        await handed_over.wait()
         await party.service.interface(scope, receive, send)
 
-    async with listening(slow, Noticing) as connect:
-        reader, writer = await connect()
-        writer.write(GET + b"\r\n" + GET)
-        assert (await answer_of(reader))[0] == 200
-        status, document = await answer_of(reader)
-        assert (status, document["check"]) == (408, "test.request.time")
+    config = _config(waiting, None, Telling)
+    config.load()
+    state, line = ServerState(), Line()
+    connected = Telling(config=config, server_state=state, app_state={})
+    connected.connection_made(line)
+    for piece in (order + more,) if together else (order, more):
+        connected.data_received(piece)
+    for task in list(state.tasks):
+        await task
+    head, _, body = bytes(line.written).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in head
+    assert json.loads(body) == {"octets": 5}
+    assert line.closed
+    connected.connection_lost(None)
+
+
+TRAILED = BEGUN + CHUNKED + b"0\r\n"
+
+
+async def test_trailers_are_refused_by_name(connect: Connect) -> None:
+    found = await refused(await connect(), TRAILED + b"content-digest: sha-256=:AAAA:\r\n\r\n")
+    assert found == (400, "test.request.trailers")
+
+
+async def test_the_twin_without_trailers_is_answered(connect: Connect) -> None:
+    reader, writer = await connect()
+    writer.write(TRAILED + b"\r\n")
+    assert await answer_of(reader) == (200, {"octets": 1})
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/healthz#a", "/healthz#", "/healthz?", "/healthz?a#b", "http://party/healthz", "/healthz?#"],
+)
+async def test_a_target_that_can_be_read_in_two_ways_is_refused(
+    connect: Connect, target: str
+) -> None:
+    asked = f"GET {target} HTTP/1.1\r\nHost: party\r\n\r\n".encode()
+    assert await refused(await connect(), asked) == (400, "test.request.target")
+
+
+async def test_the_twin_with_a_query_is_answered(connect: Connect) -> None:
+    reader, writer = await connect()
+    writer.write(GET.replace(b"/healthz", b"/healthz?a=1?") + b"\r\n")
+    assert (await answer_of(reader))[0] == 200

@@ -251,3 +251,17 @@ async def test_health_and_readiness(build_party: BuildParty) -> None:
     wanting.clear()
     for client in (party.interface, party.stranger):
         assert (await client.get("/readyz")).status_code == 200
+
+
+async def test_ready_means_that_the_store_can_be_written(
+    party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told before a write has failed, on both ports, and again ready when there is space again."""
+    with monkeypatch.context() as full:
+        full.setattr("services.chassis.store.LEAST_FREE", 2**62)
+        for client in (party.interface, party.stranger):
+            answer = await client.get("/readyz")
+            assert answer.status_code == 503
+            (reason,) = answer.json()["reasons"]
+            assert reason.endswith("are free for the store")
+    assert (await party.interface.get("/readyz")).status_code == 200

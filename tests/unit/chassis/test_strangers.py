@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from services.chassis.strangers import RECORD, Strangers
 
 if TYPE_CHECKING:
@@ -49,3 +51,26 @@ def test_what_was_not_kept_is_counted_once(held_clock: HeldClock) -> None:
     strangers = Strangers(held_clock, purse=RECORD, per_second=1)
     assert [strangers.afford() for _ in range(4)] == [True, False, False, False]
     assert (strangers.unkept(), strangers.unkept()) == (3, 0)
+
+
+def test_one_known_sender_pays_neither_for_strangers_nor_for_another(held_clock: HeldClock) -> None:
+    strangers = Strangers(held_clock, purse=RECORD, per_second=1, sender_purse=2 * RECORD)
+    assert [strangers.afford(sender="a") for _ in range(3)] == [True, True, False]
+    assert strangers.afford(sender="b", records=2)
+    assert not strangers.afford(sender="b")
+    assert [strangers.afford() for _ in range(2)] == [True, False]
+    assert strangers.unkept() == 3
+
+
+def test_senders_longest_quiet_are_forgotten(
+    held_clock: HeldClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.chassis.strangers.SENDERS", 2)
+    strangers = Strangers(held_clock, sender_purse=RECORD)
+    assert [strangers.afford(sender=one) for one in ("a", "b", "a", "c")] == [
+        True,
+        True,
+        False,
+        True,
+    ]
+    assert strangers.afford(sender="b")  # "a" spoke later, so "b" made room for "c"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from lxml import etree
 
+from duis import bounds
 from duis.errors import (
     DuisError,
     MalformedXml,
@@ -156,10 +157,71 @@ def test_size():
         parse(b" " * (DEFAULT_LIMIT + 1))
 
 
-def test_depth_is_limited_by_the_parser():
-    deep = b"<sr:Request xmlns:sr='" + SR.encode() + b"'>" + b"<sr:a>" * 5000
-    with pytest.raises(MalformedXml, match="not_well_formed"):
-        parse(deep + b"</sr:a>" * 5000 + b"</sr:Request>")
+def redundant(count: int) -> bytes:
+    """Declarations of one namespace under many prefixes: all legal, none of use."""
+    return b"".join(b' xmlns:a%d="%s"' % (n, SR.encode()) for n in range(count))
+
+
+def attributes(count: int) -> bytes:
+    return b"".join(b' a%d=""' % n for n in range(count))
+
+
+def elements(count: int, inside: bytes = b"<sr:a/>"):
+    return put(HEADER, HEADER + inside * count)
+
+
+TOO_MUCH = {
+    "declarations": (put(ROOT, ROOT[:-1] + redundant(2700) + b" "), "too_many_namespaces"),
+    "declarations, each alone": (
+        elements(20, b"<sr:a" + redundant(1) + b"/>"),
+        "too_many_namespaces",
+    ),
+    "attributes": (put(ROOT, ROOT[:-1] + attributes(24_000) + b" "), "too_many_attributes"),
+    "attributes, few each": (elements(200, b'<sr:a b="" c=""/>'), "too_many_attributes"),
+    "elements": (elements(20_000), "too_many_elements"),
+    "levels": (
+        put(HEADER, HEADER + b"<sr:a>" * 5000 + b"</sr:a>" * 5000),
+        "too_deep",
+    ),
+    "the name of an element": (elements(1, b"<sr:" + b"a" * 2000 + b"/>"), "name_too_long"),
+    "the name of an attribute": (elements(1, b"<sr:a " + b"a" * 2000 + b'=""/>'), "name_too_long"),
+    "the value of an attribute": (
+        put(b'schemaVersion="5.4"', b'schemaVersion="' + b"5" * 9000 + b'"'),
+        "value_too_long",
+    ),
+}
+
+
+@pytest.mark.parametrize("template", [False, True], ids=["received", "template"])
+@pytest.mark.parametrize(("change", "reason"), TOO_MUCH.values(), ids=TOO_MUCH)
+def test_too_much_is_refused_before_a_tree_is_built(monkeypatch, change, reason, template):
+    document = change(unsigned())
+    monkeypatch.setattr(etree, "fromstring", None)  # whoever builds a tree fails
+    with pytest.raises(MalformedXml) as refused:
+        parse(document, template=template)
+    assert refused.value.reason == reason
+
+
+def test_the_twin_as_much_as_there_may_be():
+    """Every bound reached, none passed."""
+    used = parse(unsigned()).root
+    declared = len(used.nsmap)
+    document = put(ROOT, ROOT[:-1] + redundant(bounds.MOST_NAMESPACES - declared) + b" ")(
+        unsigned()
+    )
+    document = put(HEADER, HEADER + b"<sr:a" + attributes(bounds.MOST_ATTRIBUTES) + b"/>")(document)
+    document = put(HEADER, HEADER + b"<sr:a>" * 14 + b"</sr:a>" * 14)(document)
+    count = sum(1 for _ in parse(document).root.iter())
+    document = put(HEADER, HEADER + b"<sr:a/>" * (bounds.MOST_ELEMENTS - count))(document)
+    assert sum(1 for _ in parse(document).root.iter()) == bounds.MOST_ELEMENTS
+    with pytest.raises(MalformedXml, match="too_many_elements"):
+        parse(put(HEADER, HEADER + b"<sr:a/>")(document))
+
+
+def test_a_value_may_be_as_long_as_the_document():
+    long = b"A" * (DEFAULT_LIMIT - 8192)
+    document = put(b"<sr:KeyAgreementCertificate>", b"<sr:KeyAgreementCertificate>" + long)
+    validate(parse(document(unsigned())))
 
 
 def test_no_external_entity_is_ever_fetched(tmp_path):

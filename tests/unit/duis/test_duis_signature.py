@@ -310,12 +310,33 @@ FORM = {
         "serial_form",
         True,
     ),
+    "an issuer that the SMKI repository cannot be asked for": (
+        put(b"<ds:X509IssuerName>", b"<ds:X509IssuerName>" + b"A" * 250),
+        "issuer_form",
+        True,
+    ),
+    "a serial of 49 digits": (
+        put(SERIAL, b"<ds:X509SerialNumber>" + b"9" * 49 + b"<"),
+        "serial_form",
+        True,
+    ),
+    "a serial of 20 octets and a bit": (
+        put(SERIAL, b"<ds:X509SerialNumber>%d<" % 2**159),
+        "serial_form",
+        True,
+    ),
     "a serial of 50 digits": (
         put(SERIAL, b"<ds:X509SerialNumber>" + b"9" * 50 + b"<"),
         "serial_form",
         True,
     ),
 }
+
+
+def test_the_twin_the_largest_serial_there_is():
+    largest = 2**159 - 1
+    document = put(SERIAL, b"<ds:X509SerialNumber>%d<" % largest)(signed())
+    assert signature_reference(document).serial == largest
 
 
 @pytest.mark.parametrize(("change", "reason", "library_would"), FORM.values(), ids=FORM)

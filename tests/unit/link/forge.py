@@ -7,6 +7,7 @@ no attack code.
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +19,7 @@ from services.link.base import signature_base
 from services.link.digest import content_digest
 from services.link.fields import InnerList, Item, Parameters, write_dictionary
 from services.link.message import HttpRequest, HttpResponse
+from services.link.signing import smaller_form
 from tests.unit.link.estate import NOW, Held
 
 PATH = "/link/cos-command"
@@ -86,7 +88,7 @@ class Forge:
 
     def request(self) -> HttpRequest:
         plain, covered = self.unsigned(), self.covered()
-        signature = self.signer.sign(signature_base(covered, plain, None))
+        signature = smaller_form(self.signer.sign(signature_base(covered, plain, None)))
         return self.after(plain.with_headers(fields(self.label, covered, signature)))
 
 
@@ -95,6 +97,17 @@ def fields(label: str, covered: InnerList, signature: bytes) -> tuple[tuple[str,
         ("signature-input", write_dictionary(((label, covered),))),
         ("signature", write_dictionary(((label, Item(signature)),))),
     )
+
+
+def larger_form(request: Any) -> Any:
+    """The other signature that verifies alike, which anybody can write."""
+
+    def change(value: str) -> str:
+        octets = b64decode(value.partition(":")[2].rstrip(":"))
+        s = profile.ORDER - int.from_bytes(octets[32:], "big")
+        return f"cos=:{b64encode(octets[:32] + s.to_bytes(32, 'big')).decode()}:"
+
+    return swap_header("signature", change)(request)
 
 
 def swap_header(name: str, change: Callable[[str], str]) -> Callable[[Any], Any]:
@@ -173,7 +186,9 @@ class AnswerForge:
             tuple(pair for pair in headers if pair[0] not in self.drop_headers),
             self.body,
         )
-        signature = self.signer.sign(signature_base(covered, plain, self.answers or request))
+        signature = smaller_form(
+            self.signer.sign(signature_base(covered, plain, self.answers or request))
+        )
         return self.after(plain.with_headers(fields(self.label, covered, signature)))
 
 

@@ -20,7 +20,7 @@ from services.link.fields import Item
 from services.link.message import HttpRequest
 from services.link.trust import LinkTrust
 from tests.unit.link.estate import NOW, Authority, Estate, Held, HeldClock, Party, open_party
-from tests.unit.link.forge import Forge, problem_of, swap_body, swap_header
+from tests.unit.link.forge import Forge, larger_form, problem_of, swap_body, swap_header
 
 SPENDS_NONCE = {"nonce", "purpose", "route", "body", "message_id"}
 """Checks asked after the nonce is spent."""
@@ -130,6 +130,11 @@ CASES = [
         lambda f: f.but(after=swap_header("signature", lambda _: "cos=:AAAA:")).request(),
         ("signature",),
         label="length",
+    ),
+    Case(
+        "signature_form",
+        lambda f: f.but(after=larger_form).request(),
+        label="the larger s",
     ),
     Case("one_signature", lambda f: f.but(after=_second("other")).request()),
     Case("label", lambda f: f.but(label="sig1").request()),

@@ -18,7 +18,7 @@ from services.link.fields import Item
 from services.link.message import HttpRequest, HttpResponse
 from services.link.trust import LinkTrust
 from tests.unit.link.estate import NOW, Authority, Estate, HeldClock, Party, open_caller
-from tests.unit.link.forge import AnswerForge, Wire, swap_body, swap_header
+from tests.unit.link.forge import AnswerForge, Wire, larger_form, swap_body, swap_header
 
 COMPONENTS = profile.RESPONSE.components
 SECONDS = int(NOW.timestamp())
@@ -109,6 +109,11 @@ CASES = [
         "signature_form",
         lambda f: f.but(after=swap_header("signature", lambda v: v + ";x")),
         label="parameter",
+    ),
+    Case(
+        "signature_form",
+        lambda f: f.but(after=larger_form),
+        label="the larger s",
     ),
     Case("one_signature", lambda f: f.but(after=_second)),
     Case("label", lambda f: f.but(label="sig1")),

@@ -64,7 +64,7 @@ def link() -> list[dict[str, str]]:
     return [{"id": check.id} for check in link_checks()]
 
 
-EDGE = re.compile(r"[a-z]+\.request\.(size|encoding|method|route)")
+EDGE = re.compile(r"[a-z]+\.request\.(size|encoding|method|route|target|trailers)")
 
 
 def test_the_checks_named_exist() -> None:
