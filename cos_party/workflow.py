@@ -32,6 +32,7 @@ from cos_party.model import (
     Signed,
 )
 from cos_party.reading import read_request
+from cos_party.registration_checks import displaced
 from cos_party.signing import sign_intent
 from cos_party.wire import text
 from gbcs.errors import GbcsError
@@ -119,7 +120,7 @@ class CosWorkflow:
                 summary="the same bytes again: the command signed before is given again",
                 conn=conn,
             )
-        return self._answer(delivery, intent.counter, intent.command)
+        return self._answer(delivery, intent, intent.command)
 
     async def _judge(self, conn: AsyncConnection, evidence: RequestEvidence) -> Judged:
         """Run the whole list; on yes take a counter and record the intent, in `conn`."""
@@ -178,8 +179,9 @@ class CosWorkflow:
             counter=counter,
             intended_at=evidence.at,
             pre_command=unsigned,
+            displaces=displaced(evidence),
         )
-        await store.record_intent(conn, intent)
+        await store.record_intent(conn, intent, request)
         await self._base.audit.append(
             conn,
             "cos.intent",
@@ -197,7 +199,7 @@ class CosWorkflow:
         now = self._base.clock.now()
         async with self._base.database.begin() as conn:
             command = await store.record_signed(conn, intent.digest, signed.command, now)
-            answer = self._answer(delivery, intent.counter, command)
+            answer = self._answer(delivery, intent, command)
             await self._base.audit.append(
                 conn, "cos.signed", intent.request_id, {"counter": intent.counter}, command
             )
@@ -230,14 +232,17 @@ class CosWorkflow:
             await delivery.opened.remember(conn, answer)
         return answer
 
-    def _answer(self, delivery: Delivery, counter: int, command: bytes) -> dict[str, Any]:
-        return {
+    def _answer(self, delivery: Delivery, intent: Intent, command: bytes) -> dict[str, Any]:
+        answer: dict[str, Any] = {
             "version": 1,
             "transaction": delivery.transaction,
             "signed_command": text(command),
             "originator": self._eui,
-            "counter": counter,
+            "counter": intent.counter,
         }
+        if intent.displaces:
+            answer["displaces"] = list(intent.displaces)
+        return answer
 
 
 def _subject(delivery: Delivery, reading: Reading) -> str:

@@ -113,7 +113,7 @@ async def test_its_checks_have_its_prefix_and_their_sections(service: Service, p
     sections = {check["section"] for check in checks}
     assert sections == {"request", "response", "link.request", "link.response", "edge"}
     own = [check["id"] for check in checks if check["section"] in ("request", "response")]
-    assert len(own) == 36
+    assert len(own) == 38
     assert all(name.startswith(f"{prefix}.") for name in own)
 
 
