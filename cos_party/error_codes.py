@@ -47,4 +47,9 @@ ECOS_ERROR_CODES: dict[str, str] = {
     "response.counter": "D06",
     "response.signature": "D07",
     "response.outcome": "D08",
+    "read_back.known_command": "B01",
+    "read_back.decode": "B02",
+    "read_back.originator": "B03",
+    "read_back.answer": "B04",
+    "read_back.role": "B05",
 }

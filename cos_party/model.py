@@ -18,6 +18,7 @@ from duis.gate import Parsed
 from duis.model import Header, UpdateSecurityCredentialsCoS
 from duis.signature import SignatureReference
 from gbcs.credentials import CellId, CredentialsOutcome
+from gbcs.details import CredentialDetails
 from gbcs.errors import GbcsError
 from gbcs.message import Message
 from keys.certificate import Certificate
@@ -316,7 +317,7 @@ class ReturnReading:
 
     A message without an outcome is a response that only accepts: the device stored a future-dated
     command or dropped a pending one. `alert_code` and `executed_at` (``YYYYMMDDHHMMSSZ``) are there
-    for alerts only.
+    for alerts only. `details` are there only for what the broker read back from a silent device.
     """
 
     failure: GbcsError | None = None
@@ -324,6 +325,7 @@ class ReturnReading:
     outcome: CredentialsOutcome | None = None
     alert_code: int | None = None
     executed_at: str | None = None
+    details: CredentialDetails | None = None
 
 
 @dataclass(frozen=True, slots=True)

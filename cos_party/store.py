@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Row, func, or_, select, update
+from sqlalchemy import Row, and_, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -35,7 +35,11 @@ from cos_party.tables import (
     transactions,
 )
 from gbcs.codes import StatusCode
-from gbcs.credentials import CredentialsOutcome
+from gbcs.credentials import CellId, CredentialsOutcome
+from gbcs.details import RoleDetails
+
+BY_BROKER: Final = "read back by the broker"
+"""Status of a cell that is known by the broker's word alone; else it is the device's own."""
 
 
 def digits(counter: int) -> str:
@@ -264,8 +268,8 @@ async def last_alert_counter(conn: AsyncConnection, device: str) -> int | None:
     query = select(func.max(returns.c.counter)).where(
         returns.c.device == device, returns.c.is_alert == 1
     )
-    found: int | None = (await conn.execute(query)).scalar_one_or_none()
-    return found
+    found = (await conn.execute(query)).scalar_one_or_none()
+    return None if found is None else int(found)
 
 
 async def record_return(conn: AsyncConnection, taken: DeviceReturn) -> None:
@@ -276,7 +280,7 @@ async def record_return(conn: AsyncConnection, taken: DeviceReturn) -> None:
             purpose=taken.purpose,
             transaction=taken.transaction,
             device=taken.device,
-            counter=taken.counter,
+            counter=digits(taken.counter),
             is_alert=int(taken.is_alert),
             at=taken.at,
             outcome=taken.outcome_json,
@@ -302,6 +306,43 @@ async def record_cells(
         await conn.execute(
             insert(cells)
             .values(device=taken.device, cell=cell.cell.name, **values)
+            .on_conflict_do_update(index_elements=["device", "cell"], set_=values)
+        )
+
+
+async def record_read_back(
+    conn: AsyncConnection, taken: DeviceReturn, command: SignedCommandRecord, told: RoleDetails
+) -> None:
+    """Note what cells hold by the broker's word that the device said so, marked as that.
+
+    Not where the device's own signed word about this command, or anything about a later one, is
+    on record: that counts for more.
+    """
+    later = (
+        select(transactions.c.transaction)
+        .join(commands, commands.c.digest == transactions.c.digest)
+        .where(commands.c.device == taken.device, commands.c.counter > command.counter)
+    )
+    stronger = or_(
+        and_(cells.c.transaction == taken.transaction, cells.c.status != BY_BROKER),
+        cells.c.transaction.in_(later),
+    )
+    query = select(cells.c.cell).where(cells.c.device == taken.device, stronger)
+    settled = set((await conn.execute(query)).scalars())
+    for item in told.held or ():
+        name = CellId(told.role, item.key_usage, item.cell_usage).name
+        if name in settled:
+            continue
+        values = {
+            "subject": item.subject.hex(),
+            "key_identifier": item.key_id.hex(),
+            "status": BY_BROKER,
+            "at": taken.at,
+            "transaction": taken.transaction,
+        }
+        await conn.execute(
+            insert(cells)
+            .values(device=taken.device, cell=name, **values)
             .on_conflict_do_update(index_elements=["device", "cell"], set_=values)
         )
 

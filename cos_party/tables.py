@@ -121,12 +121,16 @@ returns: Final = Table(
     Column("purpose", Text, primary_key=True),
     Column("transaction", Text, primary_key=True),
     Column("device", Text, nullable=False, index=True),
-    Column("counter", BigInteger, nullable=False),
+    Column("counter", Text, nullable=False),
     Column("is_alert", Integer, nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("outcome", Text, nullable=False),
 )
-"""What devices answered; the same bytes again are recognised by their digest."""
+"""What devices answered; the same bytes again are recognised by their digest.
+
+A device counts in 64 unsigned bits, which no database integer holds: `counter` is 20 decimal digits
+with leading zeros, so that text order is number order.
+"""
 
 cells: Final = Table(
     "cos_device_cell",
@@ -139,4 +143,4 @@ cells: Final = Table(
     Column("at", UtcDateTime, nullable=False),
     Column("transaction", Text, nullable=False),
 )
-"""What each cell of a device holds, by the device's own signed word."""
+"""What each cell of a device holds, by the device's signed word; `status` says where it is not."""
