@@ -8,7 +8,7 @@ is taken. Neither decides anything.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cos_party import copies
 from cos_party.model import Trust
 from cos_party.outbound import Sources, SourceUnavailable
+from cos_party.registration_copy import RegistrationCopy
 from cos_party.revocation import genuine
 from cos_party.wire import RegistrationExtract
 from duis.signature import SignatureReference
@@ -91,6 +92,8 @@ class Puller:
         self._clock = clock
         self._heed = heed
         self.registration = copies.RegistrationMemory()
+        self.when_registered: Callable[[AsyncConnection, RegistrationCopy], Awaitable[None]] | None
+        self.when_registered = None
 
     async def for_request(self, reference: SignatureReference | None) -> Pulled:
         """Everything a decision on a service request looks at."""
@@ -124,6 +127,9 @@ class Puller:
         """Write what was pulled into the copies."""
         if pulled.at is not None and pulled.extract is not None:
             await self.registration.take(conn, pulled.extract, pulled.at)
+            held = await self.registration.read(conn)
+            if self.when_registered is not None and held is not None:
+                await self.when_registered(conn, held)
         elif pulled.at is not None and pulled.confirmed is not None:
             await self.registration.confirm(conn, pulled.confirmed, pulled.at)
         for name, item in pulled.lists.items():

@@ -133,13 +133,18 @@ def _stands(evidence: RequestEvidence, change: DatedChange) -> bool:
     """Whether a waiting change is still its asker's to make, and may not be taken away by this."""
     copy = need(evidence.registration, "registration data")
     request = need(evidence.reading.request, "service request")
-    owner = copy.participants_of(change.requester)
-    then = () if change.at is None else copy.suppliers_at(change.mpxn, change.at)
-    if not then or not owner.issuperset(then):
+    if not founded(copy, change):
         return False
+    owner = copy.participants_of(change.requester)
     now = set(copy.suppliers_at(change.mpxn, evidence.at))
     to_come = not now & copy.participants_of(request.header.request_id.originator)
     return request.body.cancels or not (owner & now and to_come)
+
+
+def founded(copy: RegistrationCopy, change: DatedChange) -> bool:
+    """Whether registration names who asked for a dated change as the supplier for its date."""
+    then = () if change.at is None else copy.suppliers_at(change.mpxn, change.at)
+    return bool(then) and copy.participants_of(change.requester).issuperset(then)
 
 
 def _whose(copy: RegistrationCopy, eui: str) -> frozenset[str]:

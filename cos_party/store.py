@@ -97,7 +97,7 @@ async def earlier(
         signed_for_requester=of_requester,
         signed_in_total=total,
         last_counter=await _last_counter(conn, digest, requester, device),
-        dated=await _dated(conn, digest, device),
+        dated=await dated(conn, digest, device),
     )
 
 
@@ -111,7 +111,8 @@ async def _last_counter(
     return None if found is None else int(found)
 
 
-async def _dated(conn: AsyncConnection, digest: str, device: str | None) -> tuple[DatedChange, ...]:
+async def dated(conn: AsyncConnection, digest: str, device: str | None) -> tuple[DatedChange, ...]:
+    """Dated changes and withdrawals signed for a device, those of one digest apart, in order."""
     query = (
         select(commands.c.request_id, asked)
         .join(commands, commands.c.digest == asked.c.digest)

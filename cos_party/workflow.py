@@ -21,6 +21,7 @@ from cos_party import store
 from cos_party.build import pre_command
 from cos_party.checks import REQUEST_SECTION
 from cos_party.gather import Gatherer
+from cos_party.grounds import Grounds
 from cos_party.judging import run_all, write_refusal
 from cos_party.model import (
     Decided,
@@ -66,6 +67,7 @@ class CosWorkflow:
         self._counter = counter
         self._party = base.settings.party
         self._eui = signer.certificate.subject_eui or ""
+        gatherer.puller.when_registered = Grounds(base).look
 
     async def command(self, delivery: Delivery) -> dict[str, Any]:
         """Decide on a service request and answer with the signed command.

@@ -144,3 +144,33 @@ async def test_a_dated_change_of_who_has_the_home_gives_way(ecos: Party, estate:
     assert answer["displaces"] == [waiting.request.header.request_id.text]
     await refused(ecos, of_b(estate, NOW + DAY, 2), "registration.pending_change")
     assert (await ecos.command(of_b(estate, None, 3).signed))["counter"] == 6003
+
+
+async def kinds(party: Party, asking: Asking) -> list[str]:
+    entries = await party.base.traces.read(asking.request.header.request_id.text)
+    return [entry["kind"] for entry in entries if entry["kind"].startswith("ground")]
+
+
+async def test_what_waits_is_looked_at_again_when_registration_changes(
+    party: Party, estate: Estate
+) -> None:
+    """Known and said once, whoever's business brought the extract; the right supplier then acts."""
+    moved, waiting = of_c(estate, RETURN + DAY, 1), of_c(estate, RETURN, 2)
+    await party.command(moved.signed)
+    await party.command(waiting.signed)
+    party.published.extract = registered(2, ("SUPB", SWITCH, None))
+    await party.command(of_b(estate, None, 1).signed)
+    assert await kinds(party, waiting) == ["ground_lost"]
+    assert await kinds(party, moved) == []
+    await party.gatherer.puller.sync()
+    party.published.extract = registered(
+        3, ("SUPB", SWITCH, RETURN + DAY), ("SUPC", RETURN + DAY, None)
+    )
+    await party.gatherer.puller.sync()
+    assert await kinds(party, waiting) == ["ground_lost"]
+    party.published.extract = registered(4, ("SUPB", SWITCH, RETURN), ("SUPC", RETURN, None))
+    await party.gatherer.puller.sync()
+    assert await kinds(party, waiting) == ["ground_lost", "ground_regained"]
+    party.published.extract = registered(5, ("SUPB", SWITCH, None))
+    answer = await party.command(of_b(estate, CANCEL_DATE, 2).signed)
+    assert answer["displaces"] == [waiting.request.header.request_id.text]
