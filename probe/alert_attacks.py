@@ -114,18 +114,17 @@ def attacks() -> Iterator[Attack]:
 def flood(world: World) -> Seen:
     """Authentic alerts, 150 in a row. What is too many is taken, and goes nowhere."""
     world.afterwards(lambda: world.lab("acb", "POST", "/lab/reset"))
-    seen = Seen(None, "nothing was said")
-    for _ in range(150):
-        octets = Alert().octets(world)
+    said = [Alert().octets(world) for _ in range(150)]
+    for octets in said:
         seen = post_message(world, octets)
         if seen.stopped_by is not None:
             return seen
-    told = world.lab("acb", "GET", f"/lab/trace/{decode(octets).reference}")["entries"]
+    told = world.lab("acb", "GET", f"/lab/trace/{decode(said[-1]).reference}")["entries"]
     dropped = [entry for entry in told if entry["kind"] == "dropped"]
     if dropped:
         check, _, why = str(dropped[-1]["summary"]).partition(": ")
         return Seen(Stop("acb", check), why)
-    return seen
+    return Seen(None, "all of it was passed on")
 
 
 def alarm(name: str, title: str, act: Callable[[World], Seen], check: str) -> Attack:
