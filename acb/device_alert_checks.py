@@ -34,6 +34,10 @@ CODES: Final = frozenset(
 )
 """What a device may say in this form. Future-dated alerts have one of their own."""
 
+MOST_AN_HOUR: Final = 120
+"""Alerts of one device that are passed on in an hour [K]: more than a device here says in a day
+(each code once an hour), so that one whose network was away for a day loses nothing."""
+
 NOT_IN_USE: Final = frozenset({"Pending", "Decommissioned", "Withdrawn"})
 """Inventory statuses of devices that are not, or no longer, part of anybody's home [K]."""
 
@@ -48,6 +52,7 @@ class DeviceAlertEvidence:
         fault: why not.
         device: record of the device it is from; None if there is none.
         last_counter: greatest counter of an alert of this code that was heard from the device.
+        passed: how many alerts of the device were passed on since its hour began.
     """
 
     message: Message
@@ -55,6 +60,7 @@ class DeviceAlertEvidence:
     fault: str | None
     device: DeviceRecord | None = None
     last_counter: int | None = None
+    passed: int = 0
 
 
 def is_device_alert(message: Message | None) -> bool:
@@ -153,6 +159,16 @@ def counter(evidence: DeviceAlertEvidence) -> None:
         )
 
 
+def rate(evidence: DeviceAlertEvidence) -> None:
+    """Its device has not said more within the hour than an honest one has to say."""
+    if evidence.passed >= MOST_AN_HOUR:
+        raise CheckFailed(
+            "the device has said more than is passed on in an hour",
+            expected=f"at most {MOST_AN_HOUR} an hour",
+            found=str(evidence.passed + 1),
+        )
+
+
 def _check(
     name: str, title: str, run: Callable[[DeviceAlertEvidence], None], source: str
 ) -> Check[DeviceAlertEvidence]:
@@ -168,5 +184,6 @@ DEVICE_ALERT_CHECKS: Final[tuple[Check[DeviceAlertEvidence], ...]] = (
     _check("code", "It is a security alert", code, "docs/domain facts 1.4"),
     _check("recipient", "It is to the party responsible for the device", recipient, _OURS),
     _check("counter", "It was not heard before", counter, "docs/domain facts 1.5"),
+    _check("rate", "Its device has not said too much within the hour", rate, _OURS),
 )
 """The checks on a security alert, in order."""

@@ -6,6 +6,9 @@ still controls) is sent nothing: the alert ends here, with a trace.
 An alert may overtake the answer, or the alert 8F66, by which the broker learns that the device has
 changed hands. It is then for a party that is not responsible by the record, and will be: it is
 refused by the same check, with status 503 instead of 403, and whoever carries it comes again. [K]
+
+One device's key must not flood a user: what is more than `acb.device_alert.rate` allows is taken,
+counted, and passed on to nobody.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from acb import records, store
+from acb import alert_tally, records, store
+from acb.alert_tally import AlertTally
 from acb.awaited import date_of
 from acb.checks import PARTY
 from acb.device_alert_checks import (
@@ -37,6 +41,7 @@ from services.chassis.checks import Approved, Refused
 
 NAME: Final = "device-alert"
 RECIPIENT: Final = f"acb.{SECTION}.recipient"
+RATE: Final = f"acb.{SECTION}.rate"
 
 
 class DeviceAlerts:
@@ -59,6 +64,8 @@ class DeviceAlerts:
             device=await records.find_device(conn, source),
             last_counter=await records.seen_counter(conn, counted, source),
         )
+        tally = await alert_tally.read(conn, source, self._parts.base.clock.now())
+        evidence = replace(evidence, passed=tally.passed)
         await self._trace(conn, message, "received", raw=raw)
         run = self._parts.base.book.start(message.reference, SECTION)
         try:
@@ -66,6 +73,9 @@ class DeviceAlerts:
                 run.apply(check, evidence)
             approved = run.approve()
         except Refused as refused:
+            if refused.check == RATE:
+                await self._drop(conn, counted, message, refused, tally)
+                return
             if refused.check == RECIPIENT and message.header.recipient in await self._coming(
                 conn, source
             ):
@@ -75,7 +85,24 @@ class DeviceAlerts:
             message.reference, "checked", name=NAME, verdicts=approved.verdicts, conn=conn
         )
         await records.raise_counter(conn, counted, source, message.header.counter)
+        await alert_tally.write(conn, source, replace(tally, passed=tally.passed + 1))
         await self._pass_on(conn, approved, evidence, raw)
+
+    async def _drop(
+        self,
+        conn: AsyncConnection,
+        counted: str,
+        message: Message,
+        refused: Refused,
+        tally: AlertTally,
+    ) -> None:
+        """Take an alert too many and pass it on to nobody: who carries it must not come again."""
+        source = message.header.originator
+        tally = replace(tally, dropped=tally.dropped + 1)
+        await alert_tally.write(conn, source, tally)
+        await records.raise_counter(conn, counted, source, message.header.counter)
+        why = f"{refused.check}: {refused.detail}; {tally.dropped} dropped since then"
+        await self._trace(conn, message, "dropped", summary=why)
 
     async def _coming(self, conn: AsyncConnection, device: str) -> set[str]:
         """Suppliers that the device may have by now, though the record does not say so yet.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from acb import api, lab, lab_blocks, records
+from acb import alert_tally, api, lab, lab_blocks, records
 from acb.blocks import BlockWan, Incoming
 from acb.checks import book
 from acb.delivery import Delivery
@@ -127,6 +127,7 @@ def service_of(parts: Parts, closing: Sequence[httpx.AsyncClient] = ()) -> Servi
     async def reset() -> None:
         async with parts.base.database.begin() as conn:
             await records.forget_thresholds(conn)
+            await alert_tally.forget(conn)
 
     return Service(
         parts.base,

@@ -173,6 +173,21 @@ class ServiceRules:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingChange:
+    """A change of supplier that waits in a device for its date, by the broker's record.
+
+    Attributes:
+        request_id: the request that asked for it.
+        participant: the market participant that asked (its entity identifier, if it is no user).
+        due: its date.
+    """
+
+    request_id: str
+    participant: str
+    due: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ReturnEvidence:
     """Everything the checks on what a CoS Party returned may look at.
 
@@ -186,6 +201,10 @@ class ReturnEvidence:
         certificate: the certificate in the device's role-5 cell, by our record.
         path: what that certificate's path is judged by.
         last_counter: the greatest counter ever accepted from that party for that device.
+        participant: the market participant that asks; None if it is no user any more.
+        waiting: changes of supplier that wait in the device.
+        displaces: requests whose waiting changes this one lawfully takes the place of, by the CoS
+            Party's signed word: only that party knows what registration says of them.
     """
 
     raw: bytes
@@ -197,6 +216,9 @@ class ReturnEvidence:
     message: Message | None = None
     update: UpdateCredentials | None = None
     fault: str | None = None
+    participant: str | None = None
+    waiting: tuple[WaitingChange, ...] = ()
+    displaces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from gbcs.credentials import UpdateCredentials
 from gbcs.message import Message
 from keys.certificate import Certificate
 from services.chassis.counters import OriginatorCounter
+from services.chassis.foundation import Foundation
 from services.chassis.outbox import OutboxItem, TryLater
 from services.link.errors import LinkCallError, PeerRefused
 
@@ -36,11 +37,22 @@ class Notices:
         outbox.register(USER_DOCUMENT, self._deliver)
         outbox.register(FORWARD, self._forward)
 
+    @property
+    def base(self) -> Foundation:
+        """The chassis parts."""
+        return self._parts.base
+
     async def owe_answer(
         self, conn: AsyncConnection, tracked: Tracked, code: str, document: bytes
     ) -> None:
         """Owe a user the answer to its request."""
         await self._owe(conn, tracked.originator, code, document, tracked.sequence)
+
+    async def owe_failure(self, conn: AsyncConnection, tracked: Tracked, code: str) -> None:
+        """Owe a user the answer that its request came to nothing, and keep it as its last."""
+        document = self._parts.replies.answer(tracked, code, None, self._parts.base.clock.now())
+        await store.change(conn, tracked.sequence, response=document, response_code=code)
+        await self.owe_answer(conn, tracked, code, document)
 
     async def owe_cos_rejection(self, conn: AsyncConnection, tracked: Tracked, error: str) -> None:
         """Owe the asker the alert that its CoS request was refused by the CoS Party."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
@@ -24,6 +25,9 @@ LONGEST_ANSWER: Final = 256 * 1024
 DEVICE_RESPONSE = "device-response"
 DEVICE_ALERT = "device-alert"
 
+_AGREED: Final = {"version", "transaction", "signed_command", "originator", "counter"}
+"""Members of every answer to `cos-command`; `displaces` is there only if there is something."""
+
 
 class Unreachable(Exception):  # noqa: N818 - says what happened to the other side
     """Nobody answered, or not in a way that settles anything. Worth trying again."""
@@ -33,13 +37,26 @@ class AnswerUnusable(Exception):  # noqa: N818 - a verdict on an answer
     """A verified answer whose body is not what this purpose is answered with."""
 
 
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What a CoS Party answered to a service request.
+
+    Attributes:
+        command: the octets of the signed command.
+        displaces: requests whose waiting changes it lawfully takes the place of.
+    """
+
+    command: bytes
+    displaces: tuple[str, ...] = ()
+
+
 class CosPartyLink:
     """One CoS Party, over the signed link."""
 
     def __init__(self, link: LinkCall) -> None:
         self._link = link
 
-    async def have_signed(self, transaction: str, service_request: bytes) -> bytes:
+    async def have_signed(self, transaction: str, service_request: bytes) -> Returned:
         """Have the CoS Party check the supplier's own document and sign the command it asks for.
 
         The transaction is also the message identifier: asked again, the CoS Party gives the
@@ -48,6 +65,7 @@ class CosPartyLink:
         Returns:
             The signed command: octets that nobody here has looked at. Originator and counter,
             which the answer names beside it, are for people; what counts is under the signature.
+            Beside it, what the answer says of whose place the command takes.
 
         Raises:
             services.link.errors.LinkCallError: refused, or no settled answer.
@@ -64,11 +82,11 @@ class CosPartyLink:
             },
         )
         body = answer.body
-        if set(body) != {"version", "transaction", "signed_command", "originator", "counter"}:
+        if set(body) - {"displaces"} != _AGREED:
             raise AnswerUnusable("the answer has other members than agreed")
         if body["version"] != 1 or body["transaction"] != transaction:
             raise AnswerUnusable("the answer is about another transaction")
-        return _octets(body["signed_command"])
+        return Returned(_octets(body["signed_command"]), _names(body.get("displaces", [])))
 
     async def forward(self, purpose: str, transaction: str, message: bytes) -> dict[str, Any]:
         """Give the CoS Party what the device said to it; returns what it made of that.
@@ -153,6 +171,12 @@ async def _post(
 
 def _text(octets: bytes) -> str:
     return base64.b64encode(octets).decode("ascii")
+
+
+def _names(said: object) -> tuple[str, ...]:
+    if not isinstance(said, list) or not all(isinstance(name, str) for name in said):
+        raise AnswerUnusable("what the command displaces is not a list of request identifiers")
+    return tuple(said)
 
 
 def _octets(text: object) -> bytes:

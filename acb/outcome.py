@@ -57,11 +57,8 @@ class Outcomes:
         self, conn: AsyncConnection, tracked: Tracked, why: Refusal, state: State = State.REFUSED
     ) -> None:
         """End a request without the act, and owe the user an answer that says so."""
-        code = why.code or codes.INTERNAL_TO_DCC
-        document = self._parts.replies.answer(tracked, code, None, self._parts.base.clock.now())
         await store.refuse(conn, tracked.sequence, state, why)
-        await store.change(conn, tracked.sequence, response=document, response_code=code)
-        await self._notices.owe_answer(conn, tracked, code, document)
+        await self._notices.owe_failure(conn, tracked, why.code or codes.INTERNAL_TO_DCC)
         await self.release_device(conn, tracked.target)
         self.tell(tracked.request_id)
 
@@ -171,10 +168,10 @@ class Outcomes:
         )
         if waits:
             await self.expect_alert(conn, tracked)
-        if alert is None and dated is not None:
-            await pending.drop_replaced(self._parts.base, conn, tracked, command.update)
         await self._notices.owe_answer(conn, tracked, codes.SUCCESS, document)
         await self._notices.owe_cos_party(conn, tracked, purpose, evidence.raw)
+        if alert is None and dated is not None:
+            await pending.drop_replaced(self._notices, conn, tracked, command.update)
         await self.release_device(conn, tracked.target)
         self.tell(tracked.request_id)
 
@@ -255,7 +252,7 @@ class Outcomes:
             summary=summary,
             conn=conn,
         )
-        await pending.drop_orphans(self._parts.base, conn, tracked, before, changed)
+        await pending.drop_orphans(self._notices, conn, tracked, before, changed)
         await self.cos_certificates.recorded(conn, tracked, before, changed)
         if before is None or SUPPLIER_CELL not in changed:
             return

@@ -2,7 +2,9 @@
 
 A device keeps one such command for each authorising role: the newest takes the place of an older
 one, a cancellation takes it away, and whoever replaces the role's signing certificate takes it away
-too [K]: docs/domain facts 1.6. Whose command is gone this way is told by `acb.schedule`.
+too [K]: docs/domain facts 1.6. Whose command is gone this way is told by `acb.schedule`, in a
+second signed answer to its request. To a device all changes of supplier are of one role, whoever
+asked: that none takes away another supplier's is for `acb.return.pending_change` to see to.
 
 What the device says of it may come in any order: an acceptance that comes late tells of a command
 that the device heard before others, and does not bring back what one of these took away.
@@ -12,14 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from acb import awaited, records, store
+from acb import awaited, codes, records, store
 from acb.checks import PARTY
-from acb.model import DeviceRecord, Refusal, State, Tracked
+from acb.model import DeviceRecord, Refusal, State, Tracked, WaitingChange
+from acb.notices import Notices
 from acb.store import request_table
 from gbcs.codes import KeyUsage, RemotePartyRole
 from gbcs.credentials import CANCEL_EXECUTION, CellId, UpdateCredentials, decode_update
@@ -27,7 +31,6 @@ from gbcs.errors import GbcsError
 from gbcs.message import decode
 from gbcs.protect import verify_signature
 from keys.certificate import Certificate
-from services.chassis.foundation import Foundation
 
 GONE: Final = "acb.schedule"
 """The reason given for a request whose command no longer waits for its date."""
@@ -111,21 +114,42 @@ def _pending(tracked: Tracked, update: UpdateCredentials) -> Pending:
     )
 
 
-async def drop(base: Foundation, conn: AsyncConnection, tracked: Tracked, why: str) -> None:
-    """End a request whose command is gone from its device. Its user has had the device's answer."""
-    await store.refuse(conn, tracked.sequence, State.FAILED, Refusal(PARTY, GONE, why))
+async def changes_waiting(
+    conn: AsyncConnection, device: str, now: datetime
+) -> tuple[WaitingChange, ...]:
+    """The changes of supplier that wait in a device for a date to come, and whose they are."""
+    found = []
+    for item in await waiting_in(conn, device):
+        due = awaited.date_of(item.tracked.command)
+        if item.role is RemotePartyRole.TRANSITIONAL_COS and due is not None and due > now:
+            user = await records.find_user(conn, item.tracked.originator)
+            participant = item.tracked.originator if user is None else user.participant
+            found.append(WaitingChange(item.tracked.request_id, participant, due))
+    return tuple(found)
+
+
+async def drop(notices: Notices, conn: AsyncConnection, tracked: Tracked, why: str) -> None:
+    """End a request whose command is gone from its device, and owe its user an answer that says so.
+
+    It is a second answer: the first was that the device took the command to keep.
+    """
+    base = notices.base
+    await store.refuse(
+        conn, tracked.sequence, State.FAILED, Refusal(PARTY, GONE, why, codes.EXECUTION_DATE)
+    )
+    await notices.owe_failure(conn, tracked, codes.EXECUTION_DATE)
     await awaited.forget(conn, tracked.sequence)
     await base.traces.record(tracked.request_id, "superseded", summary=why, conn=conn)
     base.database.on_commit(lambda: base.changes.notify(tracked.request_id))
 
 
 async def drop_replaced(
-    base: Foundation, conn: AsyncConnection, tracked: Tracked, update: UpdateCredentials
+    notices: Notices, conn: AsyncConnection, tracked: Tracked, update: UpdateCredentials
 ) -> None:
     """Of what was to wait in the device for one role, whatever is not the newest is gone.
 
     Args:
-        base: the chassis parts.
+        notices: keeps what users are owed.
         conn: the transaction in which the request is settled, after it is.
         tracked: a request whose dated or cancelling command the device accepted, as it was before.
         update: that command's payload.
@@ -138,12 +162,12 @@ async def drop_replaced(
     ]
     later = [other for other in others if other.heard_after(told)]
     if later and not told.withdraws:
-        await drop(base, conn, tracked, _taken_away_by(later[0]))
+        await drop(notices, conn, tracked, _taken_away_by(later[0]))
     elif not told.withdraws and await _orphan(conn, told):
-        await drop(base, conn, tracked, "who authorised it has been replaced since")
+        await drop(notices, conn, tracked, "who authorised it has been replaced since")
     for other in others:
         if other.tracked.state is State.SCHEDULED and told.heard_after(other):
-            await drop(base, conn, other.tracked, _taken_away_by(told))
+            await drop(notices, conn, other.tracked, _taken_away_by(told))
 
 
 def _taken_away_by(other: Pending) -> str:
@@ -169,7 +193,7 @@ async def _orphan(conn: AsyncConnection, told: Pending) -> bool:
 
 
 async def drop_orphans(
-    base: Foundation,
+    notices: Notices,
     conn: AsyncConnection,
     tracked: Tracked,
     before: DeviceRecord | None,
@@ -178,7 +202,7 @@ async def drop_orphans(
     """What waited in the device for a role whose signing certificate is another now is gone.
 
     Args:
-        base: the chassis parts.
+        notices: keeps what users are owed.
         conn: the transaction in which the record changes.
         tracked: the request that changed it.
         before: the device's record before that.
@@ -190,4 +214,4 @@ async def drop_orphans(
         if earlier.tracked.sequence == tracked.sequence or changed.get(cell, held) == held:
             continue
         why = f"who authorised it was replaced by {tracked.request_id}"
-        await drop(base, conn, earlier.tracked, why)
+        await drop(notices, conn, earlier.tracked, why)

@@ -8,6 +8,9 @@ not known is not claimed:
   was to put there, `acb.outcome.unknown` that nobody can tell (it cannot be reached, keeps silent
   or says something that a check refuses; or a later request has set the same cells since).
 
+The CoS Party that signed the command is given the device's octets. Their MAC is between device and
+broker, so to it they are the broker's word, and it records them as that.
+
 Should the true answer or alert come after all, it is heard: `acb.device_messages`.
 """
 
@@ -20,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from acb import codes, pending, records
 from acb.checks import PARTY
 from acb.model import Refusal, State, Tracked
+from acb.outbound import DEVICE_RESPONSE
 from acb.outcome import Outcomes
 from acb.parts import Parts
 from acb.read_back import DetailsEvidence, cells_holding
@@ -70,6 +74,8 @@ class ReadBacks:
         missing = {item.cell.name for item in wanted} - found.keys()
         later = await records.cells_set_after(conn, tracked.target, tracked.sequence)
         told = f"read back: {len(found)} of {len(wanted)} cells hold what was commanded"
+        if tracked.cos_party is not None:
+            await self._outcomes.notices.owe_cos_party(conn, tracked, DEVICE_RESPONSE, evidence.raw)
         if found:
             await self._outcomes.put_cells(conn, tracked, found, told)
             await self._outcomes.credentials_updated(conn, tracked, update, found)

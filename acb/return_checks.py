@@ -192,6 +192,27 @@ def execution_date(evidence: ReturnEvidence) -> None:
     _same("execution date", wanted or "none", _update(evidence).execution_date_time or "none")
 
 
+def pending_change(evidence: ReturnEvidence) -> None:
+    """It takes away no change of supplier that another participant has waiting in the device.
+
+    A device keeps one dated change for its CoS Party: a newer one takes its place and a
+    cancellation withdraws it, whoever asked. Whose it is, is on record here. Whether registration
+    has put somebody else before that participant since, only the CoS Party knows: it names, in its
+    signed answer, each request that has to give way.
+    """
+    if _update(evidence).execution_date_time is None:
+        return
+    for change in evidence.waiting:
+        if change.participant != evidence.participant and (
+            change.request_id not in evidence.displaces
+        ):
+            raise CheckFailed(
+                "a change that another participant asked for waits in the device",
+                expected=f"nothing before {change.due.isoformat()} that would take its place",
+                found=f"{change.request_id} of {change.participant}",
+            )
+
+
 def nothing_else(evidence: ReturnEvidence) -> None:
     """Octet for octet, the payload is the one command this request allows."""
     update = _update(evidence)
@@ -303,6 +324,12 @@ RETURN_CHECKS: Final[tuple[Check[ReturnEvidence], ...]] = (
     _check("time_checks", "The requested time checks", time_checks, _MAPPING),
     _check(
         "execution_date", "The requested execution date", execution_date, "docs/domain facts 1.6"
+    ),
+    _check(
+        "pending_change",
+        "No other supplier's waiting change is taken away",
+        pending_change,
+        "reconstruction [K]: docs/domain facts 1.6 (one waits at a time), 6.2",
     ),
     _check("nothing_else", "And nothing else", nothing_else, "docs/domain facts 6.2"),
 )

@@ -84,7 +84,7 @@ class ServiceOutcomes:
         if state is State.SCHEDULED:
             await self._outcomes.expect_alert(conn, tracked)
         if isinstance(evidence, AnswerEvidence) and evidence.update.execution_date_time:
-            await pending.drop_replaced(self._parts.base, conn, tracked, evidence.update)
+            await pending.drop_replaced(self._outcomes.notices, conn, tracked, evidence.update)
 
     async def unasked(self, conn: AsyncConnection, heard: ResponseEvidence) -> bool:
         """Hear a message that comes by itself, if it is about a command of these services.

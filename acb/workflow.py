@@ -27,7 +27,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from acb import codes, gather, records, store
+from acb import codes, gather, pending, records, store
 from acb.checks import PARTY, RETURN_CHECKS
 from acb.delivery import DELIVER, Delivery
 from acb.model import (
@@ -41,7 +41,7 @@ from acb.model import (
     Tracked,
 )
 from acb.notices import Notices
-from acb.outbound import AnswerUnusable
+from acb.outbound import AnswerUnusable, Returned
 from acb.outcome import Outcomes
 from acb.parts import Parts
 from acb.read_back import READ_BACK
@@ -93,7 +93,7 @@ class Workflow:
             return
         tracked, party = asked.tracked, asked.party
         fault: str | None = None
-        signed = b""
+        signed = Returned(b"")
         try:
             signed = await self._parts.cos_parties[party.name].have_signed(
                 tracked.transaction, tracked.body
@@ -195,7 +195,7 @@ class Workflow:
             await base.outbox.complete(conn, item)
 
     async def _take_return(
-        self, item: OutboxItem, asked: Asked, signed: bytes, fault: str | None
+        self, item: OutboxItem, asked: Asked, signed: Returned, fault: str | None
     ) -> None:
         """Steps 3 and 4: every check on what came back, and only then the MAC."""
         base = self._parts.base
@@ -206,15 +206,19 @@ class Workflow:
             if not await _still_asking(conn, tracked):
                 return
             device = await records.find_device(conn, tracked.target)
+            user = await records.find_user(conn, tracked.originator)
             evidence = gather.read_returned(
                 ReturnEvidence(
-                    raw=signed,
+                    raw=signed.command,
                     request=request,
                     cos_party=party,
                     certificate=asked.certificate,
                     path=path,
                     last_counter=await records.seen_counter(conn, party.eui, tracked.target),
                     fault=fault,
+                    participant=None if user is None else user.participant,
+                    waiting=await pending.changes_waiting(conn, tracked.target, base.clock.now()),
+                    displaces=signed.displaces,
                 )
             )
             reference = None if evidence.message is None else evidence.message.reference
@@ -224,7 +228,7 @@ class Workflow:
                 sender=party.name,
                 receiver=PARTY,
                 name="cos-command-signed",
-                message=signed,
+                message=signed.command,
                 gbcs_ref=reference,
                 conn=conn,
             )

@@ -13,6 +13,7 @@ from cos_party import (
     anomaly_checks,
     certificate_checks,
     floor_checks,
+    read_back_checks,
     registration_checks,
     request_checks,
     return_checks,
@@ -23,6 +24,7 @@ from services.chassis.checks import Check, CheckBook
 
 REQUEST_SECTION = "request"
 RETURN_SECTION = "response"
+READ_BACK_SECTION = "read_back"
 QUARANTINING = "anomaly.threshold"
 """The one check whose refusal is a quarantine: the same request may be asked again later."""
 
@@ -61,6 +63,9 @@ _REQUEST_RULES: tuple[Rule, ...] = (
      "reconstruction: docs/domain facts 1.6 and 6.2", request_checks.execution_date),
     ("request.duplicate", "Was not seen before with other bytes",
      _OBLIGATIONS, request_checks.duplicate),
+    ("request.order", "Is not older than what was signed for this requester and device",
+     "reconstruction: docs/domain facts 5.1 (the originator counter) and 6.2",
+     request_checks.order),
     ("registration.fresh", "The registration data to judge by is recent",
      _OBLIGATIONS, registration_checks.fresh),
     ("registration.mpxn_known", "Registration knows the MPxN",
@@ -69,6 +74,9 @@ _REQUEST_RULES: tuple[Rule, ...] = (
      _WARRANT, registration_checks.incoming_supplier),
     ("registration.device_mpxn", "The device belongs to the MPxN",
      _OBLIGATIONS, registration_checks.device_mpxn),
+    ("registration.pending_change", "Takes the place of no other supplier's waiting change",
+     "reconstruction: docs/domain facts 1.6 (one waits at a time) and 6.2",
+     registration_checks.pending_change),
     ("certificates.profile", "Every certificate is readable and of its profile",
      _PROFILES, certificate_checks.profile),
     ("certificates.role", "Every replacement is a supplier's certificate (OU 02)",
@@ -114,6 +122,19 @@ _RETURN_RULES: tuple[Rule, ...] = (
      _DEVICE, return_checks.outcome),
 )  # fmt: skip
 
+_READ_BACK_RULES: tuple[Rule, ...] = (
+    ("read_back.known_command", "Belongs to a command this party signed",
+     _DEVICE, return_checks.known_command),
+    ("read_back.decode", "Is one readable GBCS message",
+     _DEVICE, return_checks.decodes),
+    ("read_back.originator", "Comes from the device the command was for",
+     _DEVICE, return_checks.originator),
+    ("read_back.answer", "Is a device's answer",
+     "docs/domain facts 3", read_back_checks.answers_question),
+    ("read_back.role", "Tells of the cells that the command was to change",
+     "reconstruction: docs/domain facts 3 and 6.2", read_back_checks.tells_supplier_cells),
+)  # fmt: skip
+
 
 def request_checks_of(prefix: str) -> list[Check[RequestEvidence]]:
     """The checks on a service request, in order, named with `prefix`."""
@@ -125,9 +146,21 @@ def return_checks_of(prefix: str) -> list[Check[ReturnEvidence]]:
     return [_check(prefix, RETURN_SECTION, rule) for rule in _RETURN_RULES]
 
 
+def read_back_checks_of(prefix: str) -> list[Check[ReturnEvidence]]:
+    """The checks on what the broker read back from a silent device, in order."""
+    return [_check(prefix, READ_BACK_SECTION, rule) for rule in _READ_BACK_RULES]
+
+
 def check_book(party: str, prefix: str) -> CheckBook:
-    """The book of a CoS Party: both sections. The link adds its own."""
-    return CheckBook(party, [*request_checks_of(prefix), *return_checks_of(prefix)])
+    """The book of a CoS Party: its own sections. The link adds its own."""
+    return CheckBook(
+        party,
+        [
+            *request_checks_of(prefix),
+            *return_checks_of(prefix),
+            *read_back_checks_of(prefix),
+        ],
+    )
 
 
 def _check(prefix: str, section: str, rule: Rule) -> Check[Any]:

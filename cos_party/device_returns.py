@@ -1,7 +1,8 @@
 """How a CoS Party takes what a device sent back, its steps numbered.
 
 The response to a command, or the alert of a future-dated one: judged with the device's own
-certificate, and recorded as what the device's cells hold now, in the party's own record.
+certificate, and recorded as what the device's cells hold now, in the party's own record. Or, of a
+device that kept silent, what the broker read back from it: recorded as the broker's word.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cos_party import store
-from cos_party.checks import RETURN_SECTION
+from cos_party.checks import READ_BACK_SECTION, RETURN_SECTION
 from cos_party.gather import Gatherer
 from cos_party.judging import run_all, write_refusal
 from cos_party.model import (
@@ -23,6 +24,7 @@ from cos_party.model import (
     ReturnEvidence,
     ReturnReading,
 )
+from cos_party.read_back_checks import is_read_back
 from cos_party.reading import read_return
 from gbcs.codes import Cra, StatusCode
 from gbcs.credentials import CredentialsOutcome
@@ -75,7 +77,8 @@ class DeviceReturns:
         subject = delivery.transaction if evidence.command is None else evidence.command.request_id
         if evidence.command is not None:
             about(subject)
-        run = self._base.book.start(subject, section=RETURN_SECTION)
+        section = READ_BACK_SECTION if is_read_back(evidence) else RETURN_SECTION
+        run = self._base.book.start(subject, section=section)
         try:
             approved = run_all(self._base, run, evidence)
         except Refused as refused:
@@ -98,6 +101,8 @@ class DeviceReturns:
         await store.record_return(conn, taken)
         if reading.outcome is not None:
             await store.record_cells(conn, taken, reading.outcome)
+        for told in () if reading.details is None else reading.details.roles:
+            await store.record_read_back(conn, taken, evidence.command, told)
         await store.record_decision(
             conn,
             Decision(
@@ -130,6 +135,8 @@ class DeviceReturns:
 def describe_outcome(reading: ReturnReading) -> dict[str, Any]:
     """What a device said, as JSON-ready values: a summary in words, and cell by cell."""
     outcome = reading.outcome
+    if reading.details is not None:
+        return {"summary": "what its cells hold, by the broker's word", "accepted": True}
     if outcome is None:
         return {"summary": "accepted, nothing replaced yet", "accepted": True, "cells": []}
     return {

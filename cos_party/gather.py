@@ -96,6 +96,7 @@ class Gatherer:
                 request_id=None if request_id is None else request_id.text,
                 transaction=delivery.transaction,
                 requester=None if request_id is None else request_id.originator,
+                device=None if request_id is None else request_id.target,
                 since=now - thresholds.window,
             ),
         )

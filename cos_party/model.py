@@ -18,6 +18,7 @@ from duis.gate import Parsed
 from duis.model import Header, UpdateSecurityCredentialsCoS
 from duis.signature import SignatureReference
 from gbcs.credentials import CellId, CredentialsOutcome
+from gbcs.details import CredentialDetails
 from gbcs.errors import GbcsError
 from gbcs.message import Message
 from keys.certificate import Certificate
@@ -191,20 +192,44 @@ class PathCertificateEvidence:
 
 
 @dataclass(frozen=True, slots=True)
+class DatedChange:
+    """A dated change, or a withdrawal, that this party signed for: what a device may have waiting.
+
+    Attributes:
+        request_id: the service request.
+        requester: entity identifier of who asked.
+        mpxn: the meter point that request names.
+        at: when the device is to act; None if it withdraws what waits.
+    """
+
+    request_id: str
+    requester: str
+    mpxn: str
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Earlier:
-    """What this party already knows of the same request or transaction.
+    """What this party already knows of the same request, transaction, requester and device.
 
     Attributes:
         request_digest: digest of the bytes first seen under this request identifier.
         transaction_digest: digest of the bytes first seen under this transaction.
         signed_for_requester: commands signed for the requester within the window.
         signed_in_total: commands signed for anyone within the window.
+        last_counter: greatest counter of a request of this requester for this device that was
+            signed for, this very request apart.
+        dated: every dated change and withdrawal signed for this device, whoever asked, in the
+            order of this party's counter; this very request apart, and those whose place another
+            supplier's took.
     """
 
     request_digest: str | None
     transaction_digest: str | None
     signed_for_requester: int
     signed_in_total: int
+    last_counter: int | None
+    dated: tuple[DatedChange, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +267,7 @@ class Intent:
         intended_at: when the checks had approved it.
         pre_command: the exact bytes to be signed, as an unsigned GBCS message.
         command: the signed command, once there is one.
+        displaces: requests of others whose waiting changes it lawfully takes the place of.
     """
 
     request_id: str
@@ -252,6 +278,7 @@ class Intent:
     intended_at: datetime
     pre_command: bytes = field(repr=False)
     command: bytes | None = field(default=None, repr=False)
+    displaces: tuple[str, ...] = ()
 
 
 class Decided(StrEnum):
@@ -324,7 +351,7 @@ class ReturnReading:
 
     A message without an outcome is a response that only accepts: the device stored a future-dated
     command or dropped a pending one. `alert_code` and `executed_at` (``YYYYMMDDHHMMSSZ``) are there
-    for alerts only.
+    for alerts only. `details` are there only for what the broker read back from a silent device.
     """
 
     failure: GbcsError | None = None
@@ -332,6 +359,7 @@ class ReturnReading:
     outcome: CredentialsOutcome | None = None
     alert_code: int | None = None
     executed_at: str | None = None
+    details: CredentialDetails | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ sources call their own things (names of lists, numbers of extracts) orders nothi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cos_party import copies
 from cos_party.model import Trust
 from cos_party.outbound import KnownExtract, SourceRefused, Sources, SourceUnavailable
+from cos_party.registration_copy import RegistrationCopy
 from cos_party.revocation import authentic, genuine
 from cos_party.wire import RegistrationExtract
 from duis.signature import SignatureReference
@@ -106,6 +107,8 @@ class Puller:
         self._taken = 0
         self._failing: dict[str, tuple[datetime, str]] = {}
         self.registration = copies.RegistrationMemory()
+        self.when_registered: Callable[[AsyncConnection, RegistrationCopy], Awaitable[None]] | None
+        self.when_registered = None
 
     @property
     def registration_since(self) -> datetime | None:
@@ -170,6 +173,9 @@ class Puller:
         if pulled.at is not None and pulled.order >= self._taken:
             if pulled.extract is not None:
                 await self.registration.take(conn, pulled.extract, pulled.at)
+                held = await self.registration.read(conn)
+                if self.when_registered is not None and held is not None:
+                    await self.when_registered(conn, held)
             elif pulled.confirmed is not None:
                 await self.registration.confirm(conn, pulled.confirmed, pulled.at)
             self._database.on_commit(partial(self._took, pulled.order))

@@ -26,6 +26,7 @@ from duis.signature import SignatureReference, signature_reference
 from duis.xml import request_from_xml
 from gbcs.codes import MessageCode
 from gbcs.credentials import decode_alert, decode_response
+from gbcs.details import decode_details
 from gbcs.errors import GbcsError
 from gbcs.message import decode
 from keys.certificate import Certificate
@@ -145,6 +146,8 @@ def read_return(content: bytes) -> ReturnReading:
                 alert_code=alert.alert_code,
                 executed_at=alert.execution_date_time,
             )
+        if message.message_code == MessageCode.PROVIDE_SECURITY_CREDENTIAL_DETAILS:
+            return ReturnReading(message=message, details=decode_details(message.payload))
     except GbcsError as error:
         return ReturnReading(failure=error, message=message)
     return ReturnReading(message=message)

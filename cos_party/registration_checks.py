@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from cos_party.evidence import need
-from cos_party.model import RequestEvidence
+from cos_party.model import DatedChange, RequestEvidence
+from cos_party.registration_copy import RegistrationCopy
 from services.chassis.checks import CheckFailed
 
 NOT_FINAL: Final = 503
@@ -66,7 +67,7 @@ def incoming_supplier(evidence: RequestEvidence) -> None:
     """The requester is the registered supplier of the MPxN when the change is to happen.
 
     For a cancellation there is no such moment: the requester must be registered now or from a
-    later date, so a supplier may withdraw what it asked for and nobody else may [K].
+    later date. That it withdraws nobody else's change is for `pending_change` to see to.
     """
     copy = need(evidence.registration, "registration data")
     request = need(evidence.reading.request, "service request")
@@ -101,3 +102,72 @@ def device_mpxn(evidence: RequestEvidence) -> None:
             expected=", ".join(sorted(point.devices)) if point else None,
             found=target,
         )
+
+
+def pending_change(evidence: RequestEvidence) -> None:
+    """It takes the place of no other supplier's dated change that waits and is its to make.
+
+    A device keeps one dated command of a CoS Party: a newer one replaces it and a cancellation
+    drops it, whoever asked (docs/domain facts 1.6). So whose it is must be held here: by this
+    party's own record of what it signed for that device, and by registration. A change that waits
+    belongs to who asked for it, with two exceptions [K]: registration no longer names that supplier
+    for its date; or that supplier has the home already, so that it can have its change made at
+    once, and gives way to the date of one that is yet to come. What is done at once takes nobody's
+    place.
+    """
+    for change in _others(evidence):
+        if _stands(evidence, change):
+            raise CheckFailed(
+                "a change that another supplier asked for waits in the device for its date",
+                expected=f"nothing before {_text(change.at)}, or a request of {change.requester}",
+                found=f"{change.request_id} for {_text(change.at)}",
+            )
+
+
+def displaced(evidence: RequestEvidence) -> tuple[str, ...]:
+    """The requests of others whose waiting changes this one may take the place of, and does."""
+    if evidence.registration is None:
+        return ()  # only with checks switched off
+    return tuple(c.request_id for c in _others(evidence) if not _stands(evidence, c))
+
+
+def _others(evidence: RequestEvidence) -> list[DatedChange]:
+    """Changes of other participants that wait by this party's record, if this one displaces them.
+
+    What counts of a participant is the last that it had signed: its own newer change or withdrawal
+    took the place of what it asked before.
+    """
+    request = need(evidence.reading.request, "service request")
+    if request.body.execution_date_time is None:
+        return []
+    copy = need(evidence.registration, "registration data")
+    last = {_whose(copy, change.requester): change for change in evidence.earlier.dated}
+    last.pop(_whose(copy, request.header.request_id.originator), None)
+    return [c for c in last.values() if c.at is not None and c.at > evidence.at]
+
+
+def _stands(evidence: RequestEvidence, change: DatedChange) -> bool:
+    """Whether a waiting change is still its asker's to make, and may not be taken away by this."""
+    copy = need(evidence.registration, "registration data")
+    request = need(evidence.reading.request, "service request")
+    if not founded(copy, change):
+        return False
+    owner = copy.participants_of(change.requester)
+    now = set(copy.suppliers_at(change.mpxn, evidence.at))
+    to_come = not now & copy.participants_of(request.header.request_id.originator)
+    return request.body.cancels or not (owner & now and to_come)
+
+
+def founded(copy: RegistrationCopy, change: DatedChange) -> bool:
+    """Whether registration names who asked for a dated change as the supplier for its date."""
+    then = () if change.at is None else copy.suppliers_at(change.mpxn, change.at)
+    return bool(then) and copy.participants_of(change.requester).issuperset(then)
+
+
+def _whose(copy: RegistrationCopy, eui: str) -> frozenset[str]:
+    """Every entity identifier of a requester's participant; its own alone, if it has none."""
+    return copy.euis_with(eui) or frozenset({eui})
+
+
+def _text(moment: datetime | None) -> str:
+    return "no date" if moment is None else moment.isoformat()

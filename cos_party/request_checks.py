@@ -193,3 +193,19 @@ def duplicate(evidence: RequestEvidence) -> None:
             expected=f"sha-256 {earlier.transaction_digest}",
             found=f"sha-256 {digest}",
         )
+
+
+def order(evidence: RequestEvidence) -> None:
+    """No newer request of this requester for this device was signed for.
+
+    By the supplier's own counter, in the identifier that it signed: whoever brings its requests
+    cannot bring an older one after a newer one. The same counter again is for `duplicate`.
+    """
+    found = need(evidence.reading.request, "service request").header.request_id.counter
+    last = evidence.earlier.last_counter
+    if last is not None and found < last:
+        raise CheckFailed(
+            "a newer request of this requester for this device was signed before",
+            expected=f"above {last}",
+            found=str(found),
+        )

@@ -7,14 +7,17 @@ command is kept beside it. A repeated request finds it here and gets the same co
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, and_, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cos_party.model import (
+    ChangeRequest,
+    DatedChange,
     Decision,
     DeviceReturn,
     Earlier,
@@ -22,14 +25,35 @@ from cos_party.model import (
     SignedCommandRecord,
     Thresholds,
 )
-from cos_party.tables import cells, commands, decisions, returns, thresholds, transactions
+from cos_party.tables import (
+    asked,
+    cells,
+    commands,
+    decisions,
+    returns,
+    thresholds,
+    transactions,
+)
 from gbcs.codes import StatusCode
-from gbcs.credentials import CredentialsOutcome
+from gbcs.credentials import CellId, CredentialsOutcome
+from gbcs.details import RoleDetails
+
+BY_BROKER: Final = "read back by the broker"
+"""Status of a cell that is known by the broker's word alone; else it is the device's own."""
+
+
+def digits(counter: int) -> str:
+    """A counter of 64 unsigned bits, which no database integer holds: as 20 decimal digits."""
+    return f"{counter:020d}"
 
 
 async def intent_for(conn: AsyncConnection, digest: str) -> Intent | None:
     """The intent recorded for exactly these bytes of a service request."""
-    query = select(commands).where(commands.c.digest == digest)
+    query = (
+        select(commands, asked.c.displaces)
+        .outerjoin(asked, asked.c.digest == commands.c.digest)
+        .where(commands.c.digest == digest)
+    )
     row = (await conn.execute(query)).one_or_none()
     return None if row is None else _intent(row)
 
@@ -48,9 +72,10 @@ async def earlier(
     request_id: str | None,
     transaction: str,
     requester: str | None,
+    device: str | None,
     since: datetime,
 ) -> Earlier:
-    """What is known of the same request and transaction, and how many commands were signed.
+    """What is known of the same request, transaction, requester and device.
 
     Counted are commands intended since `since`, except for this very request: an intent left by a
     crash is judged again without standing in its own way.
@@ -71,6 +96,39 @@ async def earlier(
         transaction_digest=await transaction_digest(conn, transaction),
         signed_for_requester=of_requester,
         signed_in_total=total,
+        last_counter=await _last_counter(conn, digest, requester, device),
+        dated=await dated(conn, digest, device),
+    )
+
+
+async def _last_counter(
+    conn: AsyncConnection, digest: str, requester: str | None, device: str | None
+) -> int | None:
+    query = select(func.max(asked.c.request_counter)).where(
+        asked.c.requester == requester, asked.c.device == device, asked.c.digest != digest
+    )
+    found = (await conn.execute(query)).scalar_one_or_none()
+    return None if found is None else int(found)
+
+
+async def dated(conn: AsyncConnection, digest: str, device: str | None) -> tuple[DatedChange, ...]:
+    """Dated changes and withdrawals signed for a device, those of one digest apart, in order."""
+    query = (
+        select(commands.c.request_id, asked)
+        .join(commands, commands.c.digest == asked.c.digest)
+        .where(
+            asked.c.device == device,
+            asked.c.digest != digest,
+            or_(asked.c.execute_at.is_not(None), asked.c.withdraws),
+        )
+        .order_by(commands.c.counter)
+    )
+    rows = (await conn.execute(query)).all()
+    displaced = {name for row in rows for name in json.loads(row.displaces)}
+    return tuple(
+        DatedChange(row.request_id, row.requester, row.mpxn, row.execute_at)
+        for row in rows
+        if row.request_id not in displaced
     )
 
 
@@ -86,8 +144,21 @@ async def note_transaction(conn: AsyncConnection, transaction: str, digest: str)
     )
 
 
-async def record_intent(conn: AsyncConnection, intent: Intent) -> None:
-    """Record what is about to be signed: counter, bytes and their digest."""
+async def record_intent(conn: AsyncConnection, intent: Intent, request: ChangeRequest) -> None:
+    """Record what is about to be signed (counter, bytes, their digest), and what was asked."""
+    body = request.body
+    await conn.execute(
+        insert(asked).values(
+            digest=intent.digest,
+            requester=intent.requester,
+            device=intent.device,
+            request_counter=digits(request.header.request_id.counter),
+            mpxn=body.import_mpxn,
+            execute_at=None if body.cancels else body.execution_date_time,
+            withdraws=body.cancels,
+            displaces=json.dumps(intent.displaces),
+        )
+    )
     await conn.execute(
         insert(commands).values(
             request_id=intent.request_id,
@@ -198,8 +269,8 @@ async def last_alert_counter(conn: AsyncConnection, device: str) -> int | None:
     query = select(func.max(returns.c.counter)).where(
         returns.c.device == device, returns.c.is_alert == 1
     )
-    found: int | None = (await conn.execute(query)).scalar_one_or_none()
-    return found
+    found = (await conn.execute(query)).scalar_one_or_none()
+    return None if found is None else int(found)
 
 
 async def record_return(conn: AsyncConnection, taken: DeviceReturn) -> None:
@@ -210,7 +281,7 @@ async def record_return(conn: AsyncConnection, taken: DeviceReturn) -> None:
             purpose=taken.purpose,
             transaction=taken.transaction,
             device=taken.device,
-            counter=taken.counter,
+            counter=digits(taken.counter),
             is_alert=int(taken.is_alert),
             at=taken.at,
             outcome=taken.outcome_json,
@@ -236,6 +307,43 @@ async def record_cells(
         await conn.execute(
             insert(cells)
             .values(device=taken.device, cell=cell.cell.name, **values)
+            .on_conflict_do_update(index_elements=["device", "cell"], set_=values)
+        )
+
+
+async def record_read_back(
+    conn: AsyncConnection, taken: DeviceReturn, command: SignedCommandRecord, told: RoleDetails
+) -> None:
+    """Note what cells hold by the broker's word that the device said so, marked as that.
+
+    Not where the device's own signed word about this command, or anything about a later one, is
+    on record: that counts for more.
+    """
+    later = (
+        select(transactions.c.transaction)
+        .join(commands, commands.c.digest == transactions.c.digest)
+        .where(commands.c.device == taken.device, commands.c.counter > command.counter)
+    )
+    stronger = or_(
+        and_(cells.c.transaction == taken.transaction, cells.c.status != BY_BROKER),
+        cells.c.transaction.in_(later),
+    )
+    query = select(cells.c.cell).where(cells.c.device == taken.device, stronger)
+    settled = set((await conn.execute(query)).scalars())
+    for item in told.held or ():
+        name = CellId(told.role, item.key_usage, item.cell_usage).name
+        if name in settled:
+            continue
+        values = {
+            "subject": item.subject.hex(),
+            "key_identifier": item.key_id.hex(),
+            "status": BY_BROKER,
+            "at": taken.at,
+            "transaction": taken.transaction,
+        }
+        await conn.execute(
+            insert(cells)
+            .values(device=taken.device, cell=name, **values)
             .on_conflict_do_update(index_elements=["device", "cell"], set_=values)
         )
 
@@ -266,4 +374,5 @@ def _intent(row: Row[Any]) -> Intent:
         intended_at=row.intended_at,
         pre_command=row.pre_command,
         command=row.command,
+        displaces=tuple(json.loads(row.displaces or "[]")),
     )

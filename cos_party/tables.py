@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, MetaData, Table, Text
 
 from services.chassis.store import UtcDateTime
 
@@ -36,6 +36,26 @@ commands: Final = Table(
 
 One row per service request as signed by its supplier, known by the digest of its bytes. That no
 request identifier has two rows is for `request.duplicate` to see to, not for a constraint.
+"""
+
+asked: Final = Table(
+    "cos_asked",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("requester", Text, nullable=False),
+    Column("device", Text, nullable=False, index=True),
+    Column("request_counter", Text, nullable=False),
+    Column("mpxn", Text, nullable=False),
+    Column("execute_at", UtcDateTime),
+    Column("withdraws", Boolean, nullable=False),
+    Column("displaces", Text, nullable=False),
+)
+"""What each command was asked for, beside its row in `cos_command`: whose turn it is in a device.
+
+`request_counter` is the supplier's own, from the request identifier that it signed: 64 bits, as 20
+decimal digits with leading zeros, so that text order is number order. `execute_at` is null for what
+is done at once and for a withdrawal. `displaces` names, in JSON, the requests of others whose
+waiting changes it lawfully takes the place of.
 """
 
 decisions: Final = Table(
@@ -106,12 +126,16 @@ returns: Final = Table(
     Column("purpose", Text, primary_key=True),
     Column("transaction", Text, primary_key=True),
     Column("device", Text, nullable=False, index=True),
-    Column("counter", BigInteger, nullable=False),
+    Column("counter", Text, nullable=False),
     Column("is_alert", Integer, nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("outcome", Text, nullable=False),
 )
-"""What devices answered; the same bytes again are recognised by their digest."""
+"""What devices answered; the same bytes again are recognised by their digest.
+
+A device counts in 64 unsigned bits, which no database integer holds: `counter` is 20 decimal digits
+with leading zeros, so that text order is number order.
+"""
 
 cells: Final = Table(
     "cos_device_cell",
@@ -124,4 +148,4 @@ cells: Final = Table(
     Column("at", UtcDateTime, nullable=False),
     Column("transaction", Text, nullable=False),
 )
-"""What each cell of a device holds, by the device's own signed word."""
+"""What each cell of a device holds, by the device's signed word; `status` says where it is not."""

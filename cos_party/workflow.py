@@ -21,6 +21,7 @@ from cos_party import store
 from cos_party.build import pre_command
 from cos_party.checks import REQUEST_SECTION
 from cos_party.gather import Gatherer
+from cos_party.grounds import Grounds
 from cos_party.judging import run_all, write_refusal
 from cos_party.model import (
     Decided,
@@ -32,6 +33,7 @@ from cos_party.model import (
     Signed,
 )
 from cos_party.reading import read_request
+from cos_party.registration_checks import displaced
 from cos_party.signing import sign_intent
 from cos_party.wire import text
 from gbcs.errors import GbcsError
@@ -65,6 +67,7 @@ class CosWorkflow:
         self._counter = counter
         self._party = base.settings.party
         self._eui = signer.certificate.subject_eui or ""
+        gatherer.puller.when_registered = Grounds(base).look
 
     async def command(self, delivery: Delivery) -> dict[str, Any]:
         """Decide on a service request and answer with the signed command.
@@ -119,7 +122,7 @@ class CosWorkflow:
                 summary="the same bytes again: the command signed before is given again",
                 conn=conn,
             )
-        return self._answer(delivery, intent.counter, intent.command)
+        return self._answer(delivery, intent, intent.command)
 
     async def _judge(self, conn: AsyncConnection, evidence: RequestEvidence) -> Judged:
         """Run the whole list; on yes take a counter and record the intent, in `conn`."""
@@ -178,8 +181,9 @@ class CosWorkflow:
             counter=counter,
             intended_at=evidence.at,
             pre_command=unsigned,
+            displaces=displaced(evidence),
         )
-        await store.record_intent(conn, intent)
+        await store.record_intent(conn, intent, request)
         await self._base.audit.append(
             conn,
             "cos.intent",
@@ -197,7 +201,7 @@ class CosWorkflow:
         now = self._base.clock.now()
         async with self._base.database.begin() as conn:
             command = await store.record_signed(conn, intent.digest, signed.command, now)
-            answer = self._answer(delivery, intent.counter, command)
+            answer = self._answer(delivery, intent, command)
             await self._base.audit.append(
                 conn, "cos.signed", intent.request_id, {"counter": intent.counter}, command
             )
@@ -230,14 +234,17 @@ class CosWorkflow:
             await delivery.opened.remember(conn, answer)
         return answer
 
-    def _answer(self, delivery: Delivery, counter: int, command: bytes) -> dict[str, Any]:
-        return {
+    def _answer(self, delivery: Delivery, intent: Intent, command: bytes) -> dict[str, Any]:
+        answer: dict[str, Any] = {
             "version": 1,
             "transaction": delivery.transaction,
             "signed_command": text(command),
             "originator": self._eui,
-            "counter": counter,
+            "counter": intent.counter,
         }
+        if intent.displaces:
+            answer["displaces"] = list(intent.displaces)
+        return answer
 
 
 def _subject(delivery: Delivery, reading: Reading) -> str:

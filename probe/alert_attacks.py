@@ -13,7 +13,7 @@ from typing import Any
 
 from gbcs.alerts import GenericAlert, encode_generic_alert
 from gbcs.codes import AlertCode, Cra, MessageCode
-from gbcs.message import GroupingHeader, Message, OtherInformation, encode
+from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
 from gbcs.protect import sign
 from probe.device_words import FAILURE, SUCCESS, Said
 from probe.gbcs_forge import device_keys
@@ -104,12 +104,30 @@ def attacks() -> Iterator[Attack]:
         yield alarm(name, title, posting(alert), f"device_alert.{check}")
     yield alarm("replayed", "an alert that is older than its last", older,
                 "device_alert.counter")  # fmt: skip
+    yield alarm("flood", "more alerts than one device has to say in an hour", flood,
+                "device_alert.rate")  # fmt: skip
     for name, title, said, check in DATED:
         yield alarm(f"dated.{name}", f"an alert about a dated command of its supplier's, {title}",
                     about_dated(said, by_other=name == "signed-by-other"),
                     f"credentials_alert.{check}")  # fmt: skip
     yield alarm("dated.older", "an alert about a dated command, older than its last", older_dated,
                 "credentials_alert.counter")  # fmt: skip
+
+
+def flood(world: World) -> Seen:
+    """Authentic alerts, 150 in a row. What is too many is taken, and goes nowhere."""
+    world.afterwards(lambda: world.lab("acb", "POST", "/lab/reset"))
+    said = [Alert().octets(world) for _ in range(150)]
+    for octets in said:
+        seen = post_message(world, octets)
+        if seen.stopped_by is not None:
+            return seen
+    told = world.lab("acb", "GET", f"/lab/trace/{decode(said[-1]).reference}")["entries"]
+    dropped = [entry for entry in told if entry["kind"] == "dropped"]
+    if dropped:
+        check, _, why = str(dropped[-1]["summary"]).partition(": ")
+        return Seen(Stop("acb", check), why)
+    return Seen(None, "all of it was passed on")
 
 
 def alarm(name: str, title: str, act: Callable[[World], Seen], check: str) -> Attack:

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from gbcs.codes import AlertCode, Cra, MessageCode, RemotePartyRole, StatusCode
-from gbcs.credentials import CellOutcome, CredentialsOutcome, SeqNumberChange
-from gbcs.details import RoleDetails
+from gbcs.codes import AlertCode, Cra, KeyUsage, MessageCode, RemotePartyRole, StatusCode
+from gbcs.credentials import CellId, CellOutcome, CredentialsOutcome, SeqNumberChange
+from gbcs.details import ReadCredentials, RoleDetails, encode_read
 from gbcs.errors import GbcsError
-from gbcs.message import Message, OtherInformation, decode, encode
+from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
 from gbcs.protect import add_mac
 from probe.device_words import FAILURE, SUCCESS, Said, details_of, secret_of
 from probe.gbcs_forge import Forge
@@ -33,6 +33,8 @@ DEVICE = "every key of one device"
 SIGNED = frozenset({"signed"})
 """The CoS Party is honest and has signed before the device says anything."""
 CHANGE = int(MessageCode.SUPPLIER_BY_TRANS_COS)
+READ = int(MessageCode.PROVIDE_SECURITY_CREDENTIAL_DETAILS)
+BROKER_CELL = CellId(RemotePartyRole.ACCESS_CONTROL_BROKER, KeyUsage.KEY_AGREEMENT)
 OCTETS = "application/octet-stream"
 
 
@@ -141,6 +143,7 @@ def attacks() -> Iterator[Attack]:
             "message_code",
         )  # fmt: skip
         yield from alerts(cos, party)
+        yield from read_backs(cos, party)
 
 
 class Liar:
@@ -320,6 +323,37 @@ def bring(
     forge = LinkForge(to=party, purpose=purpose, path=f"/link/{purpose}",
                       body=json.dumps(told, separators=(",", ":")).encode())  # fmt: skip
     return send(world, party, forge.request(world))
+
+
+def read_backs(cos: str, party: str) -> Iterator[Attack]:
+    """What a broker may bring as the answer of a silent device; nobody can verify its MAC."""
+    network = (RoleDetails(RemotePartyRole.NETWORK_OPERATOR, StatusCode.TRUST_ANCHOR_NOT_FOUND),)
+
+    def brought(*, transaction: str | None = None, **changes: Any) -> Callable[[World], Seen]:
+        def act(world: World) -> Seen:
+            own, _ = signed_command(world, party, honest(world, party))
+            world.mark()
+            asked = Message(
+                GroupingHeader(Cra.COMMAND, world.next_counter(), world.eui("acb"),
+                               world.meter(party), OtherInformation(READ)),
+                encode_read(ReadCredentials(BROKER_CELL, (RemotePartyRole.SUPPLIER,))), b"",
+            )  # fmt: skip
+            return bring(world, party, transaction or own, details_of(world, asked, **changes))
+
+        return act
+
+    def by_other(world: World) -> Seen:
+        return brought(header={"originator": of_other(world, party)})(world)
+
+    for name, title, act, check in (
+        ("nothing", "to a command it never signed", brought(transaction="none"), "known_command"),
+        ("garbage", "that cannot be read", brought(payload=b"\x05\x00"), "decode"),
+        ("other-device", "of another device", by_other, "originator"),
+        ("question", "that is a question", brought(header={"cra": Cra.COMMAND}), "answer"),
+        ("other-role", "about other cells", brought(roles=network), "role"),
+    ):  # fmt: skip
+        made = at_cos_party(cos, party, f"read-back.{name}", f"A read-back {title}", act, check)
+        yield replace(made, expected=Stop(party, f"{cos}.read_back.{check}"))
 
 
 def to_cos_party(

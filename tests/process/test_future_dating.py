@@ -201,7 +201,7 @@ def test_what_was_withdrawn_never_happens(
     later = ask(bench, other, day + timedelta(days=1))
     assert later.state == "scheduled"
     set_clocks(bench.connection, day + timedelta(days=2))
-    answers = told(bench, receiver, "B", 4, meter, other)
+    answers = told(bench, receiver, "B", 5, meter, other)
     alert, _ = alert_in(answers[-1])
     assert answers[-1].request_id == RequestId.from_text(later.request_id)
     assert alert.alert_code == AlertCode.FUTURE_DATED_SUCCESS

@@ -119,14 +119,16 @@ class Says:
             "signed_command": anything,
             "originator": anything,
             "counter": anything,
+            "displaces": anything,
             "more": anything,
         },
     )
 )
 async def test_any_answer_of_a_cos_party_is_octets_or_unusable(body: dict[str, Any]) -> None:
     try:
-        octets = await CosPartyLink(Says(body)).have_signed("t", b"")
+        returned = await CosPartyLink(Says(body)).have_signed("t", b"")
     except AnswerUnusable:
         return
     assert body["transaction"] == "t"
-    assert base64.b64decode(str(body["signed_command"])) == octets
+    assert base64.b64decode(str(body["signed_command"])) == returned.command
+    assert list(returned.displaces) == body.get("displaces", [])

@@ -5,12 +5,18 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
-from acb.device_alert_checks import DEVICE_ALERT_CHECKS, SECTION, read_device_alert
+from acb.device_alert_checks import (
+    DEVICE_ALERT_CHECKS,
+    MOST_AN_HOUR,
+    SECTION,
+    read_device_alert,
+)
 from acb.model import DeviceRecord
 from duis.model import DeviceAlert, Response
 from duis.request_id import RequestId
@@ -205,7 +211,8 @@ def test_refused_by_that_check_and_its_twin(checks: CheckBook, estate: Estate, c
 
 def test_every_check_has_a_case() -> None:
     known = {check.id for check in DEVICE_ALERT_CHECKS}
-    assert known == {f"acb.device_alert.{case.check}" for case in CASES}
+    flood = "acb.device_alert.rate"  # no refusal: test_a_flood_of_one_device_is_dropped_and_counted
+    assert known == {f"acb.device_alert.{case.check}" for case in CASES} | {flood}
 
 
 async def test_what_is_refused_changes_nothing_and_its_twin(world: World) -> None:
@@ -319,3 +326,28 @@ async def test_a_real_meters_alert_reaches_its_supplier(world: World, meters: Me
     assert isinstance(told.body, DeviceAlert)
     assert told.body.alert_code == 0x8F3D
     assert told.response_id == RequestId(DEVICE, SUPPLIER_A, 1)
+
+
+async def flood(world: World, first: int, count: int) -> None:
+    for counter in range(first, first + count):
+        assert (await world.hear(alert(world.estate, counter=counter))).status_code == 204
+
+
+async def test_a_flood_of_one_device_is_dropped_and_counted(world: World) -> None:
+    """Taken, so that nobody carries it again, and passed on to nobody."""
+    await flood(world, 1, MOST_AN_HOUR + 3)
+    assert len(await alerts(world, SUPPLIER_A)) == MOST_AN_HOUR
+    entries = await world.parts.base.traces.read(f"{DEVICE}:{SUPPLIER_A}:{MOST_AN_HOUR + 3}")
+    (dropped,) = [entry for entry in entries if entry["kind"] == "dropped"]
+    assert dropped["summary"].startswith("acb.device_alert.rate: ")
+    assert dropped["summary"].endswith("; 3 dropped since then")
+    # An hour later it is heard again.
+    world.parts.base.clock.step(timedelta(hours=1))
+    await flood(world, 1000, 1)
+    assert len(await alerts(world, SUPPLIER_A)) == MOST_AN_HOUR + 1
+
+
+async def test_with_that_check_off_all_of_it_is_passed_on(world: World) -> None:
+    world.book.turn_off("acb.device_alert.rate")
+    await flood(world, 1, MOST_AN_HOUR + 3)
+    assert len(await alerts(world, SUPPLIER_A)) == MOST_AN_HOUR + 3

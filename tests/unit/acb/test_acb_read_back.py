@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -62,6 +63,15 @@ async def test_a_change_whose_answer_was_lost_is_found_out(world: World) -> None
     record = await world.record()
     assert all(record["cells"][name]["subject"] == SUPPLIER_B for name in CELLS)
     assert [alert.body.alert_code for alert in await world.documents(SUPPLIER_A)] == ["N27"]
+    # Who signed the command is given what the device said, as the device said it.
+    (forwarded,) = [
+        decode(base64.b64decode(body["message"]))
+        for peer in world.peers.values()
+        for purpose, _, body in peer.heard
+        if purpose == "device-response"
+    ]
+    assert forwarded.message_code == DETAILS
+    assert forwarded.header.originator == DEVICE
 
 
 async def test_a_command_the_device_refused_is_found_out_too(world: World) -> None:

@@ -117,9 +117,11 @@ async def test_its_checks_have_its_prefix_and_their_sections(service: Service, p
     async with lab_of(service) as lab:
         checks = (await lab.get("/lab/checks")).json()["checks"]
     sections = {check["section"] for check in checks}
-    assert sections == {"request", "response", "link.request", "link.response", "edge"}
-    own = [check["id"] for check in checks if check["section"] in ("request", "response")]
-    assert len(own) == 36
+    assert sections == {"request", "response", "read_back", "link.request", "link.response", "edge"}
+    own = [
+        check["id"] for check in checks if check["section"] in ("request", "response", "read_back")
+    ]
+    assert len(own) == 43
     assert all(name.startswith(f"{prefix}.") for name in own)
 
 

@@ -18,13 +18,14 @@ from cos_party import store
 from cos_party.checks import request_checks_of
 from cos_party.error_codes import ECOS_ERROR_CODES
 from cos_party.model import Thresholds
-from duis.model import Header, ReadInventory, ServiceRequest
+from duis.model import CANCEL_DATE, Header, ReadInventory, ServiceRequest
 from duis.xml import request_to_xml
 from services.chassis.checks import Refused
 from tests.unit.cos_party import pki
 from tests.unit.cos_party.estate import (
     MPXN,
     OTHER_DEVICE,
+    RETURN,
     SUPPLIER_A,
     SUPPLIER_B,
     SUPPLIER_C,
@@ -148,6 +149,16 @@ async def one_signed_already(party: Party, estate: Estate) -> None:
     await party.command(estate.ask().signed, "t-first")
 
 
+async def newer_signed_already(party: Party, estate: Estate) -> None:
+    await party.command(estate.ask(counter=2**64 - 1).signed, "t-newer")
+
+
+async def change_of_c_waits(party: Party, estate: Estate) -> None:
+    """C will be the supplier from RETURN on, and has its change waiting for that day."""
+    asked = estate.ask(requester=SUPPLIER_C, execution_date_time=RETURN, counter=1)
+    await party.command(asked.signed, "t-c")
+
+
 async def begun_with_another(party: Party, estate: Estate) -> None:
     await party.command(estate.ask(counter=1).signed, "t-1")
 
@@ -269,6 +280,7 @@ CASES = [
         label="request identifier",
     ),
     Case("request.duplicate", SIGNED, world=begun_with_another, label="transaction"),
+    Case("request.order", SIGNED, world=newer_signed_already),
     Case("registration.fresh", SIGNED, world=registration_gone, label="too old"),
     Case(
         "registration.fresh",
@@ -304,6 +316,20 @@ CASES = [
         SIGNED,
         world=two_suppliers_at_once,
         label="two at once",
+    ),
+    Case(
+        "registration.pending_change",
+        SIGNED,
+        ask=lambda e: e.ask(execution_date_time=CANCEL_DATE),
+        world=change_of_c_waits,
+        label="withdrawn by the supplier until then",
+    ),
+    Case(
+        "registration.pending_change",
+        SIGNED,
+        ask=lambda e: e.ask(execution_date_time=RETURN - timedelta(days=1)),
+        world=change_of_c_waits,
+        label="displaced by the supplier until then",
     ),
     Case("registration.device_mpxn", SIGNED, ask=lambda e: e.ask(device=OTHER_DEVICE)),
     Case(
