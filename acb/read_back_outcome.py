@@ -68,7 +68,7 @@ class ReadBacks:
         wanted = update.replacements
         found = cells_holding(evidence.details, wanted)
         missing = {item.cell.name for item in wanted} - found.keys()
-        later = await records.cells_set_after(conn, tracked.target, tracked.sequence)
+        later = await records.cells_set_after(conn, tracked)
         told = f"read back: {len(found)} of {len(wanted)} cells hold what was commanded"
         if found:
             await self._outcomes.put_cells(conn, tracked, found, told)

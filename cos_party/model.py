@@ -199,12 +199,14 @@ class Earlier:
         transaction_digest: digest of the bytes first seen under this transaction.
         signed_for_requester: commands signed for the requester within the window.
         signed_in_total: commands signed for anyone within the window.
+        requesters: for how many requesters that was, the one who asks now included.
     """
 
     request_digest: str | None
     transaction_digest: str | None
     signed_for_requester: int
     signed_in_total: int
+    requesters: int
 
 
 @dataclass(frozen=True, slots=True)

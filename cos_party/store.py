@@ -66,11 +66,21 @@ async def earlier(
     of_requester = (
         await conn.execute(counted.where(commands.c.requester == requester))
     ).scalar_one()
+    others = (
+        await conn.execute(
+            select(func.count(commands.c.requester.distinct())).where(
+                commands.c.intended_at > since,
+                commands.c.digest != digest,
+                commands.c.requester != requester,
+            )
+        )
+    ).scalar_one()
     return Earlier(
         request_digest=digest if digest in digests else next(iter(digests), None),
         transaction_digest=await transaction_digest(conn, transaction),
         signed_for_requester=of_requester,
         signed_in_total=total,
+        requesters=1 + others,
     )
 
 

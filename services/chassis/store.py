@@ -21,7 +21,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, Dialect, MetaData, Text, TypeDecorator, event, make_url
+from sqlalchemy import (
+    URL,
+    Connection,
+    Dialect,
+    MetaData,
+    Text,
+    TypeDecorator,
+    event,
+    inspect,
+    make_url,
+)
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -110,9 +120,14 @@ class Database:
         return self._closed
 
     async def create_all(self, tables: MetaData) -> None:
-        """Create the tables that do not exist yet."""
+        """Create the tables that do not exist yet.
+
+        Raises:
+            StoreError: One that exists is not as it must be: another version made the store.
+        """
         async with self.begin() as conn:
             await conn.run_sync(tables.create_all)
+            await conn.run_sync(_must_fit, tables)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
@@ -194,6 +209,19 @@ class Database:
             driver.stop()  # once more does nothing; one that failed to open was never told
             await asyncio.to_thread(_thread(driver).join)
         self._drivers.clear()
+
+
+def _must_fit(conn: Connection, tables: MetaData) -> None:
+    """Refuse tables without the columns that will be asked for."""
+    found = inspect(conn)
+    for table in tables.sorted_tables:
+        lacking = {column.name for column in table.columns}
+        lacking -= {column["name"] for column in found.get_columns(table.name)}
+        if lacking:
+            raise StoreError(
+                f"another version made this store: its table {table.name} has no "
+                f"{', '.join(sorted(lacking))}; begin with a new data folder"
+            )
 
 
 async def _whole(work: Coroutine[Any, Any, object]) -> None:
