@@ -80,7 +80,9 @@ class AlertPush:
             )
         except httpx.HTTPError as error:
             raise TryLater(f"{type(error).__name__} on the way out") from None
-        if said is not None and 200 <= status < 300:
+        if 200 <= status < 300:
+            if said is None:
+                raise TryLater(f"answered more than {LONGEST_ANSWER} octets, or in a coding")
             return said
         if 400 <= status < 500 and status not in repeated:
             raise Undeliverable(f"answered {status}")
