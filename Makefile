@@ -9,7 +9,7 @@ COUNT ?= 20000
 SEED ?= 1
 TARGETS ?=
 
-.PHONY: help demo test check lint types imports slow vectors bench fuzz lock clean
+.PHONY: help demo test check lint types imports slow vectors bench bench-neighbours fuzz lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 18
@@ -49,6 +49,9 @@ vectors: $(READY) ## Install the published cryptographic cases (29 MB) that one 
 
 bench: $(READY) ## Cost of each step as a ratio to the raw cryptography it needs
 	$(BIN)/python -m bench
+
+bench-neighbours: $(READY) ## What one party's trouble costs the others: a switch in peace and beside it
+	$(BIN)/python -m bench.neighbours
 
 fuzz: $(READY) ## Fuzz devices, readers and routes; COUNT inputs per target from SEED (TARGETS: some only)
 	$(BIN)/python -m fuzz --count $(COUNT) --seed $(SEED) $(TARGETS)

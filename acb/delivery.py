@@ -14,7 +14,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from acb import gather, pending, records, store
+from acb import gather, lanes, pending, records, store
 from acb.checks import PARTY
 from acb.model import State, Tracked
 from acb.outbound import Unreachable
@@ -118,7 +118,11 @@ class Delivery:
             conn=conn,
         )
         await base.outbox.put(
-            conn, READ_BACK, str(tracked.sequence), {"sequence": tracked.sequence}
+            conn,
+            READ_BACK,
+            str(tracked.sequence),
+            {"sequence": tracked.sequence},
+            lane=lanes.for_device(tracked),
         )
 
     async def read_back(self, item: OutboxItem) -> None:

@@ -119,6 +119,9 @@ async def look_up_state(
         tally=Tally(
             user=await store.count_since(conn, now - window, name.originator),
             everyone=await store.count_since(conn, now - window),
+            users=await records.count_users(conn),
+            open_here=await store.count_open(conn, name.originator, name.target),
+            open_limit=settings.open_requests,
             user_limit=limits.get(name.originator, settings.anomaly.per_user),
             everyone_limit=limits.get(records.EVERYONE, settings.anomaly.everyone),
             window_seconds=settings.anomaly.window_seconds,

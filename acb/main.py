@@ -56,6 +56,8 @@ def parts_of(
     keys: KeyStore,
     link_http: httpx.AsyncClient,
     wan_http: httpx.AsyncClient,
+    *,
+    users_http: httpx.AsyncClient,
 ) -> Parts:
     """Put the parts together; `keys` is used for nothing else.
 
@@ -107,9 +109,14 @@ def parts_of(
         signer=keys.signer(DIGITAL_SIGNING),
         mac_key=keys.key_agreement(KEY_AGREEMENT),
         cos_parties={name: CosPartyLink(link(name)) for name in settings.cos_parties},
-        wan=BlockWan(base, Wan(wan_http, settings.peers[METERS]), blocks, settings.block_size),
+        wan=BlockWan(
+            base,
+            Wan(wan_http, settings.peers[METERS], settings.device_seconds),
+            blocks,
+            settings.block_size,
+        ),
         blocks=blocks,
-        users=Users(wan_http),
+        users=Users(users_http, settings.callback_seconds),
     )
 
 
@@ -153,15 +160,18 @@ async def build(settings: AcbSettings) -> Service:
         StartError: something the broker cannot do without is missing or not as it must be.
     """
     try:
-        clients = (http.client(tls=http.peer_tls(settings)), http.client())
+        clients = (http.client(tls=http.peer_tls(settings)), http.client(), http.client())
         keys = SoftwareKeyStore.open(
             settings.data / "keys", read_secret(settings.data / "passphrase")
         )
         base = await Foundation.open(settings, book(response_checks()), tables)
         base.expose(clients[0])
-        base.expose(clients[1], otherwise="users")
+        base.expose(clients[1])
+        base.expose(clients[2], otherwise="users")
         async with base.closed_on_failure():
-            return service_of(parts_of(base, settings, keys, *clients), clients)
+            return service_of(
+                parts_of(base, settings, keys, *clients[:2], users_http=clients[2]), clients
+            )
     except (KeysError, LinkSetupError, StoreError, OSError) as error:
         raise StartError(str(error)) from None
 

@@ -94,11 +94,14 @@ class CosParty:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many requests were accepted within the window, against the limits in force.
+    """How many requests were accepted within the window or are open, against the limits in force.
 
     Attributes:
         user: accepted from this user within the window.
         everyone: accepted from all users within the window.
+        users: how many users there are, to share what everyone may send.
+        open_here: requests of this user for this device that wait for it or are under way there.
+        open_limit: how many of them there may be.
         user_limit: how many this user may send in a window; None: no limit set.
         everyone_limit: the same for all users together.
         window_seconds: length of the window, seconds.
@@ -107,10 +110,20 @@ class Tally:
 
     user: int
     everyone: int
+    users: int
+    open_here: int
+    open_limit: int
     user_limit: int | None
     everyone_limit: int | None
     window_seconds: int
     released: bool = False
+
+    @property
+    def share(self) -> int | None:
+        """How many a user may send whatever others send: an even part of everyone's, rounded up."""
+        if self.everyone_limit is None:
+            return None
+        return -(-self.everyone_limit // max(self.users, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,3 +306,4 @@ class Tracked:
     attempts: int
     quarantine_ref: int | None
     accepted_at: datetime
+    turn: int | None = None

@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from acb import codes, records, store
+from acb import codes, lanes, records, store
 from acb.checks import PARTY
 from acb.model import DeviceRecord, Tracked
 from acb.outbound import Unreachable
@@ -20,7 +20,7 @@ from gbcs.message import Message
 from keys.certificate import Certificate
 from services.chassis.counters import OriginatorCounter
 from services.chassis.foundation import Foundation
-from services.chassis.outbox import OutboxItem, TryLater
+from services.chassis.outbox import NOTICES, OutboxItem, TryLater
 from services.link.errors import LinkCallError, PeerRefused
 
 USER_DOCUMENT: Final = "user-document"
@@ -34,8 +34,8 @@ class Notices:
         self._parts = parts
         self._alerts = OriginatorCounter("dcc-alert")
         outbox = parts.base.outbox
-        outbox.register(USER_DOCUMENT, self._deliver)
-        outbox.register(FORWARD, self._forward)
+        outbox.register(USER_DOCUMENT, self._deliver, pool=NOTICES)
+        outbox.register(FORWARD, self._forward, pool=NOTICES)
 
     @property
     def base(self) -> Foundation:
@@ -177,6 +177,7 @@ class Notices:
                 "purpose": purpose,
                 "message": base64.b64encode(message).decode("ascii"),
             },
+            lane=lanes.told_cos_party(tracked.cos_party or "", tracked),
         )
 
     async def _owe(
@@ -194,7 +195,11 @@ class Notices:
         )
         subject = {"subject": about} if sequence is None else {"sequence": sequence}
         await self._parts.base.outbox.put(
-            conn, USER_DOCUMENT, str(number), {"number": number, **subject}
+            conn,
+            USER_DOCUMENT,
+            str(number),
+            {"number": number, **subject},
+            lane=lanes.told_user(user),
         )
 
     async def _deliver(self, item: OutboxItem) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import httpx
 
 from acb.smki import LinkCall
+from services.chassis.http import post
 
 OCTETS = "application/octet-stream"
 XML = "application/xml"
@@ -106,9 +107,10 @@ class CosPartyLink:
 class Wan:
     """The network that devices are reached by: octets in, octets or silence out."""
 
-    def __init__(self, http: httpx.AsyncClient, base_url: str) -> None:
+    def __init__(self, http: httpx.AsyncClient, base_url: str, seconds: float = 10.0) -> None:
         self._http = http
         self._base_url = base_url.rstrip("/")
+        self._seconds = seconds
 
     async def deliver(self, device: str, command: bytes) -> bytes | None:
         """Send a command; the device's response, or None if it says nothing.
@@ -118,7 +120,9 @@ class Wan:
         """
         url = f"{self._base_url}/devices/{device}/messages"
         try:
-            status, answer = await _post(self._http, url, command, OCTETS)
+            status, answer = await post(
+                self._http, url, command, OCTETS, seconds=self._seconds, longest=LONGEST_ANSWER
+            )
         except httpx.HTTPError as error:
             raise Unreachable(f"the WAN: {type(error).__name__}") from error
         if status == 204:
@@ -133,8 +137,9 @@ class Wan:
 class Users:
     """The users' own services that receive responses and alerts."""
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
+    def __init__(self, http: httpx.AsyncClient, seconds: float = 5.0) -> None:
         self._http = http
+        self._seconds = seconds
 
     async def deliver(self, url: str, document: bytes) -> None:
         """Hand a signed document to a user.
@@ -143,30 +148,13 @@ class Users:
             Unreachable: it was not taken.
         """
         try:
-            status, _ = await _post(self._http, url, document, XML)
+            status, _ = await post(
+                self._http, url, document, XML, seconds=self._seconds, longest=LONGEST_ANSWER
+            )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unreachable(f"the user: {type(error).__name__}") from error
         if not 200 <= status < 300:
             raise Unreachable(f"the user answered {status}")
-
-
-async def _post(
-    http: httpx.AsyncClient, url: str, content: bytes, kind: str
-) -> tuple[int, bytes | None]:
-    """Status and body of an answer; no body where it is too long, or in a coding nobody asked for.
-
-    Users and the WAN are not believed: an answer without end, or a few octets that stand for any
-    number of them, must not fill the broker's memory.
-    """
-    async with http.stream("POST", url, content=content, headers={"content-type": kind}) as answer:
-        if "content-encoding" in answer.headers:
-            return answer.status_code, None
-        body = bytearray()
-        async for part in answer.aiter_bytes():
-            body += part
-            if len(body) > LONGEST_ANSWER:
-                return answer.status_code, None
-        return answer.status_code, bytes(body)
 
 
 def _text(octets: bytes) -> str:

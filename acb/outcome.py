@@ -10,15 +10,15 @@ from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from acb import awaited, codes, gather, pending, records, store
+from acb import awaited, codes, gather, lanes, pending, records, store
 from acb.checks import PARTY, RESPONSE_CHECKS
 from acb.cos_certificates import CosCertificates
-from acb.model import SUPPLIER_CELL, Refusal, ResponseEvidence, State, Tracked
+from acb.model import COS_CELL, SUPPLIER_CELL, Refusal, ResponseEvidence, State, Tracked
 from acb.notices import Notices
 from acb.outbound import DEVICE_ALERT, DEVICE_RESPONSE
 from acb.overdue import Overdue
 from acb.parts import Parts
-from acb.supported import SUPPORTED
+from acb.supported import ASK_COS_PARTY, SUPPORTED
 from gbcs.codes import StatusCode
 from gbcs.credentials import CANCEL_EXECUTION, CredentialsOutcome, UpdateCredentials
 from keys.certificate import Certificate
@@ -189,7 +189,7 @@ class Outcomes:
         A response that comes late tells of the past: what a later request has put into a cell since
         stays on record, unless the device speaks of this very moment (`now_true`: an alert).
         """
-        later = await records.cells_set_after(conn, tracked.target, tracked.sequence)
+        later = await records.cells_set_after(conn, tracked)
         past = frozenset[str]() if now_true else later
         known = await records.cells_set_by(conn, tracked.target, tracked.request_id)
         sent = {item.cell.name: item.certificate for item in update.replacements}
@@ -264,14 +264,21 @@ class Outcomes:
     async def release_device(self, conn: AsyncConnection, device: str) -> None:
         """Let the next request for a device begin, if nothing is on the way to it."""
         self._parts.base.database.on_commit(self.overdue.watch.wake)
-        following = await store.next_for_device(conn, device)
+        following = await store.take_turn(conn, device)
         if following is None:
             return
+        step, lane = SUPPORTED[following.service_reference_variant].first_step, ""
+        if step == ASK_COS_PARTY:
+            record = await records.find_device(conn, device)
+            connected = self._parts.settings.connected
+            party = None if record is None else gather.party_of(record, connected, COS_CELL)
+            lane = lanes.at_cos_party("" if party is None else party.name, following)
         await self._parts.base.outbox.put(
             conn,
-            SUPPORTED[following.service_reference_variant].first_step,
+            step,
             str(following.sequence),
             {"sequence": following.sequence},
+            lane=lane or lanes.at_broker(following),
         )
 
     def tell(self, request_id: str) -> None:

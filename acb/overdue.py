@@ -24,7 +24,7 @@ from typing import Any, Final
 from sqlalchemy import Select, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from acb import awaited, store
+from acb import awaited, lanes, store
 from acb.awaited import awaited_table
 from acb.model import UNDER_WAY, State
 from acb.parts import Parts
@@ -98,7 +98,13 @@ class Overdue:
             summary="the device's alert did not come; it is asked what its cells hold",
             conn=conn,
         )
-        await base.outbox.put(conn, READ_BACK, str(sequence), {"sequence": sequence})
+        await base.outbox.put(
+            conn,
+            READ_BACK,
+            str(sequence),
+            {"sequence": sequence},
+            lane=lanes.for_device(tracked),
+        )
         base.database.on_commit(lambda: base.changes.notify(tracked.request_id))
 
     async def _next(self) -> datetime | None:

@@ -58,11 +58,12 @@ class Pending:
     def heard_after(self, other: Pending) -> bool:
         """Whether the device heard this one later: by its originator's counter, if it is the same.
 
-        A request that was released from quarantine is sent after others that were accepted later.
+        Requests are not sent in the order in which they were accepted: one may have been held in
+        quarantine meanwhile, and users take turns.
         """
         if self.originator[0] == other.originator[0]:
             return self.originator[1] > other.originator[1]
-        return self.tracked.sequence > other.tracked.sequence
+        return (self.tracked.turn or 0) > (other.tracked.turn or 0)
 
 
 def sent(tracked: Tracked) -> UpdateCredentials | None:

@@ -72,7 +72,7 @@ class ReadBacks:
         wanted = update.replacements
         found = cells_holding(evidence.details, wanted)
         missing = {item.cell.name for item in wanted} - found.keys()
-        later = await records.cells_set_after(conn, tracked.target, tracked.sequence)
+        later = await records.cells_set_after(conn, tracked)
         told = f"read back: {len(found)} of {len(wanted)} cells hold what was commanded"
         if tracked.cos_party is not None:
             await self._outcomes.notices.owe_cos_party(conn, tracked, DEVICE_RESPONSE, evidence.raw)

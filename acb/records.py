@@ -20,13 +20,14 @@ from sqlalchemy import (
     Table,
     Text,
     delete,
+    func,
     select,
     update,
 )
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from acb.model import DeviceRecord, User
+from acb.model import DeviceRecord, Tracked, User
 from acb.store import digits, request_table, tables
 from keys.certificate import Certificate
 from keys.crl import RevocationList
@@ -127,6 +128,11 @@ async def find_user(conn: AsyncConnection, eui: str) -> User | None:
     return None if row is None else _user(row)
 
 
+async def count_users(conn: AsyncConnection) -> int:
+    """How many users there are."""
+    return int((await conn.execute(select(func.count()).select_from(user_table))).scalar_one())
+
+
 async def list_users(conn: AsyncConnection) -> list[User]:
     """Every user."""
     return [_user(row) for row in await conn.execute(select(user_table).order_by("eui"))]
@@ -172,12 +178,12 @@ async def put_cells(
         )
 
 
-async def cells_set_after(conn: AsyncConnection, device: str, sequence: int) -> frozenset[str]:
-    """The cells of a device that a request accepted later than this one has set."""
+async def cells_set_after(conn: AsyncConnection, tracked: Tracked) -> frozenset[str]:
+    """The cells of a device that were set by a request that had the device after this one."""
     query = (
         select(cell_table.c.cell)
         .join(request_table, request_table.c.request_id == cell_table.c.request_id)
-        .where(cell_table.c.device == device, request_table.c.sequence > sequence)
+        .where(cell_table.c.device == tracked.target, request_table.c.turn > (tracked.turn or 0))
     )
     return frozenset((await conn.execute(query)).scalars())
 

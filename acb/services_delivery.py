@@ -20,7 +20,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from acb import codes, gather, records, store
+from acb import codes, gather, lanes, records, store
 from acb.checks import PARTY
 from acb.model import FINAL, Refusal, State, Tracked
 from acb.outbound import Unreachable
@@ -50,7 +50,7 @@ class ServiceDelivery:
         self._outcomes = outcomes
         self._heard = heard
         self._counter = OriginatorCounter("acb")
-        parts.base.outbox.register(SEND, self.send, on_dead=self.gave_up)
+        parts.base.outbox.register(SEND, self.send, on_dead=self.gave_up, pool=lanes.DEVICES)
 
     async def finish(
         self,
@@ -95,7 +95,11 @@ class ServiceDelivery:
             command_counter=header.counter,
         )
         await self._parts.base.outbox.put(
-            conn, SEND, str(tracked.sequence), {"sequence": tracked.sequence}
+            conn,
+            SEND,
+            str(tracked.sequence),
+            {"sequence": tracked.sequence},
+            lane=lanes.for_device(tracked),
         )
         self._outcomes.tell(tracked.request_id)
 
@@ -168,7 +172,11 @@ class ServiceDelivery:
             conn=conn,
         )
         await self._parts.base.outbox.put(
-            conn, READ_BACK, str(tracked.sequence), {"sequence": tracked.sequence}
+            conn,
+            READ_BACK,
+            str(tracked.sequence),
+            {"sequence": tracked.sequence},
+            lane=lanes.for_device(tracked),
         )
         return True
 

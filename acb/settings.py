@@ -23,7 +23,8 @@ class AnomalySettings(Strict):
 
     Attributes:
         per_user: requests one user may send in a window; None: no limit.
-        everyone: requests all users together may send in a window; None: no limit.
+        everyone: requests all users together may send in a window; None: no limit. Beyond it,
+            only users above an even share of it are held back (`acb.standing_checks.anomaly`).
         window_seconds: length of the sliding window.
     """
 
@@ -47,6 +48,9 @@ class AcbSettings(Settings):
         alert_grace_seconds: how long the broker waits, once it sees that the date of a command has
             come, for the device's alert before it asks the device itself [K] (`acb.overdue`).
         delivery_attempts: how often a device is tried before a request fails.
+        device_seconds: how long one call of a device may take, its answer included.
+        callback_seconds: how long a user may take to hear one document.
+        open_requests: how many requests of one user for one device may be under way at a time.
         block_size: octets to a block for devices whose record names no size; None: whole messages
             (docs/decisions/0008-whole-messages-unless-told.md).
     """
@@ -59,6 +63,9 @@ class AcbSettings(Settings):
     sends_into_silence: int = Field(default=2, gt=0)
     alert_grace_seconds: int = Field(default=86_400, gt=0)
     delivery_attempts: int = Field(default=8, gt=0)
+    device_seconds: float = Field(default=10.0, gt=0)
+    callback_seconds: float = Field(default=5.0, gt=0)
+    open_requests: int = Field(default=32, gt=0)
     block_size: int | None = Field(default=None, ge=64, le=65_535)
 
     @property

@@ -131,20 +131,40 @@ def device_cos_party(evidence: RequestEvidence) -> None:
 
 
 def anomaly(evidence: RequestEvidence) -> None:
-    """The user, and all users together, stay within their anomaly detection thresholds."""
+    """The user, and all users together, stay within their anomaly detection thresholds.
+
+    Where all together exceed theirs, whoever has sent no more than an even share of it is not held
+    back for what others sent [K]: one user must not be able to stop all. All together may so come
+    to about twice the threshold.
+    """
     tally = need(evidence.tally, "count of recent requests")
     if tally.released:
         return
+    share = tally.share
     for who, count, limit in (
         ("user", tally.user, tally.user_limit),
         ("everyone", tally.everyone, tally.everyone_limit),
     ):
-        if limit is not None and count + 1 > limit:
-            raise CheckFailed(
-                f"the anomaly detection threshold ({who}) is exceeded",
-                expected=f"at most {limit} in {tally.window_seconds} s",
-                found=str(count + 1),
-            )
+        if limit is None or count + 1 <= limit:
+            continue
+        if who == "everyone" and share is not None and tally.user + 1 <= share:
+            continue
+        raise CheckFailed(
+            f"the anomaly detection threshold ({who}) is exceeded",
+            expected=f"at most {limit} in {tally.window_seconds} s",
+            found=str(count + 1),
+        )
+
+
+def open_requests(evidence: RequestEvidence) -> None:
+    """Not too many requests of this user for this device are under way already."""
+    tally = need(evidence.tally, "count of open requests")
+    if tally.open_here >= tally.open_limit:
+        raise CheckFailed(
+            "too many requests of this user for this device are under way; send it when one ended",
+            expected=f"at most {tally.open_limit}",
+            found=str(tally.open_here + 1),
+        )
 
 
 def set_aside(rules: ServiceRules | None, check: str) -> str | None:
@@ -153,10 +173,12 @@ def set_aside(rules: ServiceRules | None, check: str) -> str | None:
         return None
     if check == "acb.device.cos_party" and not rules.uses_cos_party:
         return "no CoS Party takes part in this service"
-    if check in ("acb.device.known", "acb.device.status") and not rules.targets_device:
+    if check in OF_DEVICES and not rules.targets_device:
         return "no device is the target of this service"
     return None
 
+
+OF_DEVICES: Final = ("acb.device.known", "acb.device.status", "acb.user.open_requests")
 
 STANDING_CHECKS: Final[tuple[Check[RequestEvidence], ...]] = (
     request_check(
@@ -209,6 +231,13 @@ STANDING_CHECKS: Final[tuple[Check[RequestEvidence], ...]] = (
         device_cos_party,
         "docs/domain facts 1.1, 7",
         codes.INCOMPATIBLE_DEVICE,
+    ),
+    request_check(
+        "user.open_requests",
+        "The user has not too many requests under way for the device",
+        open_requests,
+        "reconstruction [K]: no number is published",
+        codes.ANOMALY,
     ),
     request_check(
         "anomaly.threshold",

@@ -15,6 +15,7 @@ from typing import Any, Final
 from sqlalchemy import (
     Column,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -24,6 +25,7 @@ from sqlalchemy import (
     Text,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -65,12 +67,15 @@ request_table: Final = Table(
     Column("refused_code", Text),
     Column("attempts", Integer, nullable=False, default=0),
     Column("quarantine_ref", Integer, unique=True),
+    Column("turn", Integer, unique=True),
+    Index("acb_request_turns", "target", "originator", "state", "turn"),
 )
 """One row per request that was accepted (or quarantined): its identifier and counter are spent.
 
 That an identifier is spent once is the business of the check `acb.request.duplicate`, made in the
 transaction that adds the row; it is not a constraint here, so that switching the check off shows
-what the check is for. `sequence` names a row.
+what the check is for. `sequence` names a row. `turn` is the order in which requests were
+given their devices: a request holds its device from its turn until it ends or waits for a date.
 """
 
 refused_table: Final = Table(
@@ -183,22 +188,55 @@ async def count_since(conn: AsyncConnection, since: datetime, originator: str | 
     return int((await conn.execute(query)).scalar_one())
 
 
-async def next_for_device(conn: AsyncConnection, device: str) -> Tracked | None:
-    """The oldest accepted request for a device, unless another is already under way there."""
+async def take_turn(conn: AsyncConnection, device: str) -> Tracked | None:
+    """Give a device to the next accepted request for it; None if another has it, or none waits.
+
+    Users take turns: next is the first request of the user who had the last turn here longest ago.
+    So whoever sends many requests waits behind them alone, right or no right.
+    """
+    here = request_table.c.target == device
+    waits = request_table.c.state == State.ACCEPTED.value
     busy = select(request_table.c.sequence).where(
-        request_table.c.target == device,
-        request_table.c.state.in_([state.value for state in UNDER_WAY]),
+        here,
+        or_(
+            request_table.c.state.in_([state.value for state in UNDER_WAY]),
+            waits & request_table.c.turn.is_not(None),
+        ),
     )
     if (await conn.execute(busy.limit(1))).one_or_none() is not None:
         return None
-    query = (
-        select(request_table)
-        .where(request_table.c.target == device, request_table.c.state == State.ACCEPTED.value)
-        .order_by(request_table.c.sequence)
-        .limit(1)
+    first = func.min(request_table.c.sequence)
+    users = {
+        row.originator: row.sequence
+        for row in await conn.execute(
+            select(request_table.c.originator, first.label("sequence"))
+            .where(here, waits)
+            .group_by(request_table.c.originator)
+        )
+    }
+    if not users:
+        return None
+    last = {
+        row.originator: row.turn
+        for row in await conn.execute(
+            select(request_table.c.originator, func.max(request_table.c.turn).label("turn"))
+            .where(here, request_table.c.originator.in_(users), request_table.c.turn.is_not(None))
+            .group_by(request_table.c.originator)
+        )
+    }
+    sequence = min((last.get(user, 0), sequence) for user, sequence in users.items())[1]
+    taken = (await conn.execute(select(func.max(request_table.c.turn)))).scalar_one()
+    return await change(conn, sequence, turn=(taken or 0) + 1)
+
+
+async def count_open(conn: AsyncConnection, originator: str, target: str) -> int:
+    """How many requests of this user wait for this device or are under way there."""
+    query = select(func.count()).where(
+        request_table.c.target == target,
+        request_table.c.originator == originator,
+        request_table.c.state.in_([state.value for state in (State.ACCEPTED, *UNDER_WAY)]),
     )
-    row = (await conn.execute(query)).one_or_none()
-    return None if row is None else _tracked(row)
+    return int((await conn.execute(query)).scalar_one())
 
 
 async def find_command(
@@ -352,4 +390,5 @@ def _tracked(row: Row[Any]) -> Tracked:
         attempts=row.attempts,
         quarantine_ref=row.quarantine_ref,
         accepted_at=row.accepted_at,
+        turn=row.turn,
     )

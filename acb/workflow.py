@@ -27,7 +27,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from acb import codes, gather, pending, records, store
+from acb import codes, gather, lanes, pending, records, store
 from acb.checks import PARTY, RETURN_CHECKS
 from acb.delivery import DELIVER, Delivery
 from acb.model import (
@@ -82,8 +82,8 @@ class Workflow:
         self._read_backs = delivery.read_backs
         outbox = parts.base.outbox
         outbox.register(ASK_COS_PARTY, self.ask_cos_party, on_dead=self._gave_up)
-        outbox.register(DELIVER, delivery.deliver, on_dead=self._gave_up)
-        outbox.register(READ_BACK, delivery.read_back, on_dead=self._gave_up)
+        outbox.register(DELIVER, delivery.deliver, on_dead=self._gave_up, pool=lanes.DEVICES)
+        outbox.register(READ_BACK, delivery.read_back, on_dead=self._gave_up, pool=lanes.DEVICES)
 
     async def ask_cos_party(self, item: OutboxItem) -> None:
         """Step 2: the CoS Party of the device's record signs; steps 3 and 4 follow."""
@@ -276,7 +276,11 @@ class Workflow:
             command_counter=message.header.counter,
         )
         await self._parts.base.outbox.put(
-            conn, DELIVER, str(tracked.sequence), {"sequence": tracked.sequence}
+            conn,
+            DELIVER,
+            str(tracked.sequence),
+            {"sequence": tracked.sequence},
+            lane=lanes.for_device(tracked),
         )
         self._outcomes.tell(tracked.request_id)
 

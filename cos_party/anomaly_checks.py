@@ -5,7 +5,10 @@ and however well the request looks (docs/domain facts 6.2 and 9; SEC glossary, T
 Detection, which counts the CoS Party too). What it refuses so is quarantined: it may be asked
 again once an operator has raised the threshold or the window has moved on.
 
-RECONSTRUCTION: a rolling window, and its numbers, are settings; none are published.
+RECONSTRUCTION: a rolling window, and its numbers, are settings; none are published. So is this:
+where the threshold of all together would be passed, whoever had no more than an even share of it
+signed is served all the same, so that no requester can spend what belongs to the others. An even
+share is the threshold by the number of requesters in the window, rounded up.
 """
 
 from __future__ import annotations
@@ -18,10 +21,13 @@ def threshold(evidence: RequestEvidence) -> None:
     """One more command passes neither the requester's threshold nor that of all together."""
     limits = evidence.thresholds
     earlier = evidence.earlier
+    share = -(-limits.total // earlier.requesters)
     for whose, signed, limit in (
         ("for this requester", earlier.signed_for_requester, limits.per_requester),
         ("in total", earlier.signed_in_total, limits.total),
     ):
+        if whose == "in total" and earlier.signed_for_requester + 1 <= share:
+            continue
         if signed + 1 > limit:
             raise CheckFailed(
                 f"quarantined: {signed} commands were signed {whose} within {limits.window}",

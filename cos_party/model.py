@@ -222,6 +222,7 @@ class Earlier:
         dated: every dated change and withdrawal signed for this device, whoever asked, in the
             order of this party's counter; this very request apart, and those whose place another
             supplier's took.
+        requesters: for how many requesters that was, the one who asks now included.
     """
 
     request_digest: str | None
@@ -230,6 +231,7 @@ class Earlier:
     signed_in_total: int
     last_counter: int | None
     dated: tuple[DatedChange, ...]
+    requesters: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,15 @@ async def earlier(
     of_requester = (
         await conn.execute(counted.where(commands.c.requester == requester))
     ).scalar_one()
+    others = (
+        await conn.execute(
+            select(func.count(commands.c.requester.distinct())).where(
+                commands.c.intended_at > since,
+                commands.c.digest != digest,
+                commands.c.requester != requester,
+            )
+        )
+    ).scalar_one()
     return Earlier(
         request_digest=digest if digest in digests else next(iter(digests), None),
         transaction_digest=await transaction_digest(conn, transaction),
@@ -98,6 +107,7 @@ async def earlier(
         signed_in_total=total,
         last_counter=await _last_counter(conn, digest, requester, device),
         dated=await dated(conn, digest, device),
+        requesters=1 + others,
     )
 
 

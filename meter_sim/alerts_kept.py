@@ -76,7 +76,7 @@ class SecurityAlerts:
         if raised is None:
             return event, None
         await self._devices.save(conn, state, raised.state)
-        await self._push.put(conn, raised.said)
+        await self._push.put(conn, state.eui, raised.said)
         told = f"alert {raised.state.alert_counter} to {raised.recipient}"
         if unsaid:
             told += f", after {unsaid} refusals that raised none"

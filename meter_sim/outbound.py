@@ -16,10 +16,15 @@ from typing import Final
 import httpx
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.chassis.outbox import Outbox, OutboxItem, TryLater, Undeliverable
+from services.chassis.http import post
+from services.chassis.outbox import NOTICES, Outbox, OutboxItem, TryLater, Undeliverable
 
 KIND: Final = "device-alert"
 OCTETS: Final = "application/octet-stream"
+SECONDS: Final = 10.0
+"""How long the broker may take to hear one message, its answer included."""
+LONGEST_ANSWER: Final = 256 * 1024
+"""Octets read of what it answers: an acknowledgement of blocks at most."""
 _WORTH_REPEATING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 
@@ -37,25 +42,27 @@ class AlertPush:
         self._http = http
         self._url = url
         self._frames: Callable[[bytes], Sequence[bytes]] = lambda alert: (alert,)
-        outbox.register(KIND, self._post)
+        outbox.register(KIND, self._post, pool=NOTICES)
 
     def speak_by(self, frames: Callable[[bytes], Sequence[bytes]]) -> None:
         """Say an Alert as `frames` cuts it, instead of whole."""
         self._frames = frames
 
-    async def put(self, conn: AsyncConnection, alert: bytes) -> None:
-        """Have an Alert sent once the caller's transaction is committed."""
+    async def put(self, conn: AsyncConnection, device: str, alert: bytes) -> None:
+        """Have a device's Alert sent once the caller's transaction is committed."""
         if self._url is None:
             return
-        key = hashlib.sha256(alert).hexdigest()
-        await self._outbox.put(conn, KIND, key, {"alert": base64.b64encode(alert).decode()})
+        await self._put(conn, device, hashlib.sha256(alert).hexdigest(), alert)
 
-    async def put_late(self, conn: AsyncConnection, answer: bytes) -> None:
-        """Have an answer that comes late sent too, as often as it is put."""
+    async def put_late(self, conn: AsyncConnection, device: str, answer: bytes) -> None:
+        """Have a device's answer that comes late sent too, as often as it is put."""
         if self._url is None:
             return
-        key = f"late {secrets.token_hex(16)}"
-        await self._outbox.put(conn, KIND, key, {"alert": base64.b64encode(answer).decode()})
+        await self._put(conn, device, f"late {secrets.token_hex(16)}", answer)
+
+    async def _put(self, conn: AsyncConnection, device: str, key: str, octets: bytes) -> None:
+        payload = {"alert": base64.b64encode(octets).decode()}
+        await self._outbox.put(conn, KIND, key, payload, lane=f"device:{device}")
 
     async def _post(self, item: OutboxItem) -> None:
         frames = self._frames(base64.b64decode(item.payload["alert"]))
@@ -68,13 +75,15 @@ class AlertPush:
         if self._url is None:
             raise Undeliverable("no address for Alerts is configured")
         try:
-            answer = await self._http.post(
-                self._url, content=octets, headers={"content-type": OCTETS}
+            status, said = await post(
+                self._http, self._url, octets, OCTETS, seconds=SECONDS, longest=LONGEST_ANSWER
             )
         except httpx.HTTPError as error:
             raise TryLater(f"{type(error).__name__} on the way out") from None
-        if answer.is_success:
-            return answer.content
-        if answer.is_client_error and answer.status_code not in repeated:
-            raise Undeliverable(f"answered {answer.status_code}")
-        raise TryLater(f"answered {answer.status_code}")
+        if 200 <= status < 300:
+            if said is None:
+                raise TryLater(f"answered more than {LONGEST_ANSWER} octets, or in a coding")
+            return said
+        if 400 <= status < 500 and status not in repeated:
+            raise Undeliverable(f"answered {status}")
+        raise TryLater(f"answered {status}")

@@ -141,7 +141,7 @@ class Wan:
             return None
         if knob is Knob.DUPLICATE:
             await self._happened(subject, "duplicated", "the answer will arrive twice")
-            await self._say_late(said)
+            await self._say_late(eui, said)
         for one in self._take(eui, Way.ANSWERS):
             await self._arrive(one)
         return said
@@ -175,11 +175,11 @@ class Wan:
                 await self._happened(one.subject, "lost", refused.detail)
                 return
         if said is not None:
-            await self._say_late(said)
+            await self._say_late(one.eui, said)
 
-    async def _say_late(self, said: bytes) -> None:
+    async def _say_late(self, device: str, said: bytes) -> None:
         async with self._base.database.begin() as conn:
-            await self._push.put_late(conn, said)
+            await self._push.put_late(conn, device, said)
 
     async def _happened(self, subject: str, kind: str, summary: str) -> None:
         _log.warning("on the WAN", message=subject, what=kind, detail=summary)

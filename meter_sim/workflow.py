@@ -271,7 +271,7 @@ class Workflow:
         await self._audit(conn, "device.executed", reference, reaction.said, _cells(reaction))
         self._passed(eui, "audited")
         await self._trace(conn, reference, "sent", reaction.said)
-        await self._push.put(conn, reaction.said)
+        await self._push.put(conn, eui, reaction.said)
         self._tell_after_commit()
         self._passed(eui, "traced")
 

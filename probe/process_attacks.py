@@ -11,6 +11,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from cli import faults
 from keys.certificate import Certificate
 from keys.issue import Flaw, flawed_certificate
 from keys.roles import OrganisationRole, Usage
@@ -20,6 +21,9 @@ from probe.model import BOTH_CHECK, BROKER_CHECKS, METER_CHECKS, Attack, Rung, S
 from probe.world import COS, World
 from probe.xml_forge import Document, at_broker, at_cos_party, honest, in_days, signed, unsigned
 from services.chassis.clock import SystemClock
+
+OPEN_REQUESTS = 32
+"""How many a user may have under way for one device (setting `open_requests` of the broker)."""
 
 SUPPLIER_B = "every key of supplier B, who is the incoming supplier"
 LARGEST = 2**63 - 1
@@ -249,6 +253,25 @@ def at_front_door() -> Iterator[Attack]:
         world.mark()
         return world.to_broker(honest(world, "ecos_party"))
 
+    def crowd(world: World) -> Seen:
+        """Its first request holds the home, as its CoS Party is slow; the others wait behind it."""
+        order = faults.order_of(
+            "delay", "outbound-request", hop="ecos_party", purpose="cos-command",
+            device=world.meter("ecos_party"), times=0,
+        )  # fmt: skip
+        slow = faults.arm(world.connection, "acb", order)["id"]
+        try:
+            for _ in range(OPEN_REQUESTS):
+                world.connection.submit(honest(world, "ecos_party", "C"))
+            world.mark()
+            one_more = honest(world, "ecos_party", "C")
+            answer = world.connection.submit(one_more)
+        finally:
+            faults.remove(world.connection, "acb", slow)
+        if check := answer.headers.get("Cos-Check"):
+            return Seen(Stop("acb", check), "signed refusal")
+        return world.follow(one_more.split(b"RequestID>")[1].split(b"<")[0].decode())
+
     def decommissioned(world: World) -> Seen:
         device = world.device(world.meter("ecos_party"))
         world.lab("acb", "POST", "/lab/devices", {
@@ -281,6 +304,8 @@ def at_front_door() -> Iterator[Attack]:
         ("older", "a request with an older counter", older, acb("request.counter")),
         ("threshold", "more requests than the thresholds allow", quarantine,
          acb("anomaly.threshold")),
+        ("open-requests", "more requests for one home than one user may have under way", crowd,
+         acb("user.open_requests")),
         ("variant", "a command variant that is not for a device",
          at_broker(variant, "ecos_party"), acb("request.supported")),
         ("date-past", "an execution date of yesterday", at_broker(dated(-1), "ecos_party"),

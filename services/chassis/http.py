@@ -6,6 +6,7 @@ load where httpx's own connection pool is not.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from typing import Final
 
@@ -53,6 +54,45 @@ def client(
         verify=True if tls is None else tls, trust_env=False, limits=LIMITS
     )
     return Client(Wire(chosen), base_url=base_url, timeout=timeout)
+
+
+async def post(
+    http: httpx.AsyncClient, url: str, content: bytes, kind: str, *, seconds: float, longest: int
+) -> tuple[int, bytes | None]:
+    """Status and body of an answer; no body where it is too long, or in a coding nobody asked for.
+
+    Whoever is called so is not believed: an answer without end, or a few octets that stand for any
+    number of them, must not fill our memory, and one that drips must not hold our time. The
+    client's own limits are for each piece of an answer, and start anew with every octet.
+
+    Args:
+        http: The client.
+        url: Where to.
+        content: The body.
+        kind: Its content type.
+        seconds: How long the whole exchange may take.
+        longest: Most octets of an answer.
+
+    Raises:
+        httpx.HTTPError: No whole answer came in time.
+        httpx.InvalidURL: There is no such place.
+    """
+    headers = {"content-type": kind}
+    try:
+        async with (
+            asyncio.timeout(seconds),
+            http.stream("POST", url, content=content, headers=headers) as answer,
+        ):
+            if "content-encoding" in answer.headers:
+                return answer.status_code, None
+            body = bytearray()
+            async for part in answer.aiter_bytes():
+                body += part
+                if len(body) > longest:
+                    return answer.status_code, None
+            return answer.status_code, bytes(body)
+    except TimeoutError:
+        raise httpx.ReadTimeout(f"no whole answer within {seconds:g} s") from None
 
 
 def peer_tls(settings: Settings) -> ssl.SSLContext | None:

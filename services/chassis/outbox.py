@@ -4,6 +4,11 @@ What it guarantees: an entry that was committed is handled at least once, across
 that fails is tried again after a growing pause (the machine's clock, not the lab's); one that
 cannot succeed ends as "dead", visible on the lab port, never silently.
 
+One party's trouble is nobody else's: whoever puts an entry names the lane in which it waits, and
+each kind has a pool of places (`services.chassis.outbox_entry.Pool`). One peer's entries have their
+share of the places and no more, however many of them wait; free places go round the lanes; and
+notices never take the places of work. The bounds hold for each worker.
+
 What it leaves to others: exactly once. A crash between a handler's effect and the mark leads to a
 second delivery; receivers recognise it (`services.chassis.inbox`). Entries are independent: their
 order is not kept when one of them fails.
@@ -16,14 +21,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 
 import structlog
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy import update as sql_update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import SQLAlchemyError
@@ -32,19 +36,34 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.chassis.canonical import canonical
 from services.chassis.clock import Clock
 from services.chassis.outbox_entry import (
+    NOTICES,
+    WORK,
     OutboxItem,
+    Pool,
     Retry,
     TryLater,
     Undeliverable,
+    item_of,
     outbox_table,
+    shown,
 )
+from services.chassis.outbox_lanes import Turns
 from services.chassis.store import Database, StoreError
 
 STORE_PAUSE: Final = timedelta(seconds=1)  # before a store that failed is tried again
 
 _log = structlog.get_logger(__name__)
 
-__all__ = ["Outbox", "OutboxItem", "Retry", "TryLater", "Undeliverable"]
+__all__ = [
+    "NOTICES",
+    "WORK",
+    "Outbox",
+    "OutboxItem",
+    "Pool",
+    "Retry",
+    "TryLater",
+    "Undeliverable",
+]
 
 Entries: TypeAlias = list[dict[str, Any]]
 Handler = Callable[[OutboxItem], Awaitable[None]]
@@ -60,26 +79,30 @@ class Outbox:
         clock: Clock,
         *,
         retry: Retry | None = None,
-        parallel: int = 8,
     ) -> None:
         self._database = database
         self._clock = clock
         self._retry = retry or Retry()
-        self._parallel = parallel
         self._handlers: dict[str, Handler] = {}
+        self._pools: dict[str, Pool] = {}
         self._on_dead: dict[str, OnDead] = {}
         self._wake = asyncio.Event()
         self._settled = asyncio.Condition()
         self._running: set[asyncio.Task[None]] = set()
+        self._turns = Turns()
+        self._looked_at = clock.now()
         self._worker: asyncio.Task[None] | None = None
 
-    def register(self, kind: str, handler: Handler, on_dead: OnDead | None = None) -> None:
+    def register(
+        self, kind: str, handler: Handler, on_dead: OnDead | None = None, *, pool: Pool = WORK
+    ) -> None:
         """Say who does things of this kind.
 
         Args:
             kind: Name of the kind.
             handler: Does one thing; raises when it could not.
             on_dead: What else happens, in the same transaction, when one is given up.
+            pool: In whose places they are done.
 
         Raises:
             StoreError: The kind is taken.
@@ -87,13 +110,21 @@ class Outbox:
         if kind in self._handlers:
             raise StoreError(f"two outbox handlers for {kind}")
         self._handlers[kind] = handler
+        self._pools[kind] = pool
         if on_dead is not None:
             self._on_dead[kind] = on_dead
 
     async def put(
-        self, conn: AsyncConnection, kind: str, key: str, payload: dict[str, Any]
+        self, conn: AsyncConnection, kind: str, key: str, payload: dict[str, Any], *, lane: str
     ) -> None:
         """Write one thing to do in the caller's transaction. The same kind and key again: nothing.
+
+        Args:
+            conn: The transaction.
+            kind: Who does it.
+            key: What makes it this one.
+            payload: JSON values the handler needs.
+            lane: Whom doing it occupies, and for whom it is done: ``peer`` or ``peer/owner``.
 
         Raises:
             StoreError: Nobody does things of this kind.
@@ -106,6 +137,8 @@ class Outbox:
             .values(
                 kind=kind,
                 key=key,
+                pool=self._pools[kind].name,
+                lane=lane,
                 payload=canonical(payload),
                 state="waiting",
                 attempts=0,
@@ -141,11 +174,12 @@ class Outbox:
         for task in list(self._running):
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+        self._turns.clear()
 
     async def run_due(self) -> int:
         """Handle everything that is due now, once each; the number of attempts made."""
         made = 0
-        while items := await self._claim(self._parallel):
+        while items := await self._claim():
             made += len(items)
             async with asyncio.TaskGroup() as group:
                 for item in items:
@@ -176,20 +210,7 @@ class Outbox:
             query = query.where(outbox_table.c.state == state)
         async with self._database.connect() as conn:
             rows = (await conn.execute(query)).all()
-        return [
-            {
-                "id": row.id,
-                "kind": row.kind,
-                "key": row.key,
-                "state": row.state,
-                "attempts": row.attempts,
-                "due_at": row.due_at.isoformat(),
-                "last_error": row.last_error,
-                "created_at": row.created_at.isoformat(),
-                "ended_at": None if row.ended_at is None else row.ended_at.isoformat(),
-            }
-            for row in rows
-        ]
+        return [shown(row) for row in rows]
 
     async def revive(self, item_id: int) -> bool:
         """Try a dead entry again from the start; False if there is no such dead entry."""
@@ -210,27 +231,28 @@ class Outbox:
         """
         return await self._end(conn, item, state="done", ended_at=self._clock.now())
 
-    async def _claim(self, limit: int) -> Sequence[OutboxItem]:
-        now = self._clock.now()
+    async def _claim(self) -> Sequence[OutboxItem]:
+        """Take what is due and has a place, lane by lane."""
+        self._looked_at = now = self._clock.now()
+        lost = (outbox_table.c.state == "claimed", outbox_table.c.lease_until <= now)
+        async with self._database.connect() as conn:  # a look before taking the write lock
+            fallen = (await conn.execute(select(outbox_table.c.id).where(*lost).limit(1))).first()
+            chosen = [] if fallen else await self._choose(conn, now)
+        if not fallen and not chosen:
+            return []
         lease = secrets.token_hex(8)
-        free = or_(
-            and_(outbox_table.c.state == "waiting", outbox_table.c.due_at <= now),
-            and_(outbox_table.c.state == "claimed", outbox_table.c.lease_until <= now),
-        )
-        chosen = (
-            select(outbox_table.c.id)
-            .where(free, outbox_table.c.kind.in_(self._handlers))
-            .order_by(outbox_table.c.due_at, outbox_table.c.id)
-            .limit(limit)
-        )
-        async with self._database.connect() as conn:  # cheap look before taking the write lock
-            if (await conn.execute(chosen.limit(1))).first() is None:
-                return []
         async with self._database.begin() as conn:
+            if fallen:
+                await conn.execute(
+                    sql_update(outbox_table)
+                    .where(*lost)
+                    .values(state="waiting", lease=None, lease_until=None)
+                )
+                chosen = await self._choose(conn, now)
             rows = (
                 await conn.execute(
                     sql_update(outbox_table)
-                    .where(outbox_table.c.id.in_(chosen))
+                    .where(outbox_table.c.id.in_(chosen), outbox_table.c.state == "waiting")
                     .values(
                         state="claimed",
                         attempts=outbox_table.c.attempts + 1,
@@ -240,12 +262,27 @@ class Outbox:
                     .returning(outbox_table)
                 )
             ).all()
+        items = [item_of(row, lease) for row in sorted(rows, key=lambda row: row.id)]
+        self._turns.take(items)
+        return items
+
+    async def _choose(self, conn: AsyncConnection, now: datetime) -> Sequence[int]:
+        """The numbers of the entries that are due and have a place."""
         return [
-            OutboxItem(row.id, row.kind, row.key, json.loads(row.payload), row.attempts, lease)
-            for row in sorted(rows, key=lambda row: row.id)
+            number
+            for pool in set(self._pools.values())
+            for number in await self._turns.choose(conn, pool, self._handlers, now)
         ]
 
     async def _handle(self, item: OutboxItem) -> None:
+        try:
+            await self._attempt(item)
+        finally:
+            self._turns.give_back(item)
+        async with self._settled:
+            self._settled.notify_all()
+
+    async def _attempt(self, item: OutboxItem) -> None:
         try:
             async with asyncio.timeout(self._retry.lease.total_seconds() * 0.9):
                 await self._handlers[item.kind](item)
@@ -258,8 +295,6 @@ class Outbox:
         else:
             async with self._database.begin() as conn:
                 await self.complete(conn, item)
-        async with self._settled:
-            self._settled.notify_all()
 
     async def _defer(self, item: OutboxItem, reason: str) -> None:
         if item.attempts >= self._retry.attempts:
@@ -333,8 +368,7 @@ class Outbox:
 
     async def _take_on(self) -> Sequence[OutboxItem]:
         """Start a task for each item there is room for."""
-        room = self._parallel - len(self._running)
-        items = await self._claim(room) if room else []
+        items = await self._claim()
         for item in items:
             task = asyncio.create_task(self._handle(item), name=f"outbox {item.kind}")
             self._running.add(task)
@@ -348,14 +382,19 @@ class Outbox:
             _log.error("outbox could not record an outcome", error=type(error).__name__)
 
     async def _next_look(self) -> timedelta:
-        """How long there is nothing to do unless woken."""
+        """How long there is nothing to do unless woken.
+
+        What was due at the last look has no place yet: whatever gives one back wakes the worker.
+        """
         async with self._database.connect() as conn:
             query = select(func.min(outbox_table.c.due_at)).where(
-                outbox_table.c.state == "waiting", outbox_table.c.kind.in_(self._handlers)
+                outbox_table.c.state == "waiting",
+                outbox_table.c.due_at > self._looked_at,
+                outbox_table.c.kind.in_(self._handlers),
             )
             due = (await conn.execute(query)).scalar_one()
         pause = self._retry.cap
-        if due is not None and len(self._running) < self._parallel:
+        if due is not None:
             moment = datetime.fromisoformat(due) if isinstance(due, str) else due
             pause = min(pause, max(timedelta(milliseconds=5), moment - self._clock.now()))
         return pause

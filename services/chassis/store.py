@@ -24,6 +24,7 @@ from typing import Any, Final
 from sqlalchemy import (
     URL,
     Column,
+    Connection,
     Dialect,
     LargeBinary,
     MetaData,
@@ -33,6 +34,7 @@ from sqlalchemy import (
     delete,
     event,
     insert,
+    inspect,
     make_url,
 )
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
@@ -140,9 +142,14 @@ class Database:
         return self._closed
 
     async def create_all(self, tables: MetaData) -> None:
-        """Create the tables that do not exist yet."""
+        """Create the tables that do not exist yet.
+
+        Raises:
+            StoreError: One that exists is not as it must be: another version made the store.
+        """
         async with self.begin() as conn:
             await conn.run_sync(tables.create_all)
+            await conn.run_sync(_must_fit, tables)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
@@ -256,6 +263,19 @@ class Database:
 def _out_of_space(error: OperationalError) -> bool:
     code = getattr(error.orig, "sqlite_errorcode", None)
     return isinstance(code, int) and code & 0xFF in _OUT_OF_SPACE  # the rest says which kind
+
+
+def _must_fit(conn: Connection, tables: MetaData) -> None:
+    """Refuse tables without the columns that will be asked for."""
+    found = inspect(conn)
+    for table in tables.sorted_tables:
+        lacking = {column.name for column in table.columns}
+        lacking -= {column["name"] for column in found.get_columns(table.name)}
+        if lacking:
+            raise StoreError(
+                f"another version made this store: its table {table.name} has no "
+                f"{', '.join(sorted(lacking))}; begin with a new data folder"
+            )
 
 
 async def _whole(work: Coroutine[Any, Any, object]) -> None:

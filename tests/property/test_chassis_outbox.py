@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select
 
 from services.chassis.inbox import first_time
-from services.chassis.outbox import Outbox, OutboxItem, Retry, TryLater
+from services.chassis.outbox import Outbox, OutboxItem, Pool, Retry, TryLater
 from services.chassis.store import Database
 
 own = MetaData()
 effects = Table("effect", own, Column("id", Integer, primary_key=True), Column("key", Text))
 RETRY = Retry(first=timedelta(seconds=1), cap=timedelta(seconds=4), attempts=1000)
+POOL = Pool("sending", places=3, share=2)
+LANES = ("a", "b/x", "b/y")
 POINTS = ("before delivery", "after the receiver", "before the mark")
 
 
@@ -62,6 +65,8 @@ class TwoSystems(RuleBasedStateMachine):
         self.clock = Held()
         self.promised: list[str] = []
         self.deliveries: dict[str, int] = {}
+        self.at_work: Counter[str] = Counter()
+        self.most = 0
         self.failures = 0
         self.crash_at: str | None = None
         self.runner.run(self.open())
@@ -70,8 +75,8 @@ class TwoSystems(RuleBasedStateMachine):
         self.sender = await Database.open(self.folder / "sender.sqlite3")
         self.receiver = await Database.open(self.folder / "receiver.sqlite3")
         await self.receiver.create_all(own)
-        self.outbox = CrashingOutbox(self.sender, self.clock, retry=RETRY, parallel=3)
-        self.outbox.register("send", self.deliver)
+        self.outbox = CrashingOutbox(self.sender, self.clock, retry=RETRY)
+        self.outbox.register("send", self.deliver, pool=POOL)
 
     async def restart(self) -> None:
         await self.sender.close()
@@ -82,6 +87,16 @@ class TwoSystems(RuleBasedStateMachine):
         await self.outbox.stop()
 
     async def deliver(self, item: OutboxItem) -> None:
+        peer = item.lane.partition("/")[0]
+        self.at_work[peer] += 1
+        self.most = max(self.most, self.at_work[peer])
+        try:
+            await asyncio.sleep(0)  # so that all that were claimed together are at work together
+            await self.receive(item)
+        finally:
+            self.at_work[peer] -= 1
+
+    async def receive(self, item: OutboxItem) -> None:
         if self.crash_at == "before delivery":
             raise Crash
         if self.failures:
@@ -108,17 +123,17 @@ class TwoSystems(RuleBasedStateMachine):
         async with self.receiver.connect() as conn:
             return list((await conn.execute(select(effects.c.key))).scalars())
 
-    async def promise(self, key: str, *, keep: bool) -> None:
+    async def promise(self, key: str, lane: str, *, keep: bool) -> None:
         with contextlib.suppress(ZeroDivisionError):
             async with self.sender.begin() as conn:
-                await self.outbox.put(conn, "send", key, {"key": key})
+                await self.outbox.put(conn, "send", key, {"key": key}, lane=lane)
                 if not keep:
                     raise ZeroDivisionError
 
-    @rule(keep=st.booleans())
-    def put(self, keep: bool) -> None:
+    @rule(keep=st.booleans(), lane=st.sampled_from(LANES))
+    def put(self, keep: bool, lane: str = "a") -> None:
         key = f"k{len(self.promised)}" if keep else "never"
-        self.runner.run(self.promise(key, keep=keep))
+        self.runner.run(self.promise(key, lane, keep=keep))
         if keep:
             self.promised.append(key)
 
@@ -159,6 +174,10 @@ class TwoSystems(RuleBasedStateMachine):
         done = self.runner.run(self.effects())
         assert len(set(done)) == len(done)
         assert set(done) <= set(self.promised)
+
+    @invariant()
+    def no_peer_has_more_than_its_share(self) -> None:
+        assert self.most <= POOL.share
 
     def teardown(self) -> None:
         self.runner.run(self.sender.close())

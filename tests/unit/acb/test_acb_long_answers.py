@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import AsyncIterator
 
@@ -86,3 +87,30 @@ async def test_what_a_user_says_beside_yes_or_no_is_not_read_to_its_end(status: 
             await Users(http).deliver("http://user", b"<document/>")
     assert body.closed
     assert body.taken <= LONGEST_ANSWER + PART
+
+
+class Dripping(httpx.AsyncByteStream):
+    """A body of which an octet comes whenever it is asked for, and never the last."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            await asyncio.sleep(0)
+            yield b"."
+
+
+@pytest.mark.parametrize("body", [b"", Dripping()], ids=["no answer", "octet by octet"])
+async def test_nobody_who_is_called_holds_the_broker_longer_than_said(
+    body: httpx.AsyncByteStream | bytes,
+) -> None:
+    """The limit is for the whole exchange, alive or not. Here it is over at once."""
+
+    async def answer(_: httpx.Request) -> httpx.Response:
+        if isinstance(body, bytes):
+            await asyncio.Event().wait()
+        return httpx.Response(200, stream=body)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+        with pytest.raises(Unreachable, match="the user: ReadTimeout"):
+            await Users(http, seconds=0).deliver("http://user", b"<document/>")
+        with pytest.raises(Unreachable, match="the WAN: ReadTimeout"):
+            await Wan(http, "http://wan", seconds=0).deliver("0253494dd0000001", b"command")

@@ -51,14 +51,30 @@ async def test_with_the_check_off_nothing_is_held(world: World) -> None:
 
 
 async def test_the_threshold_of_all_users_together(world: World) -> None:
-    await limit(world, "*", 1)
-    await world.run(world.estate.request(supplier=SUPPLIER_A, device=OTHER_DEVICE))
+    await limit(world, "*", 0)
 
     answer = await world.submit(world.estate.signed(world.estate.request()))
 
     assert answer.headers["cos-check"] == "acb.anomaly.threshold"
     (alert,) = await world.documents(SUPPLIER_B)
     assert alert.body.content.dcc_threshold is not None
+
+
+async def test_one_user_cannot_spend_what_all_users_together_may_send(world: World) -> None:
+    """A spends all of it: what is held back is A's, until B has sent its own even share as well."""
+    users = len((await world.lab.get("/lab/users")).json()["users"])
+    await limit(world, "*", users)  # an even share is one
+    for counter in range(1, users + 1):
+        asked = world.estate.request(supplier=SUPPLIER_A, device=OTHER_DEVICE, counter=counter)
+        await world.accept(asked)
+    more = world.estate.request(supplier=SUPPLIER_A, device=OTHER_DEVICE, counter=users + 1)
+    answer = await world.submit(world.estate.signed(more))
+    assert answer.headers["cos-check"] == "acb.anomaly.threshold"
+
+    assert (await world.run(world.estate.request(counter=1)))["state"] == "completed"
+
+    answer = await world.submit(world.estate.signed(world.estate.request(counter=2)))
+    assert answer.headers["cos-check"] == "acb.anomaly.threshold"
 
 
 async def test_another_users_requests_do_not_count(world: World) -> None:

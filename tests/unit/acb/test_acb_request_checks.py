@@ -339,7 +339,7 @@ def test_a_variant_the_service_does_not_have(
 
 def test_every_check_has_a_case() -> None:
     covered = {f"acb.{case.check}" for case in CASES}
-    covered |= {"acb.anomaly.threshold", "acb.request.command_variant"}
+    covered |= {"acb.anomaly.threshold", "acb.user.open_requests", "acb.request.command_variant"}
 
     assert covered == {check.id for check in REQUEST_CHECKS}
 

@@ -34,7 +34,7 @@ async def test_a_step_that_is_done_twice_at_once_does_not_end_the_request(world:
         return signed
 
     link.have_signed = meeting  # type: ignore[method-assign]
-    (item,) = await outbox._claim(1)
+    (item,) = await outbox._claim()
     assert item.kind == ASK_COS_PARTY
     await asyncio.gather(ask(item), ask(replace(item, attempts=2)))
     async with world.parts.base.database.connect() as conn:

@@ -416,7 +416,7 @@ async def start_broker(around: Surroundings) -> World:
         retry=Retry(first=timedelta(0), cap=timedelta(0), attempts=12),
     )
     http = httpx.AsyncClient(transport=around.wire)
-    parts = parts_of(base, settings, estate.keys("acb"), http, http)
+    parts = parts_of(base, settings, estate.keys("acb"), http, http, users_http=http)
     service = service_of(parts, [http])
     token = (estate.data / "acb" / "lab.token").read_text().strip()
     return World(

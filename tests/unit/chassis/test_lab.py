@@ -185,7 +185,7 @@ async def test_dead_letters_are_shown_and_revived(party: Party) -> None:
 
     outbox.register("send", handle)
     async with database.begin() as conn:
-        await outbox.put(conn, "send", "k", {"what": "a body"})
+        await outbox.put(conn, "send", "k", {"what": "a body"}, lane="peer")
     await outbox.idle()
     shown = await party.lab.get("/lab/outbox", params={"state": "dead"})
     (dead,) = shown.json()["entries"]

@@ -55,7 +55,7 @@ def outbox(database: Database, held_clock: HeldClock, receiver: Receiver) -> Out
 
 async def put(database: Database, outbox: Outbox, key: str, **payload: Any) -> None:
     async with database.begin() as conn:
-        await outbox.put(conn, "send", key, payload)
+        await outbox.put(conn, "send", key, payload, lane="peer")
 
 
 async def states(outbox: Outbox) -> dict[str, str]:
@@ -102,7 +102,7 @@ async def test_what_is_rolled_back_is_not(
 ) -> None:
     async def fail() -> None:
         async with database.begin() as conn:
-            await outbox.put(conn, "send", "a", {})
+            await outbox.put(conn, "send", "a", {}, lane="peer")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -176,7 +176,7 @@ async def test_what_can_never_succeed_is_dead_at_once_and_says_so(
     outbox = Outbox(database, held_clock, retry=RETRY)
 
     async def on_dead(conn: AsyncConnection, item: OutboxItem, reason: str) -> None:
-        await outbox.put(conn, "tell", item.key, {"reason": reason})
+        await outbox.put(conn, "tell", item.key, {"reason": reason}, lane="peer")
 
     async def tell(item: OutboxItem) -> None:
         told.append(item.payload["reason"])
@@ -297,10 +297,10 @@ async def test_a_store_that_fails_does_not_end_the_worker(
     failures = [OperationalError("select", None, Exception("disk"))] * 3
     claim = outbox._claim
 
-    async def failing(limit: int) -> Any:
+    async def failing() -> Any:
         if failures:
             raise failures.pop()
-        return await claim(limit)
+        return await claim()
 
     monkeypatch.setattr(outbox, "_claim", failing)
     await outbox.start()
@@ -316,7 +316,7 @@ async def test_kinds_are_known(database: Database, outbox: Outbox, receiver: Rec
         outbox.register("send", receiver)
     with pytest.raises(StoreError, match="no outbox handler"):
         async with database.begin() as conn:
-            await outbox.put(conn, "sing", "a", {})
+            await outbox.put(conn, "sing", "a", {}, lane="peer")
     assert await states(outbox) == {}
 
 

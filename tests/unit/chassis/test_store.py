@@ -345,3 +345,18 @@ async def test_a_file_that_is_no_store_leaves_nothing_open(tmp_path: Path) -> No
     (tmp_path / "s.sqlite3").write_bytes(b"not a store, but long enough to be read as one" * 99)
     with pytest.raises(StoreError, match="cannot be opened"):
         await Database.open(tmp_path / "s.sqlite3")
+
+
+async def test_a_store_of_another_version_is_not_opened(tmp_path: Path) -> None:
+    """It would fail later, entry by entry; so it says at once what to do."""
+    file = tmp_path / "old.sqlite3"
+    with sqlite3.connect(file) as old:
+        old.execute("create table thing (id integer primary key, name text)")
+        old.execute("insert into thing (name) values ('kept')")
+    old.close()
+    database = await Database.open(file)
+    with pytest.raises(StoreError, match="thing has no at; begin with a new data folder"):
+        await database.create_all(own)
+    async with database.connect() as conn:
+        assert (await conn.execute(text("select name from thing"))).scalar_one() == "kept"
+    await database.close()

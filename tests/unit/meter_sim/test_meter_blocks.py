@@ -525,6 +525,7 @@ async def test_an_alert_in_blocks_is_said_until_all_of_it_was_taken(
     await meters.settled()
     (item,) = await meters.service.base.outbox.list()
     assert item["state"] == ("waiting" if again else "dead")
+    assert item["lane"] == f"device:{DEVICE}"
     meters.alert_status = 204
     meters.alerts.clear()
     await meters.service.base.outbox.idle(deferred=again)
