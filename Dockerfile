@@ -3,15 +3,43 @@
 
 FROM python:3.11-slim AS dependencies
 COPY requirements.lock /requirements.lock
-RUN python -m venv /venv \
- && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -q -r /requirements.lock
+RUN python -m venv --without-pip /venv \
+ && pip --python /venv/bin/python install --no-cache-dir --disable-pip-version-check --require-hashes -q -r /requirements.lock \
+ && cd /venv/lib/python3.11/site-packages \
+ && rm -rf watchfiles websockets yaml _yaml dotenv sqlalchemy/dialects/mssql sqlalchemy/dialects/mysql sqlalchemy/dialects/oracle sqlalchemy/testing \
+ && find . -type d \( -name tests -o -name test \) -prune -exec rm -rf {} + \
+ && find . -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -name '*.h' \) -delete
+
+# What was taken out is missed by nobody: what falls back where it finds nothing is named too.
+RUN /venv/bin/python -W error -c "import aiohttp, cryptography.x509, fastapi, httptools, httpx_aiohttp, lxml.etree, signxml, sqlalchemy.ext.asyncio, sqlalchemy.dialects.sqlite.aiosqlite, sqlalchemy.dialects.postgresql, structlog, tomli_w, typer, uvicorn, uvloop"
+
+# The same without what only the command line needs: no terminal, no colours.
+FROM dependencies AS service-dependencies
+RUN cd /venv/lib/python3.11/site-packages \
+ && rm -rf rich pygments markdown_it mdurl typer shellingham tomli_w
+
+# Debian and Python without what installs, documents or tests: nothing here is ever installed.
+# What is removed in one stage and copied into an empty one is not in the image at all.
+FROM python:3.11-slim AS trimmed
+RUN rm -rf /usr/local/lib/python3.11/site-packages/* /usr/local/bin/pip* \
+      /usr/local/lib/python3.11/ensurepip /usr/local/lib/python3.11/idlelib \
+      /usr/local/lib/python3.11/lib2to3 /usr/local/lib/python3.11/tkinter \
+      /usr/local/lib/python3.11/turtledemo /usr/local/lib/python3.11/test \
+      /usr/local/lib/python3.11/config-* /usr/local/include \
+      /usr/share/doc /usr/share/man /usr/share/locale /usr/share/info \
+      /usr/share/perl* /usr/lib/*/perl* /usr/lib/*/libperl* /usr/bin/perl* /usr/lib/*/gconv \
+      /var/cache/* /var/lib/apt/lists/* \
+ && useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin cos
+
+FROM scratch AS python
+COPY --from=trimmed / /
+ENV PATH=/venv/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
+    PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+RUN mkdir -p /data /tmp && chown cos:cos /data
 
 # What every system stands on: key infrastructure and chassis. No party, no format it does not read.
-FROM python:3.11-slim AS base
-COPY --from=dependencies /venv /venv
-RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin cos \
- && mkdir /data && chown cos:cos /data
-ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+FROM python AS base
+COPY --from=service-dependencies /venv /venv
 COPY services/__init__.py /app/services/
 COPY services/chassis /app/services/chassis
 COPY keys /app/keys
@@ -59,7 +87,12 @@ USER cos
 CMD ["python", "-m", "services.smki_repository.main", "--config", "/data/config.toml"]
 
 # The supplier's and the operator's side. It holds the formats and no party's code.
-FROM linked AS cli
+FROM python AS cli
+COPY --from=dependencies /venv /venv
+COPY services/__init__.py /app/services/
+COPY services/chassis /app/services/chassis
+COPY services/link /app/services/link
+COPY keys /app/keys
 COPY gbcs /app/gbcs
 COPY duis /app/duis
 COPY cli /app/cli

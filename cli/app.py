@@ -18,6 +18,7 @@ COMMANDS: Final = (
     Entry("up", "cli.lifecycle:up", "Start the six systems, each a process of its own."),
     Entry("down", "cli.lifecycle:down", "Stop the systems of a data folder."),
     Entry("status", "cli.lifecycle:status", "Say where each system listens and if it is ready."),
+    Entry("provision", "cli.lifecycle:provision_stack", "Make meters and suppliers known to it."),
     Entry("reset", "cli.stack_commands:reset", "Every check on, no faults, real time again."),
     Entry("logs", "cli.stack_commands:logs", "Show what the systems log, in order of time."),
     Entry("devices", "cli.stack_commands:devices", "List the meters and whose they are."),

@@ -26,8 +26,8 @@ def fail(message: str, code: int, *, as_json: bool = False, **more: Any) -> NoRe
     raise typer.Exit(code)
 
 
-def sentence(text: str) -> None:
-    """One sentence for people, with rich's marks; what is copied from it is never broken up."""
+def sentence(text: str | Text) -> None:
+    """One sentence for people, with rich's marks in a str; what is copied is never broken up."""
     console.print(text, soft_wrap=True)
 
 

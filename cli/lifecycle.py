@@ -130,6 +130,25 @@ def stay_with(data: Path, *, as_json: bool) -> None:
         return
 
 
+def provision_stack(
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Make the ceremony's meters and suppliers known to a running stack, where they are not yet.
+
+    `cos up` does this itself; in containers a service of its own does it once all are ready.
+    """
+    try:
+        with Connection(load_stack(data)) as connection:
+            count = provision(connection, data)
+    except CommandError as error:
+        fail(str(error), error.code, as_json=as_json)
+    if as_json:
+        print(json.dumps({"devices": count}))
+    else:
+        sentence(f"{count} meters installed")
+
+
 def down(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """Stop the systems of a data folder. What they hold stays; `cos up` starts them again."""
     try:

@@ -245,7 +245,8 @@ def launch(data: Path, system: str, config: Path) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     return os.posix_spawn(
         sys.executable,
-        [sys.executable, "-m", MODULES[system], "--config", str(config)],
+        # -P: the working folder may have modules of the same names, which are somebody else's.
+        [sys.executable, "-P", "-m", MODULES[system], "--config", str(config)],
         dict(os.environ),
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

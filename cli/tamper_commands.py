@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from cli.console import console, errors, fail, sentence
 from cli.errors import USAGE
 from cli.gbcs_commands import tree_branch
+from services.link.profile import PURPOSE
 from tamper.errors import TamperError
-from tamper.exchange import Exchange
+from tamper.exchange import Exchange, refusing_check
 from tamper.proxy import Proxy
 from tamper.script import Act, Script, load_script
 
@@ -34,20 +36,26 @@ def tamper(
         bool,
         typer.Option("--hold", help="Ask before each message passes; its body can be changed."),
     ] = False,
+    decoded: Annotated[
+        bool, typer.Option("--decoded", help="Show each message decoded, not a line an exchange.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object per line and message.")
     ] = False,
 ) -> None:
-    """Stand between two systems: show each message decoded; change, drop, replay or re-sign it.
+    """Stand between two systems: show what passes; change, drop, replay or re-sign it.
 
     Point a caller at it with `cos up --peer acb:ecos_party=http://127.0.0.1:PORT`. Ctrl-C ends it.
     """
 
     def watch(stage: str, exchange: Exchange) -> None:
         with _TURN:
-            if as_json:
+            if stage == "end":
+                if not as_json and not decoded:
+                    sentence(line_of(exchange))
+            elif as_json:
                 print(json.dumps(told(stage, exchange)), flush=True)
-            else:
+            elif decoded:
                 show(stage, exchange)
 
     try:
@@ -79,6 +87,28 @@ def told(stage: str, exchange: Exchange) -> dict[str, Any]:
     else:
         shown |= request.decoded()
     return shown
+
+
+def line_of(exchange: Exchange) -> Text:
+    """An exchange for people: what was asked, what the caller got, what was done in between."""
+    request, answer = exchange.request, exchange.given_back
+    purpose = request.header(PURPOSE) or ""
+    asked = f"{exchange.number} {request.method} {request.path} {purpose}".rstrip()
+    line = Text(f"{printable(asked)}, {len(request.body):,} octets ──▶ ")
+    if answer is None:
+        line.append("closed", "bold red")
+    else:
+        line.append(str(answer.status), "green" if answer.status < 400 else "red")
+        check = printable(refusing_check(answer))
+        line.append(f"{f' {check}' if check else ''}, {len(answer.body):,} octets")
+    for act in exchange.acts:
+        line.append(f"; {printable(act)}", "bold red")
+    return line
+
+
+def printable(text: str) -> str:
+    """Text of a message's, without what a terminal would obey."""
+    return "".join(one if one.isprintable() else "�" for one in text)
 
 
 def show(stage: str, exchange: Exchange) -> None:

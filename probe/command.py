@@ -17,7 +17,9 @@ from cli.layout import load_stack
 from keys.errors import KeysError
 from probe import matrix as matrices
 from probe.catalogue import catalogue, chosen
+from probe.changes import NONE, Changes
 from probe.model import Attack, Result, Rung
+from probe.own_attacks import attacks_in
 from probe.reports import as_json as to_json
 from probe.reports import as_junit, as_sarif, complaint, totals
 from probe.runner import run
@@ -29,6 +31,10 @@ app = typer.Typer(
 )
 
 Data = Annotated[Path, typer.Option("--data", envvar="COS_DATA", help="The stack's data folder.")]
+Reset = Annotated[
+    bool,
+    typer.Option("--reset", help="First undo what is changed: checks, quirks, faults, clocks."),
+]
 DEFAULT_DATA = Path("var/stack")
 
 
@@ -47,18 +53,33 @@ def probe(
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
     sarif: Annotated[Path | None, typer.Option(help="Write SARIF 2.1.0 to this file.")] = None,
     list_only: Annotated[bool, typer.Option("--list", help="Only list them.")] = False,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option("--file", help="Run the attacks of this Python file instead; repeatable."),
+    ] = None,
+    reset: Reset = False,
+    as_is: Annotated[
+        bool,
+        typer.Option("--as-is", help="Leave checks off, quirks on and clocks as they are."),
+    ] = False,
 ) -> None:
     """Run attacks against the stack of a data folder, each on freshly installed meters.
 
     Rung 5, which turns checks of the stack off, runs only where asked for (`--rung 5`).
 
     The homes of the stack are put back as the ceremony left them: do not run it on a stack whose
-    state you want to keep.
+    state you want to keep. A stack on which checks, quirks, faults or clocks are changed is left
+    alone (exit code 2), unless --reset or --as-is says what shall become of that.
     """
     if context.invoked_subcommand is not None:
         context.obj = data
         return
-    attacks = catalogue()
+    if reset and as_is:
+        fail("give either --reset or --as-is", USAGE, as_json=as_json)
+    try:
+        attacks = [one for path in file for one in attacks_in(path)] if file else catalogue()
+    except CommandError as error:
+        fail(str(error), error.code, as_json=as_json)
     if Rung.CHECK_OFF in (rung or ()) or "weakened" in (tag or ()):
         attacks += matrices.weakened(attacks)
     attacks = chosen(attacks, only or (), tag or (), rung or ())
@@ -70,7 +91,7 @@ def probe(
     for report in (junit, sarif):  # before the attacks, which take minutes
         if report is not None and not report.parent.is_dir():
             fail(f"{report}: {report.parent} is no folder", USAGE, as_json=as_json)
-    results = against(data, attacks, as_json=as_json)
+    results = against(data, attacks, reset=reset, as_is=as_is, as_json=as_json)
     if junit is not None:
         junit.write_bytes(as_junit(results))
     if sarif is not None:
@@ -92,13 +113,14 @@ def matrix(
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit code 1 if it would differ.")
     ] = False,
+    reset: Reset = False,
 ) -> None:
     """Turn off every check in turn, repeat what it refused, and write down what gets through."""
     attacks = catalogue()
     data = own or context.obj
     try:
         with Connection(load_stack(data)) as connection:
-            world = World(connection, data)
+            world = World(connection, data, prepare(connection, reset=reset))
             lines, broken = matrices.next_lines(world, attacks, counting(len(attacks)))
             text = matrices.document(attacks, lines, matrices.checks_of(world))
     except (CommandError, KeysError) as error:
@@ -119,17 +141,52 @@ def matrix(
         fail(f"{len(broken)} attacks broke off: nothing is said about them", REFUSED)
 
 
-def against(data: Path, attacks: list[Attack], *, as_json: bool = False) -> list[Result]:
+def against(
+    data: Path,
+    attacks: list[Attack],
+    *,
+    reset: bool = False,
+    as_is: bool = False,
+    as_json: bool = False,
+) -> list[Result]:
     """Run attacks against the stack of a data folder; ends the command where there is none."""
     if in_containers(data):
         fail("a probe needs every system's keys: use the processes of `cos up`", 3, as_json=as_json)
     try:
         with Connection(load_stack(data)) as connection:
-            return run(World(connection, data), attacks, counting(len(attacks)))
+            kept = prepare(connection, reset=reset, as_is=as_is)
+            return run(World(connection, data, kept), attacks, counting(len(attacks)))
     except KeysError as error:
         fail(str(error), 3, as_json=as_json)
     except CommandError as error:
         fail(str(error), error.code, as_json=as_json)
+
+
+def prepare(connection: Connection, *, reset: bool = False, as_is: bool = False) -> Changes:
+    """Say what becomes of the stack; what of it the bench has to keep as it is.
+
+    Raises:
+        CommandError: the stack is changed and nobody said what shall become of that (exit code 2),
+            or a fault is armed that shall stay.
+    """
+    found = Changes.of(connection)
+    if found.words() and not (reset or as_is):
+        raise CommandError(
+            f"this stack is not as it starts: {'; '.join(found.words())}. The bench would undo "
+            "that: --reset has it undone, --as-is attacks the stack as it is",
+            USAGE,
+        )
+    if as_is and found.faults:
+        raise CommandError(
+            "armed faults strike the bench as well and are used up: `cos faults clear` first", USAGE
+        )
+    errors.print(
+        "The homes of this stack are put back as the key ceremony left them, now and again.",
+        markup=False, soft_wrap=True,
+    )  # fmt: skip
+    for words in found.words():
+        errors.print(f"{'stays' if as_is else 'undone'}: {words}", markup=False, soft_wrap=True)
+    return found if as_is else NONE
 
 
 def counting(total: int) -> Counter:

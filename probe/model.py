@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -66,6 +67,17 @@ class Seen:
 Act = Callable[["World"], Seen]
 
 
+_SHORT_WAYS = frozenset({"probe.model", "probe.making", "dataclasses"})
+
+
+def _written_at() -> tuple[str, int]:
+    """File and line that an attack is written down at: not of the short ways to write one."""
+    frame = sys._getframe(1)  # noqa: SLF001 - the documented way to ask who calls
+    while frame.f_back is not None and frame.f_globals.get("__name__") in _SHORT_WAYS:
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
 @dataclass(frozen=True)
 class Attack:
     """One attack.
@@ -84,6 +96,7 @@ class Attack:
         watches: what else must not change: `registration`, `smki_repository` (what is published),
             `meter_sim` (which devices there are), or a CoS Party (what it knows of its device).
         off: the check that is turned off before the act (rung 5).
+        written_at: file and line that it is written down at, found by itself.
     """
 
     id: str
@@ -97,11 +110,12 @@ class Attack:
     tags: tuple[str, ...] = ()
     watches: frozenset[str] = frozenset()
     off: Stop | None = None
+    written_at: tuple[str, int] = field(default_factory=_written_at, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one attack did to a running stack."""
+    """What one attack did to a running stack, and in how many seconds."""
 
     attack: Attack
     outcome: str
@@ -109,6 +123,7 @@ class Result:
     changed: tuple[str, ...]
     ok: bool
     note: str
+    seconds: float = 0.0
 
     @property
     def state_unchanged(self) -> bool:
@@ -132,4 +147,5 @@ class Result:
             "state_unchanged": self.state_unchanged,
             "ok": self.ok,
             "note": self.note,
+            "seconds": round(self.seconds, 3),
         }

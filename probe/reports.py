@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from lxml import etree
 
-from probe.model import Result
+from probe.model import Attack, Result
 
 
 def totals(results: Sequence[Result]) -> dict[str, int]:
@@ -48,10 +52,15 @@ def as_junit(results: Sequence[Result]) -> bytes:
         tests=str(count["attacks"]),
         failures=str(count["not_ok"] - count["error"]),
         errors=str(count["error"]),
+        time=_seconds(sum(r.seconds for r in results)),
     )
     for result in results:
         case = etree.SubElement(
-            suite, "testcase", classname=f"rung-{int(result.attack.rung)}", name=result.attack.id
+            suite,
+            "testcase",
+            classname=f"rung-{int(result.attack.rung)}",
+            name=result.attack.id,
+            time=_seconds(result.seconds),
         )
         if not result.ok:
             kind = "error" if result.outcome == "error" else "failure"
@@ -61,46 +70,82 @@ def as_junit(results: Sequence[Result]) -> bytes:
 
 
 def as_sarif(results: Sequence[Result]) -> str:
-    """One rule per attack and one result per attack that was not refused as it must be."""
-    rules = [
-        {
-            "id": r.attack.id,
-            "shortDescription": {"text": r.attack.title},
-            "help": {"text": f"Requirement: {r.attack.requirement}. Holds: {r.attack.holds}."},
-            "properties": {"tags": list(r.attack.tags), "rung": int(r.attack.rung)},
-        }
-        for r in results
-    ]
-    found = [
-        {
-            "ruleId": r.attack.id,
-            "level": "warning" if r.outcome == "error" else "error",
-            "message": {"text": complaint(r)},
-            "locations": [
-                {
-                    "logicalLocations": [
-                        {"name": r.attack.expected.party, "kind": "module"}
-                        if r.attack.expected
-                        else {"name": "stack", "kind": "module"}
-                    ]
-                }
-            ],
-        }
-        for r in results
-        if not r.ok
-    ]
-    run = {
-        "tool": {"driver": {"name": "cos probe", "rules": rules}},
-        "results": found,
+    """One rule per attack and one result per attack that was not refused as it must be.
+
+    SARIF 2.1.0 with what GitHub asks for besides: a `fullDescription` and `help` for each rule, and
+    a file and line for each result, which is where the attack is written down. The fingerprint is
+    the attack's identifier, so that an alert stays the same one when lines move.
+    """
+    driver = {
+        "name": "cos probe",
+        "semanticVersion": _version(),
+        "rules": [_rule(r.attack) for r in results],
     }
-    return json.dumps(
-        {
-            "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-            "version": "2.1.0",
-            "runs": [run],
+    found = [_finding(index, r) for index, r in enumerate(results) if not r.ok]
+    document = {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": found}],
+    }
+    return json.dumps(document, indent=2)
+
+
+def _rule(attack: Attack) -> dict[str, Any]:
+    expected = attack.expected
+    must = f"{expected.party} must refuse it by {expected.check}" if expected else "it must succeed"
+    text = f"{attack.title}. The attacker holds: {attack.holds}. With every check on, {must}."
+    return {
+        "id": attack.id,
+        "shortDescription": {"text": attack.title},
+        "fullDescription": {"text": text},
+        "help": {"text": f"{text} Requirement: {attack.requirement}."},
+        "defaultConfiguration": {"level": "error"},
+        "properties": {"tags": ["security", *attack.tags], "rung": int(attack.rung)},
+    }
+
+
+def _finding(index: int, result: Result) -> dict[str, Any]:
+    attack = result.attack
+    party = attack.expected.party if attack.expected else "stack"
+    file, line = attack.written_at
+    return {
+        "ruleId": attack.id,
+        "ruleIndex": index,
+        "level": "warning" if result.outcome == "error" else "error",
+        "message": {"text": _printable(complaint(result))},
+        "locations": [
+            {
+                "physicalLocation": {
+                    "artifactLocation": {"uri": _relative(file), "uriBaseId": "%SRCROOT%"},
+                    "region": {"startLine": line},
+                },
+                "logicalLocations": [{"name": party, "kind": "module"}],
+            }
+        ],
+        "partialFingerprints": {
+            "primaryLocationLineHash": hashlib.sha256(attack.id.encode()).hexdigest()[:16] + ":1"
         },
-        indent=2,
-    )
+    }
+
+
+def _relative(file: str) -> str:
+    """A file as a URI relative to the folder of the run, or to ours; else its name."""
+    path = Path(file).resolve()
+    for root in (Path.cwd(), Path(__file__).resolve().parents[1]):
+        if path.is_relative_to(root):
+            return quote(path.relative_to(root).as_posix())
+    return quote(path.name)
+
+
+def _version() -> str:
+    try:
+        return version("cos-stack")
+    except PackageNotFoundError:
+        return "0.0.0"
+
+
+def _seconds(number: float) -> str:
+    return f"{number:.3f}"
 
 
 def _printable(text: str) -> str:

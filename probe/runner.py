@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from cli.errors import CommandError
 from duis.errors import DuisError
@@ -25,7 +27,8 @@ def run(
         for attack in attacks:
             if not fresh:
                 world.fresh()
-            result = run_one(world, attack)
+            begun = time.monotonic()
+            result = replace(run_one(world, attack), seconds=time.monotonic() - begun)
             # What changed nothing needs no clearing away, and neither does its successor.
             fresh = result.outcome == "refused" and not result.changed and not world.prepared
             results.append(result)

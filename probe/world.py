@@ -25,6 +25,7 @@ from cli.switching import FINAL_STATES
 from keys.certificate import Certificate
 from keys.software import SoftwareKeyStore, read_secret
 from probe.between import Between
+from probe.changes import NONE, Changes
 from probe.model import Seen, Stop
 
 PARTIES = ("acb", "tcos_party", "ecos_party", "meter_sim", "registration", "smki_repository")
@@ -55,10 +56,12 @@ class World:
     Attributes:
         prepared: whether something was done that `fresh` has to undo.
         compares: whether the state after an attack is compared with the state before it.
+        kept: what a tester changed on the stack and wants to stay so.
     """
 
-    def __init__(self, connection: Connection, data: Path) -> None:
+    def __init__(self, connection: Connection, data: Path, kept: Changes = NONE) -> None:
         self.connection = connection
+        self.kept = kept
         self.data = data
         self.devices = devices_of(data)
         self._stores: dict[Path, SoftwareKeyStore] = {}
@@ -155,12 +158,13 @@ class World:
         return Stop(system, problem["check"])
 
     def fresh(self) -> None:
-        """Every check on, real time, and the homes as the ceremony left them."""
+        """Checks and clocks as the tester wants them, the homes as the ceremony left them."""
         together(*(
             partial(self.connection.lab, party, "POST", "/lab/reset") for party in self._disturbed
         ))  # fmt: skip
         while self._undo:
             self._undo.pop()()
+        self.kept.make(self.connection)
         disturbed = set(self._disturbed)
         if self._installed:
             together(self._reinstall, self._record_again)
@@ -212,7 +216,7 @@ class World:
         try:
             yield
         finally:
-            self.switch(check, on=True)
+            self.switch(check, on=check not in self.kept.off)
 
     def stand_between(self) -> Between:
         """Stand between the systems, from the first time on until `leave`."""
@@ -220,6 +224,7 @@ class World:
             between = Between(self.connection)
             between.open()
             self._between = between
+            self.kept.make(self.connection)  # the systems were started anew
         return self._between
 
     @property
@@ -232,6 +237,7 @@ class World:
         between, self._between = self._between, None
         if between is not None:
             between.close()
+            self.kept.make(self.connection)
 
     def state(self, more: frozenset[str] = frozenset()) -> dict[str, Any]:
         """Everything that a refused act must leave as it was, by `what:whose`.

@@ -161,7 +161,7 @@ class Exchange:
             TamperError: the other side cannot be reached.
         """
         answer = self.send(request or self.request)
-        self.acts.append(f"sent again: {answer.status} {_refusing_check(answer)}".rstrip())
+        self.acts.append(f"sent again: {answer.status} {refusing_check(answer)}".rstrip())
         return answer
 
     def resign(self, folder: Path | str, passphrase: bytes | str | Path, system: str) -> None:
@@ -225,7 +225,7 @@ def _replace_signed(part: _Part, fresh: Headers) -> None:
     part.headers.extend(fresh)
 
 
-def _refusing_check(answer: Response) -> str:
+def refusing_check(answer: Response) -> str:
     """The check that an answer names as the one that refused, or nothing."""
     try:
         told = json.loads(answer.body)

@@ -31,7 +31,8 @@ _OF_ONE_CONNECTION: Final = frozenset(
 )  # fmt: skip
 
 Watch = Callable[[str, Exchange], None]
-"""Told of each exchange twice: "request" before it is sent on, "response" before it goes back."""
+"""Told of each exchange: "request" before it is sent on, "response" before it goes back, and "end"
+when what the caller gets is settled, however that came."""
 
 
 def ignore(stage: str, exchange: Exchange) -> None:
@@ -118,6 +119,11 @@ class Proxy:
     def pass_on(self, request: Request) -> Response | None:
         """One exchange from beginning to end; None: close the connection."""
         exchange = Exchange(next(self._numbers), request.frozen(), request, self.send)
+        answer = self._exchange(exchange)
+        self._watch("end", exchange)
+        return answer
+
+    def _exchange(self, exchange: Exchange) -> Response | None:
         if not self._let("request", exchange, self.script.request) or exchange.dropped:
             return exchange.given_back
         if exchange.response is None:

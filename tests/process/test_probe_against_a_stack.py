@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from stack_bench import Bench
@@ -90,6 +92,88 @@ def test_the_command_exits_by_what_it_found(bench: Bench) -> None:
     assert told["totals"] | {"attacks": 1, "ok": 1, "refused": 1} == told["totals"]
     assert told["attacks"][0]["stopped_by"] == {"party": "meter_sim", "check": "meter.frame"}
     assert runner.invoke(app, [*arguments, "no.such.attack"]).exit_code == 2
+
+
+EXAMPLE = re.compile(r"```python\n(.*?)```", re.DOTALL)
+README = Path(__file__).resolve().parents[2] / "probe" / "README.md"
+
+
+def test_the_documented_attacks_of_ones_own_run(bench: Bench, tmp_path: Path) -> None:
+    save_stack(bench.connection.stack)
+    (example,) = EXAMPLE.findall(README.read_text())
+    mine = tmp_path / "mine.py"
+    mine.write_text(example)
+    arguments = ["probe", "--data", str(bench.data), "--json", "--file", str(mine)]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)["attacks"]
+    assert [one["id"] for one in told] == ["mine.another-document", "mine.certificates"]
+    assert all(one["ok"] and one["state_unchanged"] for one in told)
+
+
+CHECK = "acb.request.schema"
+WEAK = (
+    f"{CHECK} of acb is off", "quirk non-minimal-lengths of meter_sim is on",
+    "the clock of ecos_party is offset",
+)  # fmt: skip
+
+
+def test_a_weakened_stack_is_left_alone_unless_one_says_otherwise(bench: Bench) -> None:
+    save_stack(bench.connection.stack)
+    lab = bench.connection.lab
+
+    def weaken() -> None:
+        lab("acb", "PUT", f"/lab/checks/{CHECK}", {"enabled": False})
+        lab("meter_sim", "PUT", "/lab/quirks/non-minimal-lengths", {"on": True})
+        lab("ecos_party", "PUT", "/lab/clock", {"mode": "offset", "seconds": 5.0})
+
+    def state() -> list[object]:
+        weak = [lab(party, "GET", "/lab/party")["weakened"] for party in ("acb", "meter_sim")]
+        return [*weak, lab("ecos_party", "GET", "/lab/clock")["offset_seconds"]]
+
+    def probe(*more: str) -> tuple[int, str, str]:
+        attack = ("--only", "xml.acb.form.comment-in-value", "--only", "gbcs.frame.empty")
+        done = CliRunner().invoke(app, ["probe", "--data", str(bench.data), *attack, *more])
+        return done.exit_code, done.stdout, done.stderr
+
+    weaken()
+    weakened = state()
+    assert bench.switch(bench.meter("ecos_party"), "B").ok
+    held = lab("meter_sim", "GET", f"/lab/devices/{bench.meter('ecos_party')}")["cells"]
+    code, _, said = probe()
+    assert code == 2
+    assert all(one in said for one in WEAK), said
+    assert "--reset" in said
+    assert "--as-is" in said
+    assert state() == weakened
+    assert lab("meter_sim", "GET", f"/lab/devices/{bench.meter('ecos_party')}")["cells"] == held
+    code, _, said = probe("--as-is")
+    assert "homes of this stack are put back" in said
+    assert f"stays: {CHECK} of acb is off" in said
+    assert state() == weakened
+    code, _, said = probe("--reset")
+    assert (code, said.count("undone: ")) == (0, 3), said
+    assert state() == [[], [], 0.0]
+    lab("acb", "POST", "/lab/faults",
+        {"kind": "drop", "direction": "outbound", "part": "request", "match": {}})  # fmt: skip
+    assert probe()[0] == 2
+    code, _, said = probe("--as-is")
+    assert code == 2
+    assert "cos faults clear" in said
+    assert len(lab("acb", "GET", "/lab/faults")["faults"]) == 1
+
+
+def test_the_check_that_a_tester_switched_off_stays_off_for_the_attack(bench: Bench) -> None:
+    """The report is of the stack as it is: the attack that the check would stop is not refused."""
+    save_stack(bench.connection.stack)
+    check = "link.request.nonce"
+    bench.connection.lab("ecos_party", "PUT", f"/lab/checks/{check}", {"enabled": False})
+    arguments = ["probe", "--data", str(bench.data), "--json", "--only", "link.ecos.replay.nonce"]
+    done = CliRunner().invoke(app, [*arguments, "--as-is"])
+    assert done.exit_code == 1
+    (told,) = json.loads(done.stdout)["attacks"]
+    assert told["stopped_by"] != {"party": "ecos_party", "check": check}
+    assert bench.connection.lab("ecos_party", "GET", "/lab/party")["weakened"] == [check]
 
 
 @pytest.mark.check

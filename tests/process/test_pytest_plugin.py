@@ -1,4 +1,4 @@
-"""The plugin in somebody else's empty folder: the documented example, and what it restores."""
+"""The plugin in somebody else's folder: the documented example, and what it restores."""
 
 from __future__ import annotations
 
@@ -51,7 +51,10 @@ def test_d_moves_the_clock_and_forgets(cos_clock):
     before = cos_clock.now()
     cos_clock.hold(before + timedelta(days=30))
     cos_clock.step(timedelta(days=1))
-    assert cos_clock.now() == before + timedelta(days=31)
+    cos_clock.step("P10DT1H")
+    assert cos_clock.now() == before + timedelta(days=41, hours=1)
+    cos_clock.hold("2026-12-01T00:00:00Z")
+    assert cos_clock.now().isoformat() == "2026-12-01T00:00:00+00:00"
 
 
 def test_e_finds_real_time(cos_stack):
@@ -100,6 +103,68 @@ def test_g_finds_it_as_it_was_made(cos_device, cos_suppliers, cos_meter):
 """
 
 
+FOREIGN = """
+import cli
+import keys
+import services
+from services.billing import price
+
+
+def test_its_own_modules_are_its_own():
+    assert [one.WHOSE for one in (cli, keys, services)] == ["ours"] * 3 and price() == 7
+
+
+def test_a_home_changes_hands(cos_device, cos_suppliers, cos_submit, cos_meter):
+    assert cos_submit(cos_suppliers["B"].change_of_supplier(cos_device.eui, cos_device.mpxn)).ok
+    assert cos_meter.supplier == cos_suppliers["B"].eui
+"""
+
+FAILING = """
+import json
+import urllib.request
+
+
+def test_by_the_plugin(cos_device, cos_suppliers, cos_submit):
+    ask = cos_suppliers["C"].change_of_supplier
+    assert cos_submit(ask(cos_device.eui, cos_device.mpxn)).ok
+
+
+def test_by_a_client_of_its_own(cos_stack, cos_device, cos_suppliers):
+    signed = cos_suppliers["C"].change_of_supplier(cos_device.eui, cos_device.mpxn)
+    url = cos_stack.url("acb") + "/service-requests"
+    asked = urllib.request.Request(url, signed.document, {"Content-Type": "application/xml"})
+    urllib.request.urlopen(asked, timeout=30).close()
+    state = ""
+    while state not in ("refused", "completed"):
+        with urllib.request.urlopen(f"{url}/{signed.request_id}?wait=20", timeout=30) as answer:
+            state = json.load(answer)["state"]
+    assert cos_stack.story(signed.request_id).events == [], signed.request_id
+
+
+def test_that_asks_for_nothing(cos_stack):
+    assert False
+"""
+
+
+BY_URL = """
+def test_the_checks(cos_stack, cos_checks):
+    with cos_checks.off("acb.request.signature"):
+        assert cos_stack.lab("acb", "GET", "/lab/party")["weakened"] == ["acb.request.signature"]
+    assert cos_stack.lab("acb", "GET", "/lab/party")["weakened"] == []
+
+
+def test_a_device(cos_device): ...
+"""
+
+
+def own_modules(folder: Path) -> None:
+    """What a project has that is called what the stack's packages are called."""
+    for name in ("cli", "keys", "services", "acb", "cos_party", "gbcs"):
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text('WHOSE = "ours"\n')
+    (folder / "services" / "billing.py").write_text("def price():\n    return 7\n")
+
+
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
@@ -107,9 +172,9 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_it_is_installed_with_the_package() -> None:
+def test_it_is_installed() -> None:
     found = [one.value for one in entry_points(group="pytest11")]
-    assert "cos_pytest.plugin" in found, "install the package anew: pip install -e ."
+    assert "pytest_cos_stack.plugin" in found, "install it: pip install -e ./pytest-cos-stack"
 
 
 @pytest.mark.check
@@ -120,6 +185,47 @@ def test_the_documented_example_works_in_an_empty_folder(tmp_path: Path) -> None
     (tmp_path / "test_my_supplier.py").write_text(examples[0])
     done = run(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
+
+
+def test_beside_a_project_with_modules_of_the_same_names(tmp_path: Path) -> None:
+    """It starts a stack there, signs and drives it, and the project's modules stay its own."""
+    own_modules(tmp_path)
+    (tmp_path / "test_ours.py").write_text(FOREIGN)
+    done = run(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
+
+
+def test_a_failing_test_carries_the_trace_of_its_requests(
+    tmp_path: Path, data: Path, running: Connection
+) -> None:
+    provision(running, data)
+    own_modules(tmp_path)
+    (tmp_path / "test_failing.py").write_text(FAILING)
+    done = run(tmp_path, f"--cos-data={data}")
+    assert "3 failed" in done.stdout, done.stdout + done.stderr
+    one, other, none = re.split(r"^_+ test_\S+ _+$", done.stdout, flags=re.MULTILINE)[1:]
+    for told in (one, other):
+        assert told.count("cos trace 02-53-49-4D-30-00-00-00:") == 1
+        assert "REFUSED ecos.registration.incoming_supplier: " in told
+        assert "ecos_party -> acb" in told
+    assert "cos trace" not in none
+
+
+def test_it_attaches_by_url(tmp_path: Path, data: Path, running: Connection) -> None:
+    provision(running, data)
+    (tmp_path / "test_urls.py").write_text(BY_URL)
+    named = [
+        f"--cos-service={name}={one.interface},{one.lab}"
+        for name, one in running.stack.services.items()
+    ]
+    credentials = [f"--cos-lab-token={n}={t}" for n, t in running.stack.lab_tokens.items()]
+    done = run(tmp_path, *named, *credentials)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "1 passed, 1 error" in done.stdout
+    assert "in the stack's data folder: --cos-data=DIR" in done.stdout
+    done = run(tmp_path, *named, *credentials, f"--cos-data={data}")
     assert "2 passed" in done.stdout
 
 
@@ -144,10 +250,44 @@ def test_where_no_stack_runs_that_is_said_in_a_line(tmp_path: Path) -> None:
     assert "def cos_stack" not in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--cos-command=/nowhere/cos"], "no stack to test: /nowhere/cos is no executable"),
+        (["--cos-service=acb=ftp://127.0.0.1"], "'ftp://127.0.0.1' is no URL of a service"),
+        (["--cos-service=broker=http://127.0.0.1"], "expected NAME=VALUE with NAME one of"),
+    ],
+)
+def test_what_is_given_wrong_is_said_in_a_line(
+    tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    (tmp_path / "test_one.py").write_text("def test_one(cos_stack): ...")
+    done = run(tmp_path, *arguments)
+    assert done.returncode == 1
+    assert said in done.stdout
+    assert "def cos_stack" not in done.stdout
+
+
 def test_loading_it_imports_no_system() -> None:
     told = subprocess.run(
         [sys.executable, "-c",
-         "import json, sys, cos_pytest.plugin; print(json.dumps(sorted(sys.modules)))"],
+         "import json, sys, pytest_cos_stack.plugin; print(json.dumps(sorted(sys.modules)))"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert not {"cli", "httpx", "lxml", "cryptography"} & set(json.loads(told.stdout))
+    ours = {"gbcs", "keys", "duis", "services", "cli", "probe", "tamper", "acb"}
+    assert not (ours | {"httpx", "lxml", "cryptography"}) & set(json.loads(told.stdout))
+
+
+def test_a_system_starts_where_the_working_folder_has_modules_of_its_name(tmp_path: Path) -> None:
+    """`cos up` too, by hand, in such a project."""
+    own_modules(tmp_path)
+    cos = Path(sys.executable).with_name("cos")
+    data = tmp_path / "stack"
+    try:
+        done = subprocess.run(
+            [cos, "up", "--detach", "--data", data], cwd=tmp_path, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+    finally:
+        subprocess.run([cos, "down", "--data", data], check=False, capture_output=True)

@@ -184,6 +184,10 @@ def test_an_authority_table_lets_in_exactly_who_calls(system: str) -> None:
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 
 
+OPERATOR = {"cli", "provision"}
+"""The containers of the operator's: the one that is run by hand, and the one that runs once."""
+
+
 def volumes_of(service: dict[str, Any]) -> set[str]:
     return {str(mount).split(":")[0] for mount in service.get("volumes", [])}
 
@@ -197,11 +201,12 @@ def faults(compose: dict[str, Any]) -> set[str]:
     found = set()
     services = compose["services"]
     mounting = {name: one for name, one in services.items() if name != "ceremony"}
-    running = {name: one for name, one in mounting.items() if name in {*SYSTEMS, "cli"}}
-    for (_, one), (_, other) in combinations(mounting.items(), 2):
-        if volumes_of(one) & volumes_of(other):
+    running = {name: one for name, one in mounting.items() if name in {*SYSTEMS, *OPERATOR}}
+    for (name, one), (another, other) in combinations(mounting.items(), 2):
+        if volumes_of(one) & volumes_of(other) and {name, another} != OPERATOR:
             found.add("a volume in two services")
-    if volumes_of(running["cli"]) - {"cli"} or networks_of(services["ceremony"]):
+    reached = set().union(*(volumes_of(running[name]) for name in OPERATOR))
+    if reached - {"cli"} or networks_of(services["ceremony"]):
         found.add("the tools or the ceremony reach too far")
     if services["ceremony"].get("network_mode") != "none":
         found.add("the ceremony has a network")
@@ -216,9 +221,9 @@ def faults(compose: dict[str, Any]) -> set[str]:
         found.add("a CoS Party shares a network with the meters")
     for network in {n for one in running.values() for n in networks_of(one)}:
         members = {name for name, one in running.items() if network in networks_of(one)}
-        if network.startswith("lab-") and not ("cli" in members and len(members) == 2):
+        if network.startswith("lab-") and not (members > OPERATOR and len(members) == 3):
             found.add("a lab network of more than one system")
-        if network == "users" and members != {"acb", "cli"}:
+        if network == "users" and members != {"acb", *OPERATOR}:
             found.add("users reach more than the broker")
         if network != "users" and not network.startswith("lab-") and len(members) != 2:
             found.add("a network of more than a pair")
@@ -233,16 +238,25 @@ def faults(compose: dict[str, Any]) -> set[str]:
             found.add("new privileges")
         if str(one.get("user", "cos")) in {"0", "root"}:
             found.add("root")
-        if one.get("ports"):
+        if one.get("ports") and name != "published":
             found.add("a port on the host")
+        if name not in {*running, "ceremony", "published"}:
+            found.add("a service that nobody knows")
         if one["build"]["target"] != (name if name in SYSTEMS else "cli"):
             found.add("another system's image")
+    published = services["published"]
+    if not all(port.startswith("127.0.0.1:") for port in published["ports"]):
+        found.add("a port that others reach")
+    if networks_of(published) != {"users", "outside"} or volumes_of(published):
+        found.add("what is published is more than the users' interface")
+    if published.get("profiles") != ["published"]:
+        found.add("published unasked")
     return found
 
 
 def test_the_containers_keep_what_the_systems_must_not_share() -> None:
     always = {name for name, one in COMPOSE["services"].items() if "profiles" not in one}
-    assert always == {*SYSTEMS, "ceremony"}
+    assert always == {*SYSTEMS, "ceremony", "provision"}
     assert faults(COMPOSE) == set()
 
 
@@ -293,6 +307,13 @@ def change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (change("services/acb/user", "root"), "root"),
         (change("services/acb/ports", ["8000:8000"]), "a port on the host"),
         (change("services/acb/build", {"target": "cli"}), "another system's image"),
+        (change("services/provision/volumes", ["acb:/x"]), "a volume in two services"),
+        (change("services/published/ports", ["8000:8000"]), "a port that others reach"),
+        (
+            change("services/published/networks", ["lab-acb"]),
+            "what is published is more than the users' interface",
+        ),
+        (change("services/published/profiles", ["tools"]), "published unasked"),
     ],
     ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
 )
@@ -331,6 +352,22 @@ def rooms_in(target: str) -> set[str]:
         rooms |= built[name]["rooms"]
         name = built[name]["on"]
     return rooms
+
+
+def test_the_check_of_a_containers_health_is_the_file_that_imports_nothing() -> None:
+    path = "/app/services/chassis/healthcheck.py"
+    for system in SYSTEMS:
+        test = COMPOSE["services"][system]["healthcheck"]["test"]
+        assert test[:5] == ["CMD", "python", "-I", "-S", path]
+
+
+def test_whoever_drives_the_containers_finds_the_meters_known() -> None:
+    """On fresh volumes: `cli` and the published interface wait for what provisions."""
+    services = COMPOSE["services"]
+    done = {"condition": "service_completed_successfully"}
+    assert services["provision"]["command"] == ["provision"]
+    assert services["cli"]["depends_on"]["provision"] == done
+    assert services["published"]["depends_on"]["provision"] == done
 
 
 @pytest.mark.parametrize("target", SYSTEMS)

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
     "gbcs", "keys", "duis", "services", "acb", "cos_party", "ecos_party", "tcos_party",
-    "meter_sim", "cli", "tamper", "cos_pytest", "probe",
+    "meter_sim", "cli", "tamper", "probe",
 )  # fmt: skip
 
 # (what is injected, into which file, which contract must break)
@@ -33,6 +33,7 @@ VIOLATIONS = [
     ("import keys.software", "cos_party/workflow.py", "Private keys are opened only"),
     ("import acb", "cli/app.py", "drives the parties over HTTP only"),
     ("import acb", "tamper/proxy.py", "drives the parties over HTTP only"),
+    ("import duis.xml", "pytest_cos_stack/supplier.py", "plugin imports nothing"),
     ("import tamper", "services/link/server.py", "No honest room"),
     ("import probe", "meter_sim/workflow.py", "No honest room"),
     ("import probe", "cli/switching.py", "entry knows the attacks"),
@@ -56,6 +57,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(
             ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__")
         )
+    plugin = ROOT / "pytest-cos-stack" / "pytest_cos_stack"
+    shutil.copytree(plugin, folder / plugin.name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
     return folder
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from cli import tamper_commands
-from cli.tamper_commands import held, told
+from cli.tamper_commands import held, line_of, told
 from tamper.exchange import Exchange, Request, Response
+from tamper.proxy import Proxy
 from tamper.script import Script
 
 
@@ -27,6 +28,36 @@ def test_a_message_is_told_with_what_was_done_to_it() -> None:
     assert "status" not in asked
     assert (answered["status"], answered["json"]) == (418, {"b": 2})
     assert answered["acts"] == ["answered 418 in place of the other side"]
+
+
+def test_an_exchange_is_one_line() -> None:
+    one = exchange()
+    one.answer(403, b'{"check":"link.request.nonce"}')
+    assert line_of(one).plain == (
+        "3 POST /link/cos-command cos-command, 7 octets ──▶ 403 link.request.nonce, 30 octets; "
+        "answered 403 in place of the other side"
+    )
+    one.drop()
+    assert "──▶ closed; " in line_of(one).plain
+
+
+def test_what_a_message_says_never_reaches_the_terminal_as_a_command() -> None:
+    one = exchange()
+    one.request.path = "/a\x1b[2J[/]\nb"
+    one.answer(403, b'{"check":"\\u001b]8;;x"}')
+    line = line_of(one).plain
+    assert line.isprintable()
+    assert "[/]" in line  # as it stands: it is no mark of ours
+
+
+def test_each_exchange_ends_once_however_it_ends() -> None:
+    stages: list[str] = []
+    for act in (Exchange.drop, lambda e: e.answer(200, b""), lambda _: 1 / 0):
+        script = Script(request=act)  # type: ignore[arg-type]
+        proxy = Proxy("http://127.0.0.1:1", script, lambda stage, _: stages.append(stage))
+        with proxy:
+            proxy.pass_on(Request([], b"", "POST", "/x"))
+    assert stages == ["request", "end", "request", "response", "end", "request", "end"]
 
 
 @pytest.fixture

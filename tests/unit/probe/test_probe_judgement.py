@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from lxml import etree
 
 from cli.errors import CommandError
+from probe.catalogue import catalogue
 from probe.model import Attack, Result, Rung, Seen, Stop
+from probe.own_attacks import attacks_in
 from probe.reports import as_json, as_junit, as_sarif, complaint
 from probe.runner import judge, run
 
+ROOT = Path(__file__).resolve().parents[3]
 CHECK = Stop("ecos_party", "link.request.nonce")
 OTHER = Stop("ecos_party", "link.request.stale")
 
@@ -113,8 +117,8 @@ def test_a_check_is_off_for_one_act_only() -> None:
 
 def results() -> list[Result]:
     return [
-        judge(attack(), Seen(CHECK), ()),
-        judge(attack(), Seen(None, "accepted\x00"), ("cells:m",)),
+        replace(judge(attack(), Seen(CHECK), ()), seconds=0.25),
+        replace(judge(attack(), Seen(None, "accepted\x00"), ("cells:m",)), seconds=1.5),
     ]
 
 
@@ -133,6 +137,14 @@ def test_junit() -> None:
     assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("2", "1", "0")
     assert len(root.findall("testcase")) == 2
     assert root.find("testcase/failure") is not None
+    assert [case.get("time") for case in root.findall("testcase")] == ["0.250", "1.500"]
+    assert root.get("time") == "1.750"
+
+
+def test_a_run_says_how_long_each_took() -> None:
+    (one,) = run(Stack(), [attack()], lambda _: None)  # type: ignore[arg-type]
+    assert one.seconds > 0
+    assert one.as_dict()["seconds"] >= 0
 
 
 def test_sarif() -> None:
@@ -140,3 +152,71 @@ def test_sarif() -> None:
     assert [r["level"] for r in run_of["results"]] == ["error"]
     assert run_of["results"][0]["ruleId"] == "link.ecos.x"
     assert len(run_of["tool"]["driver"]["rules"]) == 2
+
+
+def test_sarif_has_what_githubs_code_scanning_asks_for() -> None:
+    """SARIF 2.1.0, and GitHub's "SARIF support for code scanning": what is required there."""
+    told = json.loads(as_sarif(results()))
+    assert told["version"] == "2.1.0"
+    (one_run,) = told["runs"]
+    driver = one_run["tool"]["driver"]
+    for rule in driver["rules"]:
+        assert all(rule[name]["text"] for name in ("shortDescription", "fullDescription", "help"))
+        assert len(rule["properties"]["tags"]) <= 20
+    for found in one_run["results"]:
+        assert driver["rules"][found["ruleIndex"]]["id"] == found["ruleId"]
+        assert found["message"]["text"].isprintable()
+        assert found["partialFingerprints"]["primaryLocationLineHash"]
+        for place in found["locations"]:
+            physical = place["physicalLocation"]
+            uri = physical["artifactLocation"]["uri"]
+            assert not uri.startswith(("/", "file:", ".."))
+            assert (ROOT / uri).is_file()
+            lines = (ROOT / uri).read_text().splitlines()
+            assert "Attack(" in lines[physical["region"]["startLine"] - 1]
+
+
+def test_every_attack_is_at_a_line_of_its_familys_file() -> None:
+    short_ways = {"model.py", "making.py", "catalogue.py"}
+    for one in catalogue():
+        file, line = one.written_at
+        assert Path(file).parent == ROOT / "probe"
+        assert Path(file).name not in short_ways
+        assert 0 < line <= len(Path(file).read_text().splitlines())
+
+
+MINE = """
+from probe.making import attack
+from probe.model import Rung, Seen
+
+ATTACKS = [
+    attack({id!r}, "title", Rung.WIRE, "ours", "nothing", lambda world: Seen(None), None),
+]
+"""
+
+
+def test_attacks_come_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(MINE.format(id="mine.one"))
+    (mine,) = attacks_in(path)
+    assert (mine.id, mine.tags) == ("mine.one", ("mine",))
+    assert mine.written_at == (str(path), 6)
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    (None, "FileNotFoundError"),
+    ("ATTACKS = [", "SyntaxError"),
+    ("x = 1", "defines no ATTACKS"),
+    ("ATTACKS = ['one']", "defines no ATTACKS"),
+    ("def attacks(): raise ValueError('not today')", "not today"),
+    (MINE.format(id="gbcs.frame.empty"), "called gbcs.frame.empty already"),
+])  # fmt: skip
+def test_a_file_without_attacks_is_refused_in_a_sentence(
+    tmp_path: Path, text: str | None, said: str
+) -> None:
+    path = tmp_path / "mine.py"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(CommandError, match=said) as error:
+        attacks_in(path)
+    assert error.value.code == 2

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Final, Self
 
-from cli import faults
-from cos_pytest.stack import CosStack
+from pytest_cos_stack.stack import CosStack
+
+WHERE: Final = ("inbound-request", "inbound-answer", "outbound-request", "outbound-answer")
+_MATCHED: Final = ("method", "path", "purpose", "message_id", "request_id", "device")
 
 
 class Fault:
@@ -33,7 +35,8 @@ class Fault:
 
     def release(self) -> int:
         """Carry on what it holds back; how many messages that were."""
-        return faults.release(self._owner.stack.connection, self.system, self.id)
+        path = f"/lab/faults/{self.id}/release"
+        return int(self._owner.stack.lab(self.system, "POST", path)["released"])
 
     def __enter__(self) -> Self:
         return self
@@ -62,9 +65,10 @@ class Faults:
                 `seconds`, `status`, `bit`, `octets`, `claims`. See docs/faults.md.
 
         Raises:
-            cli.errors.CommandError: the system refuses it, naming why.
+            ValueError: `where` is none of those.
+            pytest_cos_stack.RefusedError: the system refuses it, naming why.
         """
-        told = faults.arm(self.stack.connection, system, faults.order_of(kind, where, **more))
+        told = self.stack.lab(system, "POST", "/lab/faults", _order(kind, where, more))
         fault = Fault(self, system, told["id"])
         self._armed.append(fault)
         return fault
@@ -73,12 +77,24 @@ class Faults:
         """Undo one; what it holds back is carried on."""
         if fault in self._armed:
             self._armed.remove(fault)
-            faults.remove(self.stack.connection, fault.system, fault.id)
+            self.stack.lab(fault.system, "DELETE", f"/lab/faults/{fault.id}")
 
     def disarm(self) -> None:
         """Undo every one that was armed here."""
         for fault in list(self._armed):
             self.remove(fault)
+
+
+def _order(kind: str, where: str, more: dict[str, Any]) -> dict[str, Any]:
+    """A fault as the lab port takes it; what is None is left out."""
+    if where not in WHERE:
+        raise ValueError(f"{where} is not one of {', '.join(WHERE)}")
+    direction, part = where.split("-")
+    given = {name: value for name, value in more.items() if value is not None}
+    match = {name: given.pop(name) for name in _MATCHED if name in given}
+    if given.get("times") == 0:
+        given["times"] = None
+    return {"kind": kind, "direction": direction, "part": part, "match": match, **given}
 
 
 class Quirk:
@@ -107,15 +123,15 @@ class Quirks:
         """Switch a quirk on, now.
 
         Raises:
-            cli.errors.CommandError: the system has none of that name.
+            pytest_cos_stack.RefusedError: the system has none of that name.
         """
-        faults.switch_quirk(self._stack.connection, system, name, on=True)
+        self._stack.lab(system, "PUT", f"/lab/quirks/{name}", {"on": True})
         self._on.append((system, name))
         return Quirk(self, system, name)
 
     def off(self, system: str, name: str) -> None:
         """Switch it off again."""
-        faults.switch_quirk(self._stack.connection, system, name, on=False)
+        self._stack.lab(system, "PUT", f"/lab/quirks/{name}", {"on": False})
         self._on = [one for one in self._on if one != (system, name)]
 
     def restore(self) -> None:

@@ -1,1 +1,0 @@
-"""A pytest plugin: a whole stack of systems as fixtures for other people's tests."""
