@@ -180,7 +180,7 @@ def logs(
     wanted = Filter(tuple(system or SYSTEMS), request)
     shown, ends = lines_of(data, wanted)
     for line in shown[-last:] if last else shown:
-        print(line.text) if as_json else console.print(written(line), soft_wrap=True)
+        sentence(line.text) if as_json else console.print(written(line), soft_wrap=True)
     if follow_on:
         for line in follow(data, wanted, ends):
-            print(line.text) if as_json else console.print(written(line), soft_wrap=True)
+            sentence(line.text) if as_json else console.print(written(line), soft_wrap=True)

@@ -60,7 +60,7 @@ def tamper(
     if as_json:
         print(json.dumps({"listening": proxy.url, "to": to}), flush=True)
     else:
-        sentence(f"[bold]{proxy.url}[/] ──▶ {to}; Ctrl-C ends it.")
+        sentence((proxy.url, "bold"), f" ──▶ {to}; Ctrl-C ends it.")
     proxy.serve()
 
 
@@ -90,7 +90,7 @@ def show(stage: str, exchange: Exchange) -> None:
     shown = {name: message[name] for name in message if name not in _IN_TITLE}
     console.print(tree_branch(title, shown))
     for act in exchange.acts:
-        console.print(f"    {act}", style="bold red", markup=False)
+        sentence((f"    {act}", "bold red"))
 
 
 _IN_TITLE = frozenset({"exchange", "stage", "method", "path", "status", "acts"})
@@ -131,4 +131,4 @@ def ask(stage: str, exchange: Exchange) -> None:
                 else:
                     part.body = Path(file).read_bytes()
             except OSError as error:
-                errors.print(str(error), markup=False)
+                errors.print(str(error))
