@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from cli.console import errors, fail
+from cli.console import errors, fail, sentence
 from cli.errors import USAGE
 from cli.lazy import Entry, lazy_group
 from keys.errors import KeysError
@@ -59,7 +59,7 @@ app = typer.Typer(
 def show_version(wanted: bool) -> None:
     """Print the version and end."""
     if wanted:
-        print(f"cos {version_of('cos-stack')}")
+        sentence(f"cos {version_of('cos-stack')}")
         raise typer.Exit
 
 

@@ -20,7 +20,7 @@ from cli.clocks import (
     step_clocks,
 )
 from cli.connection import Connection
-from cli.console import Columns, console, fail, lay
+from cli.console import Columns, fail, lay, sentence
 from cli.errors import CommandError
 from cli.finding import find_stack
 from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
@@ -104,5 +104,5 @@ def do(
             table.add_row(name, clock.now.isoformat(timespec="seconds"), clock.mode)
         lay(table)
         if not together:
-            console.print("[red]The clocks disagree.[/]")
+            sentence(("The clocks disagree.", "red"))
     raise typer.Exit(0 if together else 1)

@@ -23,14 +23,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.console import Group
 from rich.panel import Panel
 from rich.rule import Rule
 from rich.table import Table
-from rich.text import Text
 
 from cli.cells import cells_of, changed
 from cli.connection import Connection
-from cli.console import Columns, console, lay, sentence, silence, whisper
+from cli.console import Columns, console, lay, sentence, silence, whisper, words
 from cli.errors import REFUSED, CommandError
 from cli.export import Exported, export
 from cli.keys_commands import hold_ceremony
@@ -135,7 +135,7 @@ def run_demo(out: Path, *, quiet: bool = False) -> tuple[list[Played], Exported]
     for old in [*out.glob("*.hex"), *out.glob("*.xml"), *out.glob("*.pcapng")]:
         old.unlink()
     if not quiet:
-        console.print(Rule("[bold]A change of supplier, end to end[/]"))
+        console.print(Rule(words("A change of supplier, end to end", "bold")))
     with fresh_stack(out / "stack", quiet=quiet) as stack, Connection(stack) as connection:
         return play_all(connection, out / "stack", out, quiet=quiet)
 
@@ -175,7 +175,7 @@ def play(
     """Play one act and compare every outcome with what it must be."""
     if not quiet:
         console.print()
-        console.print(Rule(f"[bold]{number}. {act.title}[/]", align="left"))
+        console.print(Rule(words(f"{number}. {act.title}", "bold"), align="left"))
     before = cells_of(connection, act.meter)
     answered = len(receiver.received(act.supplier))
     began = time.monotonic()
@@ -234,7 +234,7 @@ def judge(act: Act, outcome: Outcome, story: Story, cells: set[str]) -> list[str
 def verdict_line(act: Act, outcome: Outcome, wrong: list[str], took: float) -> Panel:
     """The act's end in a box: what happened, and whether that is right."""
     if wrong:
-        return Panel(Text("\n".join(wrong)), title="NOT AS IT MUST BE", border_style="bold red")
+        return Panel(Group(*map(words, wrong)), title="NOT AS IT MUST BE", border_style="bold red")
     if act.refused_by:
         text = f"Refused by check {act.refused_by}. The meter still obeys who it obeyed before."
     else:
@@ -242,7 +242,7 @@ def verdict_line(act: Act, outcome: Outcome, wrong: list[str], took: float) -> P
             f"Supplier {act.supplier} now holds the home: three cells replaced, the rest as before."
         )
     return Panel(
-        Text(f"{text} ({took:.2f} s)\nrequest {outcome.request_id}"),
+        Group(words(f"{text} ({took:.2f} s)"), words(f"request {outcome.request_id}")),
         border_style="green",
         title="as it must be",
         title_align="left",
@@ -310,10 +310,12 @@ def finish(
         console.print(Rule())
         good = sum(not one.wrong for one in played)
         style = "bold green" if right else "bold red"
-        console.print(Text(f"{good} of {len(played)} outcomes as they must be", style=style))
+        sentence((f"{good} of {len(played)} outcomes as they must be", style))
         sentence(
             f"{exported.messages} GBCS messages, the DUIS documents and the keys that check them "
-            f"are in [bold]{out}[/] ({seconds:.0f} s in all)."
+            "are in ",
+            (str(out), "bold"),
+            f" ({seconds:.0f} s in all).",
         )
         sentence(
             f"Read one:   {cos} gbcs decode --keystore "

@@ -188,7 +188,7 @@ def verify(
     if as_json:
         print(json.dumps(told, indent=2))
     else:
-        sentence(f"[green]✓[/] signed by {told['signer']} (OU {signer.role}, {signer.issuer})")
+        sentence(("✓", "green"), f" signed by {told['signer']} (OU {signer.role}, {signer.issuer})")
 
 
 @app.command()

@@ -1,10 +1,10 @@
 """Judging an evidence bundle offline: without any key, any running system, any party's word. Pure.
 
-What is proven, and by what: each link message by its sender's signature under the infrastructure
-root; the service request by the supplier's, the command by the CoS Party's and the device's answer
-by the device's, each under its own root; that each party's log is what it wrote then, by its hash
-links; and that both ends kept the same. What the parties' traces say they decided is told, not
-proven, except a refusal that the CoS Party signed.
+The bundle never chooses what is checked. Proven is only what a signature covers: each message on
+the link by its sender's, under the infrastructure root, over what is rebuilt from the row itself;
+the service request by the supplier's, the command by the CoS Party's and the device's words by the
+device's, each under its own root. Told, and said to be no more, is what nobody signed: a party's
+own notes, the numbers and times of its rows, that its log is whole, what its trace says it decided.
 """
 
 from __future__ import annotations
@@ -12,53 +12,21 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from cli.evidence_collect import AUTHORITIES, KIND, VERSION, octets_in, seal
+from cli.evidence_collect import AUTHORITIES, KIND, VERSION, is_about, key_ids, seal
+from cli.evidence_documents import Documents
+from cli.evidence_exchange import Exchange
+from cli.evidence_report import Finding, Report
 from cli.evidence_rows import Kept, judge_row
-from duis.errors import DuisError
-from duis.signature import verify_document
-from duis.xml import request_from_xml
-from gbcs.errors import GbcsError
-from gbcs.message import decode
-from gbcs.protect import verify_signature
+from cli.layout import COS_PARTIES
 from keys.certificate import Certificate
 from keys.errors import KeysError
 from keys.path import validate_path
 from services.chassis.canonical import NotCanonicalError, canonical
 from services.link.errors import LinkError
 from services.link.trust import LinkTrust
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at: whose, what part, and what came of it."""
-
-    party: str
-    part: str
-    detail: str
-
-
-@dataclass
-class Report:
-    """What a bundle proves, and what in it is not what was signed or written."""
-
-    request_id: str = ""
-    verified: list[Finding] = field(default_factory=list)
-    wrong: list[Finding] = field(default_factory=list)
-    told: list[Finding] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong and something is proven."""
-        return bool(self.verified) and not self.wrong
-
-    def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
-        return {"ok": self.ok, **asdict(self)}
-
 
 SHAPELESS = (
     LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError,
@@ -108,7 +76,7 @@ def judge(data: bytes, roots: Mapping[str, bytes] | None = None) -> Report:
         Unreadable: it is no bundle.
     """
     bundle, one_form = read_bundle(data)
-    report = Report(request_id=str(bundle.get("request_id")))
+    report = Report(request_id=str(bundle.get("request_id")), own_roots=roots is None)
     if not one_form:
         report.wrong.append(Finding("bundle", "form", "not written as export writes it"))
     judging = _Judging(bundle, report)
@@ -117,10 +85,8 @@ def judge(data: bytes, roots: Mapping[str, bytes] | None = None) -> Report:
         lambda: judging.authorities(roots),
         judging.link_certificates,
         judging.logs,
-        judging.both_ends,
-        judging.service_request,
-        judging.command,
-        judging.device_response,
+        judging.exchange,
+        judging.documents,
         judging.verdicts,
     ):
         judging.guarded(step)
@@ -134,6 +100,7 @@ class _Judging:
         self.bundle = bundle
         self.report = report
         self.cos_party = str(bundle.get("cos_party"))
+        self.transaction = str(bundle.get("transaction"))
         self.trusted: dict[str, Certificate] = {}
         self.link: dict[str, Certificate] = {}
         self.kept: dict[str, list[Kept]] = {}
@@ -151,14 +118,26 @@ class _Judging:
     def right(self, party: str, part: str, detail: str) -> None:
         self.report.verified.append(Finding(party, part, detail))
 
+    def told(self, party: str, part: str, detail: str) -> None:
+        self.report.told.append(Finding(party, part, detail))
+
+    def missing(self, party: str, part: str, detail: str) -> None:
+        self.report.missing.append(Finding(party, part, detail))
+
     def seal(self) -> None:
-        """No section was changed by accident."""
+        """No section was changed by accident, and there are no others."""
+        if self.cos_party not in COS_PARTIES:
+            self.wrong("bundle", "cos_party", "is no CoS Party")
+        if set(self.bundle) != _MEMBERS or set(self.bundle["authorities"]) != set(AUTHORITIES):
+            self.wrong("bundle", "members", "others than a bundle has")
+        if set(self.bundle["logs"]) != {"acb", self.cos_party}:
+            self.wrong("bundle", "logs", "others than those of the two ends")
         kept, now = self.bundle["seal"], seal(self.bundle)
         for name in now:
             if kept.get(name) != now[name]:
                 self.wrong("bundle", f"seal of {name}", "the section is not the one exported")
-        if set(self.bundle) != _MEMBERS or set(kept) != set(now):
-            self.wrong("bundle", "members", "others than a bundle has")
+        if set(kept) != set(now):
+            self.wrong("bundle", "seal", "is of other sections than a bundle has")
 
     def authorities(self, roots: Mapping[str, bytes] | None) -> None:
         """The roots of trust: read, and compared with the reader's own."""
@@ -166,15 +145,16 @@ class _Judging:
             der = _octets(self.bundle["authorities"][name])
             try:
                 found = self.trusted[name] = Certificate.from_der(der)
+                if not name.endswith("_root"):
+                    root = self.trusted[f"{name.partition('_')[0]}_root"]
+                    validate_path(found, (), root, at=None)
+                    continue
             except KeysError as error:
                 self.wrong("authorities", name, str(error))
                 continue
             told = f"SHA-256 {found.fingerprint}"
-            if not name.endswith("_root"):
-                continue  # held by the root above it, whenever a path is built through it
             if roots is None:
-                detail = f"{told}: compare it, or give --trust"
-                self.report.told.append(Finding("authorities", name, detail))
+                self.told("authorities", name, f"{told}: compare it, or give --trust")
             elif found.der == roots.get(name):
                 self.right("authorities", name, f"the one trusted; {told}")
             else:
@@ -182,6 +162,7 @@ class _Judging:
 
     def link_certificates(self) -> None:
         """Each link certificate is of the infrastructure authority and names its system."""
+        named = {key_id for log in self.bundle["logs"].values() for key_id in key_ids(log["rows"])}
         for system, text in self.bundle["link_certificates"].items():
             part = "link certificate"
             try:
@@ -192,6 +173,9 @@ class _Judging:
                 continue
             if found.common_name != system or not found.simulated:
                 self.wrong(system, part, f"names {found.common_name}")
+                continue
+            if found.key_identifier.hex() not in named:
+                self.wrong(system, part, "no message names its key")
                 continue
             self.link[system] = found
             self.right(system, part, f"of {found.issuer}, SHA-256 {found.fingerprint[:16]}…")
@@ -205,76 +189,121 @@ class _Judging:
             kept: list[Kept] = []
             for row in log["rows"]:
                 try:
-                    judged = judge_row(row, previous, trust)
+                    judged = judge_row(row, previous, party, trust)
+                    self._row(party, judged, exported="withheld" in row)
                 except SHAPELESS as error:
                     part = f"row {len(kept) + 1} of the bundle"
                     self.wrong(party, part, f"not a row: {type(error).__name__}: {error}")
                     continue
-                for part, detail in judged.wrong:
-                    self.wrong(party, f"row {judged.name} {part}", detail)
-                for part, detail in judged.verified:
-                    self.right(party, f"row {judged.name} {part}", detail)
                 kept.append(judged)
                 previous = row
             self.kept[party] = kept
-            head = log["head"]
-            if previous is None:
-                self.wrong(party, "rows", "there are none")
-            elif (previous["seq"] == head["seq"]) != (previous["hash"] == head["hash"]):
-                self.wrong(party, "head", "is not the hash of the last row")
-            if kept and len(kept) == len(log["rows"]) and not any(one.wrong for one in kept):
-                self.right(party, "hash links", f"rows {kept[0].seq} to {kept[-1].seq} are whole")
+            self._head(party, log, kept)
 
-    def both_ends(self) -> None:
-        """What one end says it sent, the other says it received, to the octet."""
-        ours, theirs = (
-            {one.signature: one for one in self.kept[party] if one.signature}
-            for party in ("acb", self.cos_party)
+    def _row(self, party: str, judged: Kept, *, exported: bool) -> None:
+        """What is said of one row, and whether it was for export to withhold its body."""
+        for part, detail in judged.wrong:
+            self.wrong(party, f"row {judged.name} {part}", detail)
+        about = self._about(judged)
+        if about == exported:
+            detail = "is about the exchange" if about else "is about something else"
+            self.wrong(party, f"row {judged.name} withheld", detail)
+        if not about:
+            return
+        for part, detail in judged.told:
+            self.told(party, f"row {judged.name} {part}", detail)
+        if judged.proof is not None and not judged.wrong:
+            self.right(party, f"row {judged.name} signature", _said(judged))
+
+    def _about(self, judged: Kept) -> bool:
+        return is_about(
+            {"subject": judged.subject, "record": judged.record},
+            self.transaction,
+            self.report.request_id,
         )
-        for signature, one in ours.items():
-            other = theirs.get(signature)
-            if other is None:
-                self.report.told.append(
-                    Finding("acb", f"row {one.name}", f"{self.cos_party} has no such message")
-                )
-            elif (one.body, one.message) != (other.body, other.message):
-                what = "body" if one.body != other.body else "record"
-                self.wrong("acb", f"row {one.name} {what}", f"{self.cos_party} kept another")
-                self.wrong(self.cos_party, f"row {other.name} {what}", "acb kept another")
-            else:
-                self.right("both ends", one.name, f"the same in {self.cos_party} row {other.name}")
 
-    def service_request(self) -> None:
-        """The supplier signed it, and it is what the broker passed on."""
-        octets, signer = self._document("service_request", "organisation")
-        if octets is None or signer is None:
+    def _head(self, party: str, log: Mapping[str, Any], kept: Sequence[Kept]) -> None:
+        """What the party claims of its log as a whole: its own word, whatever the hashes say."""
+        rows, head = log["rows"], log["head"]
+        if set(log) != {"head", "rows"} or set(head) != {"seq", "hash"}:
+            self.wrong(party, "head", "has other members than export writes")
+        if not rows:
+            self.wrong(party, "rows", "there are none")
             return
-        try:
-            signed = verify_document(octets, signer.der)
-            request = request_from_xml(signed.signed_xml).header.request_id
-        except DuisError as error:
-            self.wrong("supplier", "service request", str(error))
-            return
-        if str(request) != self.report.request_id or signer.subject_eui != request.originator:
-            self.wrong("supplier", "service request", f"is {request}, by {signer.subject_eui}")
-            return
-        self.right("supplier", "service request", f"signed by {signer.subject_eui}")
-        self._carried("supplier", "service request", "service_request", octets, "request")
+        if not kept or not self._about(kept[0]) or not self._about(kept[-1]):
+            self.wrong(party, "rows", "do not begin and end with the exchange")
+        last = rows[-1]
+        if type(head["seq"]) is not int or head["seq"] < last["seq"]:
+            self.wrong(party, "head", "stands before the last row")
+        elif (last["seq"] == head["seq"]) != (last["hash"] == head["hash"]):
+            self.wrong(party, "head", "is not the hash of the last row")
+        if kept and len(kept) == len(rows) and not any(one.wrong for one in kept):
+            self.told(
+                party,
+                "hash links",
+                f"rows {kept[0].seq} to {kept[-1].seq} fit as exported; "
+                f"{party} could write its own log anew: compare the head (row {head['seq']}, "
+                f"{head['hash']}) with one that you hold",
+            )
+        notes = [one.name for one in kept if not one.is_link and self._about(one)]
+        if notes:
+            self.told(party, "own notes", f"rows {', '.join(notes)}: signed by nobody")
 
-    def command(self) -> None:
-        """The CoS Party signed it, and it is what it answered."""
-        octets = self._message("command", self.cos_party, "organisation")
-        if octets is not None:
-            self._carried(self.cos_party, "command", "signed_command", octets, "response")
-            signed = [one for one in self.kept[self.cos_party] if one.kind == "cos.signed"]
-            if any(one.body != octets for one in signed):
-                self.wrong(self.cos_party, "command", "is not the one its log says it signed")
+    def exchange(self) -> None:
+        """Both ends kept the same exchange, and all of it."""
+        Exchange(
+            transaction=self.transaction,
+            cos_party=self.cos_party,
+            logs=self._proven(),
+            wrong=self.wrong,
+            told=self.told,
+            missing=self.missing,
+            right=self.right,
+        ).judge()
 
-    def device_response(self) -> None:
-        """The device signed it, and it is what the broker passed on."""
-        octets = self._message("device_response", "device", "device")
-        if octets is not None:
-            self._carried("device", "device response", "message", octets, "request")
+    def _proven(self) -> dict[str, list[Kept]]:
+        """The signed messages about the exchange, of rows in which nothing is wrong."""
+        return {
+            party: [one for one in rows if one.proof and not one.wrong and self._about(one)]
+            for party, rows in self.kept.items()
+        }
+
+    def documents(self) -> None:
+        """What the messages carry is signed by whom it names, under that party's own root."""
+        given = [Certificate.from_der(_octets(text)) for text in self.bundle["certificates"]]
+        held: dict[str, list[Certificate]] = {"organisation": [], "device": []}
+        for one in given:
+            kind = "device" if one.is_device else "organisation"
+            try:
+                path = (self.trusted[f"{kind}_issuing"],)
+                validate_path(one, path, self.trusted[f"{kind}_root"], at=None)
+            except KeysError as error:
+                self.wrong("certificates", f"{one.subject_eui}", str(error))
+                continue
+            held[kind].append(one)
+        documents = Documents(
+            request_id=self.report.request_id,
+            cos_party=self.cos_party,
+            logs=self._proven(),
+            organisations=held["organisation"],
+            devices=held["device"],
+            wrong=self.wrong,
+            right=self.right,
+            missing=self.missing,
+            told=self.told,
+        )
+        documents.judge()
+        for one in given:
+            if one.fingerprint in documents.used:
+                continue
+            self.wrong("certificates", f"{one.subject_eui}", "shows nothing that is here")
+        if len({one.fingerprint for one in given}) != len(given):
+            self.wrong("certificates", "list", "one is there twice")
+        signed = documents.commands
+        for note in self.kept[self.cos_party]:
+            if note.kind == "cos.signed" and self._about(note) and note.body not in signed:
+                detail = "is no command that an answer carries"
+                self.wrong(self.cos_party, f"row {note.name} body", detail)
 
     def verdicts(self) -> None:
         """What each party says it decided; nobody signed it."""
@@ -282,76 +311,24 @@ class _Judging:
             refused = [one["check"] for one in told if one["outcome"] == "refused"]
             made = sum(one["outcome"] in ("passed", "refused") for one in told)
             detail = f"{made} checks made; refused by {', '.join(refused) or 'none'}"
-            self.report.told.append(Finding(party, "verdicts", detail))
-
-    def _message(self, name: str, party: str, kind: str) -> bytes | None:
-        octets, signer = self._document(name, kind)
-        if octets is None or signer is None:
-            return None
-        part = name.replace("_", " ")
-        try:
-            message = decode(octets)
-            verify_signature(message, signer.der)
-        except GbcsError as error:
-            self.wrong(party, part, error.reason)
-            return None
-        if message.header.originator != signer.subject_eui:
-            self.wrong(party, part, f"of {message.header.originator}, by {signer.subject_eui}")
-            return None
-        self.right(party, part, f"{message.reference} signed by {signer.subject_eui}")
-        return octets
-
-    def _document(self, name: str, kind: str) -> tuple[bytes | None, Certificate | None]:
-        kept = self.bundle["documents"][name]
-        if kept is None:
-            carried = [
-                one.name
-                for party in self.kept
-                for one in self.kept[party]
-                if one.kind.startswith("link.")
-                and octets_in(one.document, _MEMBER[name]) is not None
-            ]
-            if carried:
-                self.wrong("bundle", name, f"is missing, though row {carried[0]} carries one")
-            return None, None
-        octets = _octets(kept["octets"])
-        try:
-            signer = Certificate.from_der(_octets(kept["certificate"]))
-            path = (self.trusted[f"{kind}_issuing"],)
-            validate_path(signer, path, self.trusted[f"{kind}_root"], at=None)
-        except KeysError as error:
-            self.wrong("documents", f"{name} certificate", str(error))
-            return octets, None
-        self.right("documents", f"{name} certificate", f"of {signer.issuer}, path holds")
-        return octets, signer
-
-    def _carried(self, party: str, part: str, member: str, octets: bytes, what: str) -> None:
-        """The document is the one that the link messages carried, in both logs."""
-        for log, kept in self.kept.items():
-            carriers = [
-                (one, found)
-                for one in kept
-                if one.kind.startswith(f"link.{what}.") and not one.kind.endswith(".refused")
-                if (found := octets_in(one.document, member)) is not None
-            ]
-            if not carriers:
-                self.wrong(log, part, "no row carries it")
-            for one, found in carriers:
-                if found != octets:
-                    self.wrong(log, f"row {one.name} body", f"carries another {part}")
-                else:
-                    self.right(party, part, f"is what {log} row {one.name} carries")
+            self.told(party, "verdicts", detail)
 
 
-_MEMBER = {
-    "service_request": "service_request",
-    "command": "signed_command",
-    "device_response": "message",
-}
 _MEMBERS = {
     "version", "kind", "request_id", "transaction", "cos_party", "authorities",
-    "link_certificates", "documents", "logs", "verdicts", "seal",
+    "link_certificates", "certificates", "logs", "verdicts", "seal",
 }  # fmt: skip
+
+
+def _said(judged: Kept) -> str:
+    """What the signature on a row's message proves, in one line."""
+    proof = judged.proof
+    assert proof is not None
+    status = "" if proof.status is None else f", status {proof.status}"
+    if proof.status is not None and proof.status >= 400:
+        status += f", refused by {judged.document.get('check')}"
+    what = f"{proof.purpose} {proof.kind}{status}, {proof.created:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{proof.signer} to {proof.recipient}, {what}"
 
 
 def _trust(root: Certificate, systems: dict[str, Certificate]) -> LinkTrust:

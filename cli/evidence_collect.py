@@ -5,8 +5,9 @@ A bundle is one JSON object in canonical form (`services.chassis.canonical`)::
     version, kind, request_id, transaction, cos_party
     authorities        {infrastructure_root, organisation_root, organisation_issuing,
                         device_root, device_issuing}: certificates, DER in base64
-    link_certificates  {system: certificate}
-    documents          {service_request, command, device_response}: {octets, certificate} or null
+    link_certificates  {system: certificate}: of everybody who signed a message in the logs
+    certificates       [certificate]: of everybody who signed a document that a message carries: for
+                       each, the one that verifies, which is the one in force when it was signed
     logs               {party: {head: {seq, hash}, rows: [...]}}: the party's audit rows from the
                        first to the last that is about the exchange, as exported. A row between
                        them that is about something else has its record, which its hash covers,
@@ -21,27 +22,31 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 from cli.connection import Connection
 from cli.errors import MISSING, REFUSED, CommandError
+from cli.evidence_documents import MEMBERS, names, octets_in
 from cli.layout import COS_PARTIES
 from cli.story import read, tell
 from duis.errors import DuisError
 from duis.signature import signature_reference
 from duis.xml import request_from_xml
 from gbcs.errors import GbcsError
-from gbcs.message import decode
+from gbcs.message import Message, decode
+from gbcs.protect import verify_signature
 from keys.certificate import Certificate
 from keys.errors import KeysError
-from keys.roles import Usage
 from services.chassis.canonical import canonical
+from services.link import profile
+from services.link.evidence import RESPONSE_REFUSED
 
 KIND: Final = "cos-evidence"
-VERSION: Final = 1
+VERSION: Final = 2
 AUTHORITIES: Final = (
     "infrastructure_root",
     "organisation_root",
@@ -49,9 +54,10 @@ AUTHORITIES: Final = (
     "device_root",
     "device_issuing",
 )
-SEALED: Final = ("facts", "authorities", "link_certificates", "documents", "logs", "verdicts")
+SEALED: Final = ("facts", "authorities", "link_certificates", "certificates", "logs", "verdicts")
 FACTS: Final = ("version", "kind", "request_id", "transaction", "cos_party")
 PAGE: Final = 1000
+_KEY_ID: Final = re.compile(r';keyid="([0-9a-f]{16})"')
 
 Row = dict[str, Any]
 
@@ -80,11 +86,8 @@ def collect(connection: Connection, data: Path, request_id: str) -> dict[str, An
             name: text_of(read_pem(data / "acb" / "trust" / file_of(name)).der)
             for name in AUTHORITIES
         },
-        "link_certificates": {
-            name: text_of(read_pem(data / "acb" / "trust" / "link" / f"{name}.pem").der)
-            for name in ("acb", cos_party)
-        },
-        "documents": documents(logs, data),
+        "link_certificates": link_certificates(logs, data / "acb" / "trust" / "link"),
+        "certificates": signers(logs, certificates_in(data)),
         "logs": logs,
         "verdicts": verdicts(connection, request_id),
     }
@@ -150,40 +153,72 @@ def segment(rows: list[Row], transaction: str, request_id: str) -> list[Row]:
     ]
 
 
-def documents(logs: Mapping[str, Any], data: Path) -> dict[str, Any]:
-    """The three signed documents of the exchange, each with its signer's certificate.
+def key_ids(rows: Iterable[Any]) -> set[str]:
+    """The link keys that the rows' messages name."""
+    found: set[str] = set()
+    for row in rows:
+        match row:
+            case {"record": {"headers": [*headers]}}:
+                for header in headers:
+                    match header:
+                        case [profile.SIGNATURE_INPUT, str() as value]:
+                            found.update(_KEY_ID.findall(value))
+                        case _:
+                            pass
+            case _:
+                pass
+    return found
+
+
+def link_certificates(logs: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """The link certificates of those who signed what is in the logs.
 
     Raises:
-        CommandError: a signer's certificate is not in the data folder.
+        CommandError: one who signed has no certificate there any more.
     """
-    found: dict[str, bytes] = {}
-    for row in logs["acb"]["rows"]:
-        body = body_of(row)
-        if row["kind"] == "link.request.sent":
-            purpose = dict(row["record"].get("headers", [])).get("cos-purpose")
-            name = "service_request" if purpose == "cos-command" else "device_response"
-            member = "service_request" if purpose == "cos-command" else "message"
-        elif row["kind"] == "link.response.received":
-            name, member = "command", "signed_command"
-        else:
-            continue
-        octets = octets_in(body, member)
-        if octets is not None:
-            found[name] = octets
-    certificates = certificates_in(data)
-    told: dict[str, Any] = {}
-    for name in ("service_request", "command", "device_response"):
-        octets = found.get(name)
-        if octets is None:
-            told[name] = None
-            continue
-        signer = signer_of(octets, certificates, xml=name == "service_request")
-        told[name] = {"octets": text_of(octets), "certificate": text_of(signer.der)}
-    return told
+    pinned = {path.stem: read_pem(path) for path in sorted(folder.glob("*.pem"))}
+    named = {key for log in logs.values() for key in key_ids(log["rows"])}
+    needed = {
+        key
+        for log in logs.values()
+        for key in key_ids(row for row in log["rows"] if row["kind"] != RESPONSE_REFUSED)
+    }
+    if lost := needed - {one.key_identifier.hex() for one in pinned.values()}:
+        raise CommandError(f"the link certificate of key {min(lost)} is not in {folder}", MISSING)
+    return {
+        system: text_of(one.der)
+        for system, one in pinned.items()
+        if one.key_identifier.hex() in named
+    }
+
+
+def signers(logs: Mapping[str, Any], certificates: list[Certificate]) -> list[str]:
+    """The certificates that show who signed what the exchange carries, each once.
+
+    Raises:
+        CommandError: a signer's certificate is not there.
+    """
+    carried = {
+        (member, octets)
+        for log in logs.values()
+        for row in log["rows"]
+        if str(row["kind"]).startswith("link.") and row["kind"] != RESPONSE_REFUSED
+        for member in MEMBERS
+        if (octets := octets_in(body_of(row), member)) is not None
+    }
+    found = {
+        signer_of(octets, certificates, xml=member == "service_request").der
+        for member, octets in carried
+    }
+    return [text_of(der) for der in sorted(found)]
 
 
 def signer_of(octets: bytes, certificates: list[Certificate], *, xml: bool) -> Certificate:
-    """The certificate that a document or message names as its signer's.
+    """The certificate that shows who signed a document or message.
+
+    A document names it by issuer and serial. A GBCS message names only an entity, which may have
+    had several keys: the certificate that verifies is the one in force when it was signed. Where
+    none does, any that names the entity, for the reader to see that.
 
     Raises:
         CommandError: it is not there.
@@ -196,14 +231,25 @@ def signer_of(octets: bytes, certificates: list[Certificate], *, xml: bool) -> C
                 if (one.issuer, one.serial) == (named.issuer, named.serial):
                     return one
         else:
-            wanted = decode(octets).header.originator
-            for one in certificates:
-                own = one.subject_eui == wanted and one.role not in ("87", "89")
-                if own and one.usage is Usage.DIGITAL_SIGNATURE:
+            message = decode(octets)
+            wanted = message.header.originator
+            candidates = [one for one in certificates if names(one, wanted)]
+            for one in candidates:
+                if _verifies(message, one):
                     return one
+            if candidates:
+                return candidates[0]
     except (DuisError, GbcsError) as error:
         raise CommandError(f"a document of the exchange cannot be read: {error}") from error
     raise CommandError(f"the signer's certificate is not in the data folder: {wanted}", MISSING)
+
+
+def _verifies(message: Message, certificate: Certificate) -> bool:
+    try:
+        verify_signature(message, certificate.der)
+    except GbcsError:
+        return False
+    return True
 
 
 def certificates_in(data: Path) -> list[Certificate]:
@@ -242,14 +288,6 @@ def body_of(row: Mapping[str, Any]) -> dict[str, Any]:
     except (ValueError, binascii.Error):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def octets_in(body: Mapping[str, Any], member: str) -> bytes | None:
-    """The octets that a member of a link body holds in base64, or None."""
-    try:
-        return base64.b64decode(body[member], validate=True)
-    except (KeyError, TypeError, ValueError):
-        return None
 
 
 def text_of(octets: bytes) -> str:

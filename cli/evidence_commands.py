@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from cli.connection import Connection
-from cli.console import console, fail, sentence
+from cli.console import fail, sentence
 from cli.errors import REFUSED, USAGE, CommandError
-from cli.evidence import Report, Unreadable, judge, write_bundle
+from cli.evidence import Unreadable, judge, write_bundle
 from cli.evidence_collect import AUTHORITIES, collect, file_of, read_pem
+from cli.evidence_report import Finding, Report
 from cli.layout import load_stack
 from cli.options import AsJson
 
@@ -50,7 +51,7 @@ def export_bundle(
         print(json.dumps({"file": str(out), "octets": len(octets), "rows": rows}, indent=2))
     else:
         shown = ", ".join(f"{count} rows of {party}" for party, count in rows.items())
-        sentence(f"{out}: {shown}. Next: cos evidence verify {out}")
+        sentence(f"{out}: {shown}. Next: cos evidence verify {out} --trust {data}/acb/trust")
 
 
 @app.command("verify")
@@ -60,15 +61,16 @@ def verify_bundle(
         Path | None,
         typer.Option(
             help="Folder with the roots you trust (infrastructure-root.pem, organisation-root.pem, "
-            "device-root.pem); the bundle's own if not given."
+            "device-root.pem); if not given, the bundle's own, which may be anybody's."
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what a bundle proves, and name whatever was changed. Needs no key and no stack.
 
-    Exit code 0: all of it holds. 1: something is not what was signed or written. 2: no bundle.
-    3: a root cannot be read.
+    Exit code 0: what is said to be proven is, and the exchange is whole. 1: something is not what
+    was signed or written, or is missing. 2: no bundle. 3: a root cannot be read. Without --trust
+    it is only said whether the bundle fits together: its roots may be the forger's own.
     """
     try:
         roots = {name: read_pem(trust / file_of(name)).der for name in ROOTS} if trust else None
@@ -86,17 +88,30 @@ def verify_bundle(
     raise typer.Exit(0 if report.ok else REFUSED)
 
 
+HEADINGS = (
+    ("verified", "Proven by signature:", "✓", "green"),
+    ("told", "Told, not proven (signed by nobody):", "·", "dim"),
+    ("missing", "Missing:", "?", "bold yellow"),
+    ("wrong", "Wrong:", "✗", "bold red"),
+)
+
+
 def show(report: Report) -> None:
-    """A report for people: what holds, what parties only say, what is wrong."""
-    for mark, style, findings in (
-        ("✓", "green", report.verified),
-        ("·", "dim", report.told),
-        ("✗", "bold red", report.wrong),
-    ):
+    """A report for people: what holds, what parties only say, what is missing, what is wrong."""
+    for name, heading, mark, style in HEADINGS:
+        findings: list[Finding] = getattr(report, name)
+        if findings:
+            sentence(heading)
         for one in findings:
-            line = f"{mark} {one.party}: {one.part}: {one.detail}"
-            console.print(line, style=style, markup=False, soft_wrap=True)
+            sentence((f"{mark} {one.party}: {one.part}: {one.detail}", style))
     if report.ok:
-        sentence(f"[green]{report.request_id}: all of it holds[/]")
+        roots = (
+            "it fits together under roots that it brings itself, which anybody could have made: "
+            "give --trust"
+            if report.own_roots
+            else "what is proven above holds, and the exchange is whole"
+        )
+        sentence((f"{report.request_id}: {roots}", "yellow" if report.own_roots else "green"))
     else:
-        sentence(f"[bold red]{report.request_id}: {len(report.wrong)} wrong[/]")
+        said = f"{len(report.wrong)} wrong, {len(report.missing)} missing"
+        sentence((f"{report.request_id}: {said}", "bold red"))

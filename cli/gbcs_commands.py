@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.tree import Tree
 
-from cli.console import console, fail
+from cli.console import console, fail, line, sentence, words
 from cli.errors import MISSING, REFUSED, USAGE, CommandError
 from cli.octets import NotOctets, octets_of
 from cli.options import AsJson, entity
@@ -158,7 +157,8 @@ def build_message(
     if binary:
         sys.stdout.buffer.write(b"".join(frames))
     else:
-        print("\n".join(frame.hex() for frame in frames))
+        for frame in frames:
+            sentence(frame.hex())
 
 
 def described(frames: list[bytes], keys: KeyFolder | None, acb: str | None) -> dict[str, Any]:
@@ -186,38 +186,38 @@ def described(frames: list[bytes], keys: KeyFolder | None, acb: str | None) -> d
 def tree_of(told: dict[str, Any]) -> Tree:
     """The description as a tree: header first, protection in colour, then the payload."""
     if "blocks" in told:
-        tree = Tree("[bold]blocks of a message that is not complete[/]")
+        tree = Tree(words("blocks of a message that is not complete", "bold"))
         for part in told["blocks"]:
             tree.add(tree_of(part))
         missing = ", ".join(map(str, told["missing"])) or "the last, and whatever comes before it"
-        tree.add(f"[bold red]missing: {missing}[/]")
+        tree.add(words(f"missing: {missing}", "bold red"))
         return tree
-    tree = Tree(f"[bold]{told['use_case']}[/] {told['message_code']} {told['cra']}")
+    tree = Tree(line((str(told["use_case"]), "bold"), f" {told['message_code']} {told['cra']}"))
     for key in ("originator", "recipient", "originator_counter"):
-        tree.add(f"{key.replace('_', ' ')}: [cyan]{told[key]}[/]")
+        tree.add(line(f"{key.replace('_', ' ')}: ", (str(told[key]), "cyan")))
     if "block" in told:
         grow(tree.add("block"), told["block"])
         return tree
     if "came_in_blocks" in told:
-        tree.add(f"came in [cyan]{told['came_in_blocks']}[/] blocks")
+        tree.add(line("came in ", (str(told["came_in_blocks"]), "cyan"), " blocks"))
     colours = {"valid": "green", "invalid": "bold red"}
     for key in ("signature", "mac"):
-        tree.add(f"{key}: [{colours.get(told[key], 'yellow')}]{told[key]}[/]")
+        tree.add(line(f"{key}: ", (str(told[key]), colours.get(told[key], "yellow"))))
     if told["payload_read"]:
         grow(tree.add("payload"), told["payload"])
     else:
         why = told["payload"].get("unreadable")
         said = "not read: this use case is not spoken here" if why is None else f"not read: {why}"
-        shown = tree.add(f"payload [{'yellow' if why is None else 'bold red'}]{escape(said)}[/]")
+        shown = tree.add(line("payload ", (said, "yellow" if why is None else "bold red")))
         grow(shown, {"octets": told["payload"]["octets"]})
     if not told["reencoded_identical"]:
-        tree.add("[bold red]does not re-encode to the same octets[/]")
+        tree.add(words("does not re-encode to the same octets", "bold red"))
     return tree
 
 
 def tree_branch(title: str, told: dict[str, Any]) -> Tree:
     """Any JSON object as a tree under a title."""
-    tree = Tree(f"[bold]{title}[/]")
+    tree = Tree(words(title, "bold"))
     grow(tree, told)
     return tree
 
@@ -229,12 +229,12 @@ def grow(tree: Tree, value: Any) -> None:
             if isinstance(inner, dict | list) and inner:
                 grow(tree.add(str(key)), inner)
             else:
-                tree.add(f"{key}: [cyan]{shorten(inner)}[/]")
+                tree.add(line(f"{key}: ", (shorten(inner), "cyan")))
     elif isinstance(value, list):
         for number, inner in enumerate(value, 1):
             grow(tree.add(f"{number}"), inner)
     else:
-        tree.add(f"[cyan]{shorten(value)}[/]")
+        tree.add(words(shorten(value), "cyan"))
 
 
 def shorten(value: Any) -> str:

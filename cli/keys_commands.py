@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from rich.markup import escape
 
 from cli.console import Columns, console, fail, lay, sentence
 from cli.containers import in_containers, lay_out
@@ -60,7 +59,7 @@ def init(
     if as_json:
         print(json.dumps(facts, indent=2))
     else:
-        sentence(f"Simulated keys and certificates are in [bold]{data}[/].")
+        sentence("Simulated keys and certificates are in ", (str(data), "bold"), ".")
         console.print("They are useless for anything real, and say so in every name.")
 
 
@@ -103,9 +102,9 @@ def verify(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
         print(json.dumps({"findings": findings}, indent=2))
     elif findings:
         for finding in findings:
-            sentence(f"[red]✗[/] {escape(finding)}")
+            sentence(("✗", "red"), f" {finding}")
     else:
-        sentence(f"[green]✓[/] every key and certificate in {data} is as it must be")
+        sentence(("✓", "green"), f" every key and certificate in {data} is as it must be")
     raise typer.Exit(REFUSED if findings else 0)
 
 

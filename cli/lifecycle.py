@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from cli.connection import Connection
-from cli.console import Columns, console, errors, fail, lay, sentence, silence, whisper
+from cli.console import Columns, console, errors, fail, lay, sentence, silence, whisper, words
 from cli.containers import in_containers
 from cli.demo import systems_table
 from cli.errors import REFUSED, UNREACHABLE, CommandError
@@ -192,9 +192,9 @@ def status_of(stack: Stack) -> dict[str, Any]:
 def state_of(one: dict[str, Any]) -> Text:
     """Whether a system is ready, in words, and why not."""
     if one["ready"]:
-        return Text("ready", "green")
+        return words("ready", "green")
     running = "not ready" if one["running"] else "not running"
-    return Text(f"{running}: {one['why_not']}", "red")
+    return words(f"{running}: {one['why_not']}", "red")
 
 
 def status(

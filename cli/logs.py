@@ -11,6 +11,8 @@ from typing import Any
 
 from rich.text import Text
 
+from cli import console
+
 LOOK_AGAIN = 0.2  # seconds between two looks for new lines
 REQUEST = "duis_request_id"
 """The member of a line that names the service request it is about."""
@@ -82,14 +84,14 @@ def said_by(text: str) -> dict[str, Any]:
 def written(line: Line) -> Text:
     """A line for people. Nothing in it acts on the terminal: what is not printable is escaped."""
     if not line.told:
-        return Text(f"{line.system} {plain(line.text)}")
+        return console.words(f"{line.system} {plain(line.text)}")
     told = line.told
     facts = " ".join(
         f"{plain(name)}={plain(value)}"
         for name, value in told.items()
         if name not in SHOWN_FIRST and value not in (None, "", [], {})
     )
-    return Text.assemble(
+    return console.line(
         (f"{plain(told.get('timestamp', ''))} ", "dim"),
         (f"{line.system:<15} ", "cyan"),
         (f"{plain(told.get('event', ''))} ", STYLES.get(str(told.get("level")), "bold")),

@@ -117,7 +117,9 @@ def _run(act: Act, name: str, meter: str, out: Path | None, data: Path, *, as_js
         why = because(done)
         word = "" if told is None else f"; the device says: {told.result}"
         style = "green" if ok else "red"
-        sentence(f"[{style}]{done.request_id}: {done.state}[/]{why}{word}")
+        sentence((f"{done.request_id}: {done.state}", style), f"{why}{word}")
         if told is not None and told.pem is not None:
-            sentence(told.pem.strip() if out is None else f"written to {out}")
+            shown = told.pem.strip().splitlines() if out is None else [f"written to {out}"]
+            for one in shown:
+                sentence(one)
     raise typer.Exit(0 if ok else REFUSED)

@@ -182,7 +182,7 @@ def run(
     else:
         style = "green" if done.ok else "red"
         why = because(done)
-        sentence(f"[{style}]{done.request_id}: {done.state}[/]{why}")
+        sentence((f"{done.request_id}: {done.state}", style), why)
         if answer is not None:
             console.print_json(data=answer)
     raise typer.Exit(0 if done.ok else REFUSED)

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.cells import CellHeld
+from cli.console import line, words
 from cli.layout import Stack
 from cli.story import Story, Told
 
@@ -40,7 +41,7 @@ def story_of(story: Story, stack: Stack) -> RenderableType:
     said: set[str] = set()
     for event in story.events:
         if (today := moment(event.at)[:10]) != day:
-            parts.append(Text(f"{today} UTC", "dim"))
+            parts.append(words(f"{today} UTC", "dim"))
             day = today
         transfer = (event.receiver, event.message or "")
         # A meter knows the business originator, not who carried the message: the broker tells that.
@@ -52,7 +53,7 @@ def story_of(story: Story, stack: Stack) -> RenderableType:
                 verdict = {"check": event.name, "detail": event.summary}
                 parts.append(refusal_line(event.party, verdict, event.at))
             else:
-                said_so = Text(f"{time_of(event.at)} {event.summary}", style="dim")
+                said_so = words(f"{time_of(event.at)} {event.summary}", style="dim")
                 parts.append(Padding(said_so, (0, 0, 0, 6)))
         said.update((event.summary, ""))
         said.update(verdict["detail"] for verdict in event.verdicts if verdict.get("detail"))
@@ -64,7 +65,7 @@ def story_of(story: Story, stack: Stack) -> RenderableType:
 def arrow(event: Told, stack: Stack) -> Text:
     """When, `sender ──name──▶ receiver`, and its size."""
     size = f" {len(event.message) * 3 // 4:,} octets" if event.message else ""
-    return Text.assemble(
+    return line(
         (f"{time_of(event.at)} ", "dim"),
         named(event.sender, stack),
         (" ──", "dim"),
@@ -90,7 +91,7 @@ def verdicts_of(event: Told) -> RenderableType:
         for outcome in ("passed", "refused", "off", "not_applicable", "not_reached")
     }
     summary = ", ".join(f"{n} {what.replace('_', ' ')}" for what, n in counts.items() if n)
-    head = Text.assemble(
+    head = line(
         (f"      {time_of(event.at)} ", "dim"),
         (event.party, COLOURS.get(event.party, "white")),
         (f" checks: {summary}", "dim"),
@@ -104,10 +105,10 @@ def verdicts_of(event: Told) -> RenderableType:
     grid.add_column(min_width=18, no_wrap=True)
     grid.add_column(ratio=1)
     for about, marks in groups.items():
-        said = Text("  ").join(marks)
+        said = words("  ").join(marks)
         if about.startswith("link.") and counts["passed"] == len(reached):
-            said = Text(f"✓ all {len(marks)} of the signed link", "green")
-        grid.add_row("", Text(f"{about}.", "dim"), said)
+            said = words(f"✓ all {len(marks)} of the signed link", "green")
+        grid.add_row("", words(f"{about}.", "dim"), said)
     rows: list[RenderableType] = [head, grid]
     rows += [refusal_line(event.party, v) for v in reached if v["outcome"] == "refused"]
     return Group(*rows)
@@ -116,19 +117,19 @@ def verdicts_of(event: Told) -> RenderableType:
 def mark(check: str, outcome: str) -> Text:
     """The last part of a check's name behind the mark of its verdict, kept on one line."""
     sign, colour = MARKS[outcome]
-    return Text.assemble((sign, colour), (check, "" if outcome == "passed" else colour))
+    return line((sign, colour), (check, "" if outcome == "passed" else colour))
 
 
 def refusal_line(party: str, verdict: dict[str, str], at: str | None = None) -> RenderableType:
     """When, who refused, by which check, what was expected and what was found."""
-    said = [Text(verdict.get("detail") or verdict["title"])]
+    said = [words(verdict.get("detail") or verdict["title"])]
     said += [
-        Text(f"{what}: {verdict[what]}", "dim")
+        words(f"{what}: {verdict[what]}", "dim")
         for what in ("expected", "found")
         if verdict.get(what)
     ]
     when = f"{time_of(at)} " if at else ""
-    head = Text.assemble(
+    head = line(
         (when, "dim"), ("REFUSED ", "bold red"), (f"by {party}, check {verdict['check']}", "red")
     )
     return Group(Padding(head, (0, 0, 0, 6)), *(Padding(one, (0, 0, 0, 10)) for one in said))
@@ -146,18 +147,18 @@ def cells_table(
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)
-    grid.add_row("", *(Text(t, "bold") for t in ("trust anchor cell", "before", "after")))
+    grid.add_row("", *(words(t, "bold") for t in ("trust anchor cell", "before", "after")))
     for name, new in after.items():
         old, shown = before[name], name.removesuffix("/management")
         if old == new:
             whose = holder(old, stack).rpartition(" ")[0]
-            grid.add_row("", *(Text(t, "dim") for t in (shown, whose, "unchanged")))
+            grid.add_row("", *(words(t, "dim") for t in (shown, whose, "unchanged")))
         else:
             grid.add_row(
                 "",
-                Text(shown, "bold"),
-                Text(holder(old, stack), "red"),
-                Text(holder(new, stack), "green"),
+                words(shown, "bold"),
+                words(holder(old, stack), "red"),
+                words(holder(new, stack), "green"),
             )
     return grid
 
@@ -170,9 +171,15 @@ def holder(held: CellHeld, stack: Stack) -> str:
 
 def moment(at: str) -> str:
     """A time as a system writes it, as `2030-01-02 03:04:05`, UTC."""
-    return f"{datetime.fromisoformat(at).astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    try:
+        return f"{datetime.fromisoformat(at).astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    except (ValueError, OverflowError):  # a system's word, whatever it is
+        return at
 
 
 def time_of(at: str) -> str:
     """The time of day of it, to the millisecond: `03:04:05.678`."""
-    return f"{datetime.fromisoformat(at).astimezone(UTC):%H:%M:%S.%f}"[:-3]
+    try:
+        return f"{datetime.fromisoformat(at).astimezone(UTC):%H:%M:%S.%f}"[:-3]
+    except (ValueError, OverflowError):
+        return at

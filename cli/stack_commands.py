@@ -17,7 +17,7 @@ from cli.errors import MISSING, USAGE, CommandError
 from cli.export import export as write_export
 from cli.finding import find_stack
 from cli.layout import SYSTEMS, load_stack
-from cli.logs import Filter, follow, lines_of, written
+from cli.logs import Filter, Line, follow, lines_of, written
 from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
 from cli.provision import provision
 from cli.show import holder
@@ -179,8 +179,14 @@ def logs(
         fail(f"{data} is of containers: `docker compose logs` shows them", MISSING, as_json=as_json)
     wanted = Filter(tuple(system or SYSTEMS), request)
     shown, ends = lines_of(data, wanted)
+
+    def say(line: Line) -> None:
+        # what the console escapes, JSON may hold escaped; of DEL it would make no JSON
+        raw = line.text.replace("\x7f", r"\u007f")
+        sentence(raw) if as_json else console.print(written(line), soft_wrap=True)
+
     for line in shown[-last:] if last else shown:
-        print(line.text) if as_json else console.print(written(line), soft_wrap=True)
+        say(line)
     if follow_on:
         for line in follow(data, wanted, ends):
-            print(line.text) if as_json else console.print(written(line), soft_wrap=True)
+            say(line)

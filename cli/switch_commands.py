@@ -32,7 +32,9 @@ def show_outcome(connection: Connection, outcome: Outcome, *, as_json: bool) -> 
     else:
         console.print(story_of(tell(connection, outcome.request_id), connection.stack))
         style = "green" if outcome.ok else "red"
-        sentence(f"[{style}]{outcome.request_id}: {outcome.state}[/] {outcome.response_code or ''}")
+        sentence(
+            (f"{outcome.request_id}: {outcome.state}", style), f" {outcome.response_code or ''}"
+        )
     return 0 if outcome.ok else REFUSED
 
 

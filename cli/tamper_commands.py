@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 
-from cli.console import console, errors, fail, sentence
+from cli.console import Part, console, errors, fail, sentence
 from cli.errors import USAGE
 from cli.gbcs_commands import tree_branch
 from services.link.profile import PURPOSE
@@ -52,7 +51,7 @@ def tamper(
         with _TURN:
             if stage == "end":
                 if not as_json and not decoded:
-                    sentence(line_of(exchange))
+                    sentence(*line_of(exchange))
             elif as_json:
                 print(json.dumps(told(stage, exchange)), flush=True)
             elif decoded:
@@ -68,7 +67,7 @@ def tamper(
     if as_json:
         print(json.dumps({"listening": proxy.url, "to": to}), flush=True)
     else:
-        sentence(f"[bold]{proxy.url}[/] ──▶ {to}; Ctrl-C ends it.")
+        sentence((proxy.url, "bold"), f" ──▶ {to}; Ctrl-C ends it.")
     proxy.serve()
 
 
@@ -89,26 +88,19 @@ def told(stage: str, exchange: Exchange) -> dict[str, Any]:
     return shown
 
 
-def line_of(exchange: Exchange) -> Text:
+def line_of(exchange: Exchange) -> list[Part]:
     """An exchange for people: what was asked, what the caller got, what was done in between."""
     request, answer = exchange.request, exchange.given_back
     purpose = request.header(PURPOSE) or ""
     asked = f"{exchange.number} {request.method} {request.path} {purpose}".rstrip()
-    line = Text(f"{printable(asked)}, {len(request.body):,} octets ──▶ ")
+    told: list[Part] = [f"{asked}, {len(request.body):,} octets ──▶ "]
     if answer is None:
-        line.append("closed", "bold red")
+        told.append(("closed", "bold red"))
     else:
-        line.append(str(answer.status), "green" if answer.status < 400 else "red")
-        check = printable(refusing_check(answer))
-        line.append(f"{f' {check}' if check else ''}, {len(answer.body):,} octets")
-    for act in exchange.acts:
-        line.append(f"; {printable(act)}", "bold red")
-    return line
-
-
-def printable(text: str) -> str:
-    """Text of a message's, without what a terminal would obey."""
-    return "".join(one if one.isprintable() else "�" for one in text)
+        told.append((str(answer.status), "green" if answer.status < 400 else "red"))
+        check = refusing_check(answer)
+        told.append(f"{f' {check}' if check else ''}, {len(answer.body):,} octets")
+    return [*told, *((f"; {act}", "bold red") for act in exchange.acts)]
 
 
 def show(stage: str, exchange: Exchange) -> None:
@@ -120,7 +112,7 @@ def show(stage: str, exchange: Exchange) -> None:
     shown = {name: message[name] for name in message if name not in _IN_TITLE}
     console.print(tree_branch(title, shown))
     for act in exchange.acts:
-        console.print(f"    {act}", style="bold red", markup=False)
+        sentence((f"    {act}", "bold red"))
 
 
 _IN_TITLE = frozenset({"exchange", "stage", "method", "path", "status", "acts"})
@@ -161,4 +153,4 @@ def ask(stage: str, exchange: Exchange) -> None:
                 else:
                     part.body = Path(file).read_bytes()
             except OSError as error:
-                errors.print(str(error), markup=False)
+                errors.print(str(error))

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from cli.connection import Connection
-from cli.console import Columns, console, errors, fail, lay
+from cli.console import Columns, console, errors, fail, lay, sentence, words
 from cli.containers import in_containers
 from cli.errors import REFUSED, USAGE, CommandError
 from cli.layout import load_stack
@@ -126,12 +126,12 @@ def matrix(
     except (CommandError, KeysError) as error:
         fail(str(error), getattr(error, "code", REFUSED))
     for result in broken:
-        errors.print(f"{result.attack.id}: {result.note}", markup=False)
+        errors.print(f"{result.attack.id}: {result.note}")
     if check:
         before = out.read_text() if out.is_file() else ""
         same = before == text and matrices.recorded() == lines and not broken
         for line in difflib.unified_diff(before.splitlines(), text.splitlines(), n=0, lineterm=""):
-            errors.print(line[:300], markup=False)
+            errors.print(line[:300])
         console.print(f"{out} is {'current' if same else 'stale'}")
         raise typer.Exit(0 if same else REFUSED)
     out.write_text(text)
@@ -182,10 +182,10 @@ def prepare(connection: Connection, *, reset: bool = False, as_is: bool = False)
         )
     errors.print(
         "The homes of this stack are put back as the key ceremony left them, now and again.",
-        markup=False, soft_wrap=True,
-    )  # fmt: skip
-    for words in found.words():
-        errors.print(f"{'stays' if as_is else 'undone'}: {words}", markup=False, soft_wrap=True)
+        soft_wrap=True,
+    )
+    for change in found.words():
+        errors.print(f"{'stays' if as_is else 'undone'}: {change}", soft_wrap=True)
     return found if as_is else NONE
 
 
@@ -205,9 +205,9 @@ class Counter:
         """One more is done."""
         self.done += 1
         if not result.ok and result.attack.off is None:
-            errors.print(f"{result.attack.id}: {complaint(result)}", markup=False)
+            errors.print(f"{result.attack.id}: {complaint(result)}")
         if self.done % 50 == 0 or self.done == self.total:
-            errors.print(f"{self.done} of {self.total}", markup=False)
+            errors.print(f"{self.done} of {self.total}")
 
 
 def show_list(attacks: list[Attack], *, as_json: bool) -> None:
@@ -230,17 +230,17 @@ def show(results: list[Result]) -> None:
         table.add_row(
             r.attack.id,
             str(int(r.attack.rung)),
-            f"[{style}]{r.outcome}[/]",
+            words(r.outcome, style),
             r.stopped_by.check if r.stopped_by else "-",
             "unchanged" if r.state_unchanged else ", ".join(r.changed),
         )
     lay(table)
     count = totals(results)
     style = "green" if not count["not_ok"] else "red"
-    console.print(
-        f"[{style}]{count['ok']} of {count['attacks']} as they must be[/]: "
-        f"{count['refused']} refused, {count['succeeded']} succeeded, {count['error']} errors"
+    sentence(
+        (f"{count['ok']} of {count['attacks']} as they must be", style),
+        f": {count['refused']} refused, {count['succeeded']} succeeded, {count['error']} errors",
     )
     for r in results:
         if not r.ok:
-            console.print(f"{r.attack.id}: {complaint(r)}", markup=False)
+            console.print(f"{r.attack.id}: {complaint(r)}")

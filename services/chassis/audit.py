@@ -1,12 +1,14 @@
 """The audit log: append-only, each row linked to the one before it by SHA-256.
 
-What it guarantees: rows are only ever added (triggers abort UPDATE, DELETE and replacement), and
-`verify` names the first row that is not what was written, including rows missing in the middle or
-at the end (the head is kept beside the chain). What was exported can be checked without us, by
-`verify_chain`.
+What it guarantees: this service only ever adds rows (triggers abort UPDATE, DELETE and
+replacement), and `verify` names the first row that no longer fits, including rows missing in the
+middle or at the end (the head is kept beside the chain). What was exported can be checked without
+us, by `verify_chain`. That finds accidents, and changes by whoever does not write the hashes anew.
 
-What it leaves to others: someone who can rewrite the whole file can rewrite the chain with it. The
-defence against that is another party's log holding our signed messages, or an exported head.
+What it does not guarantee: anything against who owns the store. Nobody signs the rows, so whoever
+can write the file can take the triggers off and write all of it anew, hashes and head with it, and
+`verify` finds nothing. What stands against that is outside: another party's log holding messages
+that we signed, or a head that somebody else took down in time.
 
 Hash of a row: SHA-256 over canonical JSON (`services.chassis.canonical`) of ``seq``, ``at``,
 ``kind``, ``subject``, ``record``, ``body_digest`` and ``previous``, where ``body_digest`` is the

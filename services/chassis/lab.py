@@ -26,6 +26,9 @@ Reset = Callable[[], Awaitable[None]]
 MOST = 2**63 - 1
 """The greatest number that a store's row can have."""
 
+INTACT = "its rows fit each other; whoever owns the store could have written them all anew"
+"""What it means, and does not, that a party finds its own log intact."""
+
 After = Annotated[int, Query(ge=0, le=MOST)]
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 Row = Annotated[int, Path(ge=0, le=MOST)]
@@ -136,7 +139,7 @@ def common_routes(
             rows = await base.audit.verify()
         except AuditBrokenError as broken:
             return {"party": party, "intact": False, "row": broken.seq, "reason": broken.reason}
-        return {"party": party, "intact": True, "rows": rows}
+        return {"party": party, "intact": True, "rows": rows, "meaning": INTACT}
 
     @router.get("/lab/outbox")
     async def outbox(state: str | None = None, limit: Limit = 200) -> dict[str, Any]:

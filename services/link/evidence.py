@@ -3,7 +3,8 @@
 Every request and response that is sent or taken becomes an entry of the party's hash-linked audit
 log: the covered headers, the signature base, the body. `verify_evidence` takes such an entry and
 the public trust material, nothing else, and says what the other system said; or which part of the
-entry was changed.
+entry was changed. What the signature covers is rebuilt from the kept message: the kept signature
+base serves only to name what was changed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from services.chassis.store import Database
 from services.chassis.strangers import Strangers
 from services.link import profile
 from services.link.base import signature_base
+from services.link.digest import read_content_digest
 from services.link.envelope import Envelope
 from services.link.errors import BaseError, EvidenceError, SignatureError
 from services.link.message import HttpRequest, HttpResponse
@@ -38,6 +40,8 @@ from services.link.verification import (
     AUTHENTICITY,
     FORM,
     INPUT,
+    REQUEST_STEPS,
+    RESPONSE_STEPS,
     TARGET,
     NotVerified,
     Step,
@@ -53,6 +57,13 @@ RESPONSE_REFUSED: Final = "link.response.refused"
 
 _UNTIMED = frozenset({"future", "stale"})
 """Steps about the moment of arrival: they were for the receiver, then."""
+_REPEATABLE = frozenset(
+    step.name
+    for step in (*FORM, *INPUT, *AUTHENTICITY, *RESPONSE_STEPS)
+    if step.name not in _UNTIMED | {"key", "certificate", "peer", "query"}
+)
+_ASKS_LISTS = frozenset({"purpose", "message_id"})
+"""Steps that, of a request, ask what its receiver allows and remembers."""
 
 
 class EvidenceLog:
@@ -125,12 +136,27 @@ class Proof:
     purpose: str
     message_id: str
     created: datetime
+    expires: datetime
     status: int | None
+    signature: str
     body: bytes = field(repr=False)
 
 
-def verify_evidence(entry: Mapping[str, Any], trust: LinkTrust) -> Proof:
+def verify_evidence(
+    entry: Mapping[str, Any],
+    trust: LinkTrust,
+    *,
+    withheld: bool = False,
+    refused: bool = False,
+) -> Proof:
     """Check an exported audit entry (`record`, and `body` in base64) offline.
+
+    Args:
+        entry: the entry.
+        trust: the public trust material.
+        withheld: the body was not exported: the signed digest must be the entry's `body_digest`.
+        refused: the entry is of a message that was refused once its author was certain: whether
+            it was in order otherwise is not asked.
 
     Raises:
         EvidenceError: naming the part that was changed: "body", a covered component such as
@@ -150,13 +176,15 @@ def verify_evidence(entry: Mapping[str, Any], trust: LinkTrust) -> Proof:
     except BaseError as error:
         raise EvidenceError("record", str(error)) from error
     _compare(envelope, base, recorded)
-    try:
-        created = datetime.fromtimestamp(envelope.parameter("created", int) or 0, UTC)
-    except (ValueError, OverflowError, OSError):
-        raise EvidenceError("created", "a time outside the calendar") from None
+    created, expires = _time(envelope, "created"), _time(envelope, "expires")
     envelope.now = created
+    steps = _steps(message, after="key")
+    if refused:
+        steps = steps[: [step.name for step in steps].index("content_digest") + 1]
     try:
-        verify(envelope, _steps(message, after="key"))
+        verify(envelope, [step for step in steps if step.name != "content_digest" or not withheld])
+        if withheld and _stated(envelope) != entry.get("body_digest"):
+            raise EvidenceError("body", "that is withheld is not the one that was signed")
     except NotVerified as failed:
         part = "body" if failed.step == "content_digest" else failed.step
         raise EvidenceError(part, failed.detail) from failed
@@ -167,9 +195,51 @@ def verify_evidence(entry: Mapping[str, Any], trust: LinkTrust) -> Proof:
         purpose=envelope.header(profile.PURPOSE),
         message_id=envelope.header(profile.MESSAGE_ID),
         created=created,
+        expires=expires,
         status=message.status if isinstance(message, HttpResponse) else None,
+        signature=envelope.header(profile.SIGNATURE),
         body=body,
     )
+
+
+def passes(entry: Mapping[str, Any], trust: LinkTrust, own: str, step: str) -> bool:
+    """Whether a kept message passes a step by which its receiver says that it refused it.
+
+    Only what the entry alone can answer: False for steps that ask a clock, a memory or the
+    receiver's own lists, and for messages that cannot be read.
+
+    Args:
+        entry: the exported audit entry, with its body.
+        trust: the public trust material.
+        own: the system that refused it.
+        step: the step's name, as at the end of a check's identifier.
+    """
+    try:
+        message, request, _ = rebuild(entry.get("record"), read_body(entry.get("body")))
+    except EvidenceError:
+        return False
+    listed = REQUEST_STEPS if isinstance(message, HttpRequest) else RESPONSE_STEPS
+    found = [one for one in listed if one.name == step and step in _REPEATABLE]
+    envelope = envelope_of(message, request, trust, trust.systems)
+    envelope.own = own
+    if not found or (isinstance(message, HttpRequest) and step in _ASKS_LISTS):
+        return False
+    try:
+        verify(envelope, found)
+    except (NotVerified, BaseError):
+        return False
+    return True
+
+
+def _time(envelope: Envelope, name: str) -> datetime:
+    try:
+        return datetime.fromtimestamp(envelope.parameter(name, int) or 0, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise EvidenceError(name, "a time outside the calendar") from None
+
+
+def _stated(envelope: Envelope) -> str:
+    return read_content_digest(envelope.header(profile.CONTENT_DIGEST)).hex()
 
 
 def _steps(

@@ -110,22 +110,40 @@ def rebuild(
     """The message of a record.
 
     Raises:
-        EvidenceError: the record is not of the form that `EvidenceLog` writes.
+        EvidenceError: the record is not of the form that `EvidenceLog` writes. What it does not
+            write could be nothing that was signed, so nothing beside its members is let pass.
     """
     kept = _object(record)
     recorded = _text(kept, "signature_base")
-    if kept.get("version") != VERSION:
+    if type(kept.get("version")) is not int or kept["version"] != VERSION:
         raise EvidenceError("record", "of another version")
     headers = _headers(kept)
     if kept.get("kind") == profile.REQUEST.kind:
         path, method = _text(kept, "path"), _text(kept, "method")
+        _only(kept, _REQUEST_MEMBERS)
         return HttpRequest(method, path, "", headers, body), None, recorded
     status = kept.get("status")
     if kept.get("kind") != profile.RESPONSE.kind or type(status) is not int:
         raise EvidenceError("record", "of no known kind")
     asked = _object(kept.get("request"))
     request = HttpRequest(_text(asked, "method"), _text(asked, "path"), "", _headers(asked))
+    _only(kept, _RESPONSE_MEMBERS)
+    _only(asked, _ASKED_MEMBERS)
     return HttpResponse(status, headers, body), request, recorded
+
+
+_REQUEST_MEMBERS = frozenset(
+    {"version", "kind", "method", "path", "headers", "signature_base", "verdict"}
+)
+_RESPONSE_MEMBERS = frozenset(
+    {"version", "kind", "status", "headers", "request", "signature_base", "verdict"}
+)
+_ASKED_MEMBERS = frozenset({"method", "path", "headers"})
+
+
+def _only(record: Mapping[str, Any], members: frozenset[str]) -> None:
+    if not set(record) <= members:
+        raise EvidenceError("record", "holds what is never kept of a message")
 
 
 def _object(value: object) -> Mapping[str, Any]:
@@ -148,8 +166,10 @@ def _headers(record: Mapping[str, Any]) -> Headers:
     found: list[tuple[str, str]] = []
     for pair in pairs:
         match pair:
-            case [str() as name, str() as value]:
+            case [str() as name, str() as value] if name in _KEPT_HEADERS:
                 found.append((name, value))
+            case [str(), str()]:
+                raise EvidenceError("headers", "hold one that is never kept")
             case _:
                 raise EvidenceError("headers", "are not pairs of text")
     return tuple(found)

@@ -18,8 +18,9 @@ import pytest
 from stack_bench import Bench
 
 from cli.connection import Connection
-from cli.evidence import Report, judge, write_bundle
+from cli.evidence import judge, write_bundle
 from cli.evidence_collect import collect
+from cli.evidence_report import Report
 from cli.keys_commands import hold_ceremony
 from cli.layout import Stack
 from cli.processes import start, stop
@@ -193,7 +194,7 @@ def test_a_changed_answer_is_refused_and_the_true_one_is_still_taken(
     # Both logs together show it too: what was refused, by what, and that the rest is true.
     report = evidence_of(bench, request_id)
     assert report.ok, report.wrong
-    refused = [one for one in report.verified if one.part.endswith("refusal")]
+    refused = [one for one in report.told if one.part.endswith("refusal")]
     assert refused
     assert all(one.party == "acb" and check in one.detail for one in refused)
 
@@ -272,10 +273,14 @@ def test_a_request_changed_and_signed_with_the_brokers_own_key_is_not_the_suppli
     told = bench.connection.request_state(request_id)["refused"]
     assert told["check"] == "link.request.message_id"
     assert bench.cells(meter) == before
-    # The evidence names whose log holds a document that the supplier never signed.
+    # The evidence names whose log holds a document that the supplier never signed, and whose log
+    # lacks a message that was signed with its key.
     wrong = evidence_of(bench, request_id).wrong
-    assert {one.party for one in wrong} == {"ecos_party"}
-    assert {one.detail for one in wrong} == {"carries another service request"}
+    ecos = [one.detail for one in wrong if one.party == "ecos_party"]
+    acb = [one.detail for one in wrong if one.party == "acb"]
+    assert len(ecos) == len(acb) == 1
+    assert ecos[0].startswith("carries another service request")
+    assert acb[0].startswith("lacks what it signed: ecos_party row ")
     assert bench.cells(meter) == before
 
 

@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.chassis.app import StartError
+from services.chassis.lab import INTACT
 from services.chassis.outbox import OutboxItem, Undeliverable
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ async def test_the_audit_log_is_shown_and_verified(party: Party) -> None:
         "party": "test_party",
         "intact": True,
         "rows": 2,
+        "meaning": INTACT,
     }
 
 
