@@ -30,7 +30,7 @@ from urllib.parse import quote
 
 from cli.connection import Connection
 from cli.errors import MISSING, REFUSED, CommandError
-from cli.evidence_documents import MEMBERS, names, octets_in
+from cli.evidence_documents import MEMBERS, is_read_back, names, octets_in
 from cli.layout import COS_PARTIES
 from cli.story import read, tell
 from duis.errors import DuisError
@@ -204,7 +204,7 @@ def signers(logs: Mapping[str, Any], certificates: list[Certificate]) -> list[st
         for row in log["rows"]
         if str(row["kind"]).startswith("link.") and row["kind"] != RESPONSE_REFUSED
         for member in MEMBERS
-        if (octets := octets_in(body_of(row), member)) is not None
+        if (octets := octets_in(body_of(row), member)) is not None and not is_read_back(octets)
     }
     found = {
         signer_of(octets, certificates, xml=member == "service_request").der

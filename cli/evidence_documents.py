@@ -18,6 +18,7 @@ from cli.evidence_rows import RESPONSES, Kept
 from duis.errors import DuisError
 from duis.signature import signature_reference, verify_document
 from duis.xml import request_from_xml
+from gbcs.codes import MessageCode
 from gbcs.errors import GbcsError
 from gbcs.message import Message, decode
 from gbcs.protect import verify_signature
@@ -31,6 +32,9 @@ ALERT = "device-alert"
 MEMBERS = {"service_request", "signed_command", "message"}
 """Of the bodies of the link: each holds a document in base64."""
 NOTHING = "none is here: nothing is proven of it, nor that there was none"
+
+READ_BACK_CODE = MessageCode.PROVIDE_SECURITY_CREDENTIAL_DETAILS
+READ_BACK = "the broker's word of what the device holds: its MAC proves nothing to anybody else"
 
 ShownBy = Callable[[bytes], str]
 
@@ -88,6 +92,9 @@ class Documents:
             octets = octets_in(one.document, member)
             if octets is None:
                 self.wrong(log, f"{where} body", f"carries no {part}")
+                continue
+            if purpose == RESPONSE and is_read_back(octets):
+                self.told(party, f"{log} {where}", READ_BACK)
                 continue
             if octets not in shown:
                 try:
@@ -201,6 +208,15 @@ def names(certificate: Certificate, signer: str) -> bool:
         and certificate.usage is Usage.DIGITAL_SIGNATURE
         and certificate.role not in XML_SIGNING_ROLES
     )
+
+
+def is_read_back(octets: bytes) -> bool:
+    """Whether it is a device's answer to the broker's own question, under a MAC and unsigned."""
+    try:
+        message = decode(octets)
+    except GbcsError:
+        return False
+    return message.message_code == READ_BACK_CODE and not message.signature
 
 
 def octets_in(body: Mapping[str, Any], member: str) -> bytes | None:

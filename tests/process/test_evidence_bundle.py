@@ -23,7 +23,7 @@ from cli.clocks import real_clocks, set_clocks
 from cli.connection import Connection
 from cli.evidence import Unreadable, judge, write_bundle
 from cli.evidence_collect import body_of, collect, seal, text_of
-from cli.evidence_documents import NOTHING
+from cli.evidence_documents import NOTHING, READ_BACK
 from cli.provision import provision
 from keys.certificate import Certificate
 from services.chassis.clock import SystemClock
@@ -384,6 +384,7 @@ def test_a_change_that_the_broker_had_to_read_back_is_evidence_without_an_answer
     report = judge(write_bundle(collect(bench.connection, bench.data, outcome.request_id)))
     assert report.ok, (report.wrong, report.missing)
     assert [one.part for one in report.told if one.detail == NOTHING] == ["device response"]
+    assert [one.party for one in report.told if one.detail == READ_BACK] == ["device"] * 2
 
 
 def test_a_change_for_a_day_to_come_is_evidence_with_its_alert(bench: Bench) -> None:
@@ -397,7 +398,9 @@ def test_a_change_for_a_day_to_come_is_evidence_with_its_alert(bench: Bench) -> 
         )
         outcome = bench.submit(document, request_id)
         set_clocks(bench.connection, day + timedelta(seconds=1))
-        bench.connection.settle()
+        while bench.connection.request_state(outcome.request_id, wait=5)["state"] != "completed":
+            pass  # the meter has yet to act, and to say so
+        bench.connection.settle(kind="forward-to-cos-party")
     finally:
         real_clocks(bench.connection)
     report = judge(write_bundle(collect(bench.connection, bench.data, outcome.request_id)))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cli import tamper_commands
+from cli.console import line
 from cli.tamper_commands import held, line_of, told
 from tamper.exchange import Exchange, Request, Response
 from tamper.proxy import Proxy
@@ -33,21 +34,21 @@ def test_a_message_is_told_with_what_was_done_to_it() -> None:
 def test_an_exchange_is_one_line() -> None:
     one = exchange()
     one.answer(403, b'{"check":"link.request.nonce"}')
-    assert line_of(one).plain == (
+    assert line(*line_of(one)).plain == (
         "3 POST /link/cos-command cos-command, 7 octets ──▶ 403 link.request.nonce, 30 octets; "
         "answered 403 in place of the other side"
     )
     one.drop()
-    assert "──▶ closed; " in line_of(one).plain
+    assert "──▶ closed; " in line(*line_of(one)).plain
 
 
 def test_what_a_message_says_never_reaches_the_terminal_as_a_command() -> None:
     one = exchange()
     one.request.path = "/a\x1b[2J[/]\nb"
     one.answer(403, b'{"check":"\\u001b]8;;x"}')
-    line = line_of(one).plain
-    assert line.isprintable()
-    assert "[/]" in line  # as it stands: it is no mark of ours
+    shown = line(*line_of(one)).plain
+    assert shown.isprintable()
+    assert "[/]" in shown  # as it stands: it is no mark of ours
 
 
 def test_each_exchange_ends_once_however_it_ends() -> None:

@@ -19,7 +19,15 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 def evidence(mine: int, total: int, requesters: int, most: int) -> Any:
-    earlier = Earlier(None, None, mine, total, requesters)
+    earlier = Earlier(
+        request_digest=None,
+        transaction_digest=None,
+        signed_for_requester=mine,
+        signed_in_total=total,
+        last_counter=None,
+        dated=(),
+        requesters=requesters,
+    )
     return SimpleNamespace(earlier=earlier, thresholds=Thresholds(total=most))
 
 
@@ -59,6 +67,10 @@ async def test_requesters_are_counted_within_the_window_the_one_who_asks_include
 ) -> None:
     database = await Database.open(tmp_path / "party.sqlite3")
     await database.create_all(metadata)
+    body = SimpleNamespace(import_mpxn="1", cancels=False, execution_date_time=None)
+    request: Any = SimpleNamespace(
+        header=SimpleNamespace(request_id=SimpleNamespace(counter=1)), body=body
+    )
     signed = [("a", 0), ("a", 0), ("b", 0), ("c", 48)]  # hours ago
     async with database.begin() as conn:
         for number, (requester, hours) in enumerate(signed):
@@ -73,6 +85,7 @@ async def test_requesters_are_counted_within_the_window_the_one_who_asks_include
                     intended_at=NOW - timedelta(hours=hours),
                     pre_command=b"",
                 ),
+                request,
             )
     found = {}
     async with database.connect() as conn:
@@ -83,6 +96,7 @@ async def test_requesters_are_counted_within_the_window_the_one_who_asks_include
                 request_id=None,
                 transaction="t",
                 requester=requester,
+                device="d",
                 since=NOW - timedelta(hours=24),
             )
             found[requester] = (earlier.signed_in_total, earlier.requesters)
