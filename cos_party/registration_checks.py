@@ -125,10 +125,24 @@ def pending_change(evidence: RequestEvidence) -> None:
 
 
 def displaced(evidence: RequestEvidence) -> tuple[str, ...]:
-    """The requests of others whose waiting changes this one may take the place of, and does."""
-    if evidence.registration is None:
-        return ()  # only with checks switched off
-    return tuple(c.request_id for c in _others(evidence) if not _stands(evidence, c))
+    """The requests of others whose waiting changes give way to this one.
+
+    Of each participant whose last one does not stand, every dated change that is still to come: by
+    this party's record its own newer ones took their place, but the broker may have seen less.
+    """
+    request = need(evidence.reading.request, "service request")
+    copy = evidence.registration
+    if copy is None or request.body.execution_date_time is None:
+        return ()  # without registration: only with checks switched off
+    kept = {_whose(copy, c.requester) for c in _others(evidence) if _stands(evidence, c)}
+    kept.add(_whose(copy, request.header.request_id.originator))
+    return tuple(
+        change.request_id
+        for change in evidence.earlier.dated
+        if change.at is not None
+        and change.at > evidence.at
+        and _whose(copy, change.requester) not in kept
+    )
 
 
 def _others(evidence: RequestEvidence) -> list[DatedChange]:
