@@ -46,7 +46,9 @@ def exchange(data: Path, running: Connection) -> tuple[str, bytes]:
     provision(running, data, afresh=True)
     outcome = bench.switch(bench.meter("ecos_party"), "B")
     assert outcome.ok
-    running.settle()  # the device's answer is passed on after the request has ended
+    running.settle(
+        kind="forward-to-cos-party"
+    )  # the device's answer is passed on after the request has ended
     return outcome.request_id, write_bundle(collect(running, data, outcome.request_id))
 
 
@@ -319,7 +321,7 @@ def test_a_device_that_renewed_its_key_is_not_accused(
         new = renew(bench, tmp_path, meter, "A")
     outcome = bench.switch(meter, "B")
     assert outcome.ok
-    bench.connection.settle()
+    bench.connection.settle(kind="forward-to-cos-party")
     if when == "after":
         new = renew(bench, tmp_path, meter, "B")
 
@@ -339,7 +341,7 @@ def test_the_other_certificate_of_a_device_shows_nothing(bench: Bench, tmp_path:
     """It names the device and is genuine, and is not the key that signed."""
     meter = bench.meter("ecos_party")
     outcome = bench.switch(meter, "B")
-    bench.connection.settle()
+    bench.connection.settle(kind="forward-to-cos-party")
     new = renew(bench, tmp_path, meter, "B")
     whole = write_bundle(collect(bench.connection, bench.data, outcome.request_id))
 
@@ -380,7 +382,7 @@ def test_a_change_that_the_broker_had_to_read_back_is_evidence_without_an_answer
     )  # fmt: skip
     outcome = bench.switch(bench.meter("ecos_party"), "B")
     assert outcome.ok
-    bench.connection.settle()
+    bench.connection.settle(kind="forward-to-cos-party")
     report = judge(write_bundle(collect(bench.connection, bench.data, outcome.request_id)))
     assert report.ok, (report.wrong, report.missing)
     assert [one.part for one in report.told if one.detail == NOTHING] == ["device response"]

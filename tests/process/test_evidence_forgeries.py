@@ -58,7 +58,9 @@ class File(bytes):
 
 
 def exported(bench: Bench, request_id: str) -> bytes:
-    bench.connection.settle()  # the device's answer is passed on after the request has ended
+    bench.connection.settle(
+        kind="forward-to-cos-party"
+    )  # the device's answer is passed on after the request has ended
     return File(write_bundle(collect(bench.connection, bench.data, request_id)))
 
 
@@ -72,7 +74,7 @@ def bundles(data: Any, running: Connection) -> dict[str, bytes]:
     changed = bench.switch(meter, "B")
     request_id, document = bench.supplier("C").change_of_supplier(meter, bench.mpxn(meter))
     refused = bench.submit(document, request_id)
-    bench.connection.settle()
+    bench.connection.settle(kind="forward-to-cos-party")
     provision(running, data, afresh=True)
     again = bench.switch(meter, "B")
     assert changed.ok
