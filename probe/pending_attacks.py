@@ -34,7 +34,11 @@ def day_before(world: World, party: str) -> bytes:
 
 
 def change_of_c_waits(world: World, party: str) -> None:
-    """C has the home in five days, by registration, and its change waits in the device for that."""
+    """C has the home in five days, by registration, and its change waits in the device for that.
+
+    What of B's waits by the broker's record, left by a CoS Party that lied, is withdrawn first.
+    """
+    world.to_broker(withdrawal(world, party))
     meter = world.meter(party)
     day = in_days(world, DAYS) + timedelta(minutes=1)
     coming = {"mpxn": str(world.device(meter)["mpxn"]), "effective_from": day.isoformat(),

@@ -33,8 +33,8 @@ def test_each_line_says_who_refuses_now_and_without_that_check() -> None:
             assert row.endswith("| **nobody** |")
 
 
-NOT_SWITCHED = re.compile(r"[a-z]+\.request\.(method|route)")
-"""What a route itself refuses: in no book, so it cannot be turned off."""
+NOT_SWITCHED = re.compile(r"[a-z]+\.request\.(method|route|target|trailers)")
+"""What the connection or a route itself refuses: in no book, so it cannot be turned off."""
 READING = frozenset({
     "acb.block.frame", "link.request.body", "meter.block.frame", "meter.frame", "meter.inner",
     "meter.message_code", "meter.payload",
