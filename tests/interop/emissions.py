@@ -231,9 +231,13 @@ def with_long_lengths(estate: Estate) -> Iterator[Said]:
 
 
 def of_security_alerts(estate: Estate) -> Iterator[Said]:
-    """Every code that a device may raise of itself, to the supplier and to the WAN provider."""
+    """Every code that a device may raise of itself, to the supplier and to the WAN provider.
+
+    What became of a dated command is told in a message of its own (0x00CB), never in this form.
+    """
+    dated = {AlertCode.FUTURE_DATED_SUCCESS, AlertCode.FUTURE_DATED_FAILURE}
     for kind in (DeviceType.ESME, DeviceType.CHF):
-        for code in AlertCode:
+        for code in sorted(set(AlertCode) - dated):
             raised = raise_alert(estate.device(kind), int(code), estate.means())
             assert raised is not None
             yield f"security alert {code:04X} of {kind.value}", raised.said

@@ -170,7 +170,7 @@ def test_openssl_reads_and_verifies_the_revocation_list(data: Path):
 
 def test_the_lists_go_stale_for_openssl_too(made: Path):
     path = made / REPOSITORY / "certificates" / "A-digital-signing.pem"
-    late = EPOCH + int(timedelta(days=366).total_seconds())
+    late = EPOCH + int(timedelta(days=3651).total_seconds())
     assert "CRL has expired" in verify(made, path, ORGANISATION, at=late).stderr
 
 
