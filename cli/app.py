@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from typing import Annotated, Final
 
@@ -59,7 +60,11 @@ app = typer.Typer(
 def show_version(wanted: bool) -> None:
     """Print the version and end."""
     if wanted:
-        sentence(f"cos {version_of('cos-stack')}")
+        try:
+            version = version_of("cos-stack")
+        except PackageNotFoundError:  # run from its folder, as in a container
+            version = "(not installed)"
+        sentence(f"cos {version}")
         raise typer.Exit
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,17 @@ def of_containers(tmp_path: Path) -> Path:
     save_stack(Stack(tmp_path, {"acb": Addresses("http://acb:8000", "http://lab.acb:8001")}))
     assert in_containers(tmp_path)
     return tmp_path
+
+
+def test_where_nothing_is_installed_the_version_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container, where the command is run from its folder."""
+
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("cli.app.version_of", missing)
+    done = CliRunner().invoke(app, ["--version"])
+    assert (done.exit_code, done.stdout) == (0, "cos (not installed)\n")
 
 
 @pytest.mark.parametrize(
