@@ -13,6 +13,7 @@ from stack_services import SUPPLIER
 
 from cli.connection import Connection
 from cli.keys_commands import hold_ceremony
+from cli.layout import load_stack
 from cli.processes import start, stop
 from cli.provision import provision
 from cli.receiver import Receiver
@@ -33,7 +34,7 @@ def running(data: Path) -> Iterator[Connection]:
         with Connection(stack) as connection:
             yield connection
     finally:
-        stop(stack)
+        stop(load_stack(data))  # as it is by now: a bench may have started some of them anew
 
 
 @pytest.fixture
