@@ -6,6 +6,7 @@ first shows that one refusing, then turns it off as well: nothing else stood in 
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -65,18 +66,12 @@ def _second(name: str) -> Callable[[HttpRequest], HttpRequest]:
 
 
 def _flip_signature(request: HttpRequest) -> HttpRequest:
-    signature = request.first("signature") or ""
-    return replace(
-        request,
-        headers=tuple(
-            (
-                n,
-                signature.replace(v[10], "A" if v[10] != "A" else "B", 1)
-                if n == "signature"
-                else v,
-            )
-            for n, v in request.headers
-        ),
+    """One bit of the signature's first octet, in whatever letters it happens to be written."""
+    label, _, encoded = (request.first("signature") or "").partition("=:")
+    octets = bytearray(base64.b64decode(encoded.removesuffix(":"), validate=True))
+    octets[0] ^= 1
+    return swap_header("signature", lambda _: f"{label}=:{base64.b64encode(octets).decode()}:")(
+        request
     )
 
 
