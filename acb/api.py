@@ -26,12 +26,11 @@ from acb.model import UNDER_WAY, State
 from acb.outbound import OCTETS, XML
 from acb.parts import Parts
 from acb.response_checks import MESSAGE_CHECKS, MESSAGE_SECTION
-from duis.errors import RequestIdInvalid
-from duis.request_id import RequestId
 from gbcs.block_transfer import is_block
 from services.chassis.log import about, note
 from services.chassis.openapi import body, content
 from services.chassis.problems import Problem
+from services.chassis.spelling import spelled
 
 LONGEST_WAIT: Final = 60.0
 """Seconds a caller may wait for a request to settle."""
@@ -84,7 +83,7 @@ def routes(parts: Parts, intake: Intake, devices: DeviceMessages) -> APIRouter:
 
         `request_id` as in the document: `02-53-...:02-53-...:1`. Documents are in base64.
         """
-        request_id = _as_kept(request_id)
+        request_id = spelled(request_id)
 
         async def read() -> dict[str, Any] | None:
             return await _told(parts, request_id)
@@ -128,14 +127,6 @@ def routes(parts: Parts, intake: Intake, devices: DeviceMessages) -> APIRouter:
         return Response(status_code=204)
 
     return router
-
-
-def _as_kept(request_id: str) -> str:
-    """The one spelling that requests are kept under: hexadecimal digits may come in either case."""
-    try:
-        return RequestId.from_text(request_id).text
-    except RequestIdInvalid:
-        return request_id  # which no request has
 
 
 def _settled(told: dict[str, Any]) -> bool:

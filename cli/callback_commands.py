@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.connection import Connection
-from cli.console import fail, sentence, whisper
+from cli.console import fail, sentence, whisper, write_json
 from cli.errors import UNDER_WAY, USAGE, CommandError
 from cli.finding import find_stack
 from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
@@ -72,7 +71,7 @@ def callback(
     except CommandError as error:
         fail(str(error), error.code, as_json=as_json)
     if as_json:
-        print(json.dumps({"supplier": supplier, "callback_url": where}))
+        write_json({"supplier": supplier, "callback_url": where}, indent=None)
     else:
         sentence(f"{supplier}: {where or 'no callback'}")
 
@@ -151,7 +150,7 @@ def take(
             if out is not None:
                 (out / f"{seen:03d}.xml").write_bytes(delivery.document)
             if as_json:
-                print(json.dumps(told), flush=True)
+                write_json(told, indent=None)
             else:
                 mark = "✓" if told["verified"] else "✗"
                 whisper(f"{seen:03d} {mark} {told['says']}")

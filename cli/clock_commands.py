@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +19,7 @@ from cli.clocks import (
     step_clocks,
 )
 from cli.connection import Connection
-from cli.console import Columns, fail, lay, sentence
+from cli.console import Columns, fail, lay, sentence, write_json
 from cli.errors import CommandError
 from cli.finding import find_stack
 from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
@@ -97,7 +96,7 @@ def do(
             "together": together,
             "clocks": {name: clock.as_dict() for name, clock in clocks.items()},
         }
-        print(json.dumps(told, indent=2))
+        write_json(told)
     else:
         table = Columns("system", "time", "clock")
         for name, clock in clocks.items():

@@ -4,7 +4,7 @@ Everything that is printed goes through here. Text comes from files, servers and
 hostile, so none of it is ever read as rich's markup, and whatever a terminal would obey or hide is
 shown as an escape: control characters (C0, DEL, C1), directions of writing, invisible characters,
 line ends inside a text. Links (OSC 8) can only be made of such characters or of markup. Beside it
-stands only `print(json.dumps(...))`, which writes in ASCII and escapes them in its own way.
+stands only `write_json`, for JSON: it writes in ASCII and escapes them in its own way.
 """
 
 from __future__ import annotations
@@ -94,10 +94,20 @@ errors = SafeConsole(stderr=True)
 def fail(message: str, code: int, *, as_json: bool = False, **more: Any) -> NoReturn:
     """End the command: the sentence on standard error, or as JSON on standard output."""
     if as_json:
-        print(json.dumps({"error": message, "exit_code": code, **more}, indent=2))
+        write_json({"error": message, "exit_code": code, **more})
     else:
         errors.print(line(("error: ", "bold red"), message), soft_wrap=True)
     raise typer.Exit(code)
+
+
+def write_json(told: Any, *, indent: int | None = 2) -> None:
+    """Print what a script reads: JSON in ASCII, at once.
+
+    Whole numbers that JSON's readers would lose are text (`services.chassis.canonical`).
+    """
+    from services.chassis.canonical import exact  # noqa: PLC0415 - help imports nothing of it
+
+    print(json.dumps(exact(told), indent=indent), flush=True)
 
 
 def sentence(*parts: Part) -> None:

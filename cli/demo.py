@@ -12,7 +12,6 @@ Exit code 0 only if every outcome is the right one.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -30,7 +29,7 @@ from rich.table import Table
 
 from cli.cells import cells_of, changed
 from cli.connection import Connection
-from cli.console import Columns, console, lay, sentence, silence, whisper, words
+from cli.console import Columns, console, lay, sentence, silence, whisper, words, write_json
 from cli.errors import REFUSED, CommandError
 from cli.export import Exported, export
 from cli.keys_commands import hold_ceremony
@@ -304,7 +303,7 @@ def finish(
             "messages": exported.messages,
             "out": str(out),
         }
-        print(json.dumps(told, indent=2))
+        write_json(told)
     else:
         console.print()
         console.print(Rule())

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.console import console, fail, sentence
+from cli.console import console, fail, sentence, write_json
 from cli.errors import MISSING, REFUSED, USAGE, CommandError
 from cli.gbcs_commands import tree_branch
 from cli.options import DEFAULT_DATA, AsJson, Data, entity
@@ -186,7 +185,7 @@ def verify(
         "serial": str(reference.serial),
     }
     if as_json:
-        print(json.dumps(told, indent=2))
+        write_json(told)
     else:
         sentence(("✓", "green"), f" signed by {told['signer']} (OU {signer.role}, {signer.issuer})")
 
@@ -201,7 +200,7 @@ def show(source: Source, as_json: AsJson = False) -> None:
     except CommandError as error:
         fail(str(error), error.code, as_json=as_json)
     if as_json:
-        print(json.dumps(told, indent=2))
+        write_json(told)
     else:
         console.print(tree_branch("DUIS document", told))
 

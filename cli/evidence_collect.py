@@ -42,6 +42,7 @@ from gbcs.protect import verify_signature
 from keys.certificate import Certificate
 from keys.errors import KeysError
 from services.chassis.canonical import canonical
+from services.chassis.spelling import spelled
 from services.link import profile
 from services.link.evidence import RESPONSE_REFUSED
 
@@ -69,6 +70,7 @@ def collect(connection: Connection, data: Path, request_id: str) -> dict[str, An
         CommandError: no CoS Party was ever asked about it (exit code 1), a certificate is not in
             the data folder (exit code 3), or a system cannot be reached (exit code 4).
     """
+    request_id = spelled(request_id)
     broker = all_rows(connection, "acb")
     transaction, cos_party = find_exchange(broker, request_id)
     party = all_rows(connection, cos_party)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli.connection import Connection
-from cli.console import fail, sentence
+from cli.console import fail, sentence, write_json
 from cli.errors import REFUSED, USAGE, CommandError
 from cli.evidence import Unreadable, judge, write_bundle
 from cli.evidence_collect import AUTHORITIES, collect, file_of, read_pem
@@ -48,7 +47,7 @@ def export_bundle(
         fail(f"{out}: {error.strerror}", USAGE, as_json=as_json)
     rows = {party: len(log["rows"]) for party, log in bundle["logs"].items()}
     if as_json:
-        print(json.dumps({"file": str(out), "octets": len(octets), "rows": rows}, indent=2))
+        write_json({"file": str(out), "octets": len(octets), "rows": rows})
     else:
         shown = ", ".join(f"{count} rows of {party}" for party, count in rows.items())
         sentence(f"{out}: {shown}. Next: cos evidence verify {out} --trust {data}/acb/trust")
@@ -82,7 +81,7 @@ def verify_bundle(
     except Unreadable as error:
         fail(f"{file}: {error}", USAGE, as_json=as_json)
     if as_json:
-        print(json.dumps(report.as_dict(), indent=2))
+        write_json(report.as_dict())
     else:
         show(report)
     raise typer.Exit(0 if report.ok else REFUSED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +12,7 @@ from rich.table import Table
 
 from cli import faults
 from cli.connection import Connection
-from cli.console import Columns, fail, lay, sentence
+from cli.console import Columns, fail, lay, sentence, write_json
 from cli.errors import CommandError
 from cli.finding import find_stack
 from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
@@ -315,7 +314,7 @@ def do(act: Callable[[Connection], Any], found: Found, *, as_json: bool) -> Any:
 def show(told: Any, plainly: str | Table, *, as_json: bool) -> NoReturn:
     """Print it, as JSON or for people, and end well."""
     if as_json:
-        print(json.dumps(told, indent=2))
+        write_json(told)
     elif isinstance(plainly, Table):
         lay(plainly)
     else:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.tree import Tree
 
-from cli.console import console, fail, line, sentence, words
+from cli.console import console, fail, line, sentence, words, write_json
 from cli.errors import MISSING, REFUSED, USAGE, CommandError
 from cli.octets import NotOctets, octets_of
 from cli.options import AsJson, entity
@@ -105,7 +105,7 @@ def decode(
     except CommandError as error:
         fail(str(error), error.code, as_json=as_json)
     if as_json:
-        print(json.dumps(told, indent=2))
+        write_json(told)
     else:
         console.print(tree_of(told))
     invalid = "invalid" in (told.get("signature"), told.get("mac"))

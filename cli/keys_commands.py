@@ -10,7 +10,7 @@ import typer
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from cli.console import Columns, console, fail, lay, sentence
+from cli.console import Columns, console, fail, lay, sentence, write_json
 from cli.containers import in_containers, lay_out
 from cli.errors import MISSING, REFUSED, USAGE
 from cli.layout import stack_file
@@ -57,7 +57,7 @@ def init(
         lay_out(data)
     facts = json.loads((data / "estate.json").read_text())
     if as_json:
-        print(json.dumps(facts, indent=2))
+        write_json(facts)
     else:
         sentence("Simulated keys and certificates are in ", (str(data), "bold"), ".")
         console.print("They are useless for anything real, and say so in every name.")
@@ -75,7 +75,7 @@ def show(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
         except KeysError as error:
             fail(f"{path}: {error}", MISSING, as_json=as_json)
     if as_json:
-        print(json.dumps([row_of(data, path, c) for path, c in rows], indent=2))
+        write_json([row_of(data, path, c) for path, c in rows])
         return
     table = Columns("file*", "subject", "OU", "usage", "key identifier", "issuer", "until")
     for path, certificate in rows:
@@ -99,7 +99,7 @@ def verify(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
         fail("each container has its keys to itself: none sees them all", MISSING, as_json=as_json)
     findings = [str(finding) for finding in verify_folder(data, now=SystemClock().now())]
     if as_json:
-        print(json.dumps({"findings": findings}, indent=2))
+        write_json({"findings": findings})
     elif findings:
         for finding in findings:
             sentence(("✗", "red"), f" {finding}")
@@ -134,7 +134,7 @@ def certify(
     except (KeysError, ValueError, OSError) as error:
         fail(f"{request}: {error}", USAGE, as_json=as_json)
     if as_json:
-        print(json.dumps(row_of(out.parent, out, certificate), indent=2))
+        write_json(row_of(out.parent, out, certificate))
     else:
         sentence(f"{certificate.subject_eui} {certificate.usage}: written to {out}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,18 @@ import typer
 from rich.text import Text
 
 from cli.connection import Connection
-from cli.console import Columns, console, errors, fail, lay, sentence, silence, whisper, words
+from cli.console import (
+    Columns,
+    console,
+    errors,
+    fail,
+    lay,
+    sentence,
+    silence,
+    whisper,
+    words,
+    write_json,
+)
 from cli.containers import in_containers
 from cli.demo import systems_table
 from cli.errors import REFUSED, UNREACHABLE, CommandError
@@ -99,7 +109,7 @@ def bring_up(
         with Connection(stack) as connection:
             count = provision(connection, data)
         if as_json:
-            print(json.dumps(status_of(stack), indent=2), flush=True)
+            write_json(status_of(stack))
         else:
             lay(systems_table(stack))
             sentence(f"{count} meters installed. Next: cos switch --meter EUI --supplier B")
@@ -144,7 +154,7 @@ def provision_stack(
     except CommandError as error:
         fail(str(error), error.code, as_json=as_json)
     if as_json:
-        print(json.dumps({"devices": count}))
+        write_json({"devices": count}, indent=None)
     else:
         sentence(f"{count} meters installed")
 
@@ -162,7 +172,7 @@ def down(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     except CommandError as error:
         fail(str(error), error.code, as_json=as_json)
     if as_json:
-        print(json.dumps({"stopped": stopped}))
+        write_json({"stopped": stopped}, indent=None)
     else:
         sentence(f"stopped: {', '.join(stopped) or 'nothing was running'}")
 
@@ -212,7 +222,7 @@ def status(
     except CommandError as error:
         fail(str(error), error.code, as_json=as_json)
     if as_json:
-        print(json.dumps(told, indent=2))
+        write_json(told)
     else:
         table = Columns("system", "interface", "lab port", "process", "state")
         for name, one in told["services"].items():

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli.connection import Connection
-from cli.console import fail, sentence
+from cli.console import fail, sentence, write_json
 from cli.errors import REFUSED, USAGE, CommandError
 from cli.layout import load_stack
 from cli.options import DEFAULT_DATA, AsJson, Data
@@ -112,7 +111,7 @@ def _run(act: Act, name: str, meter: str, out: Path | None, data: Path, *, as_js
     ok = done.ok and told is not None and told.ok
     if as_json:
         device = None if told is None else {"result": told.result, "pem": told.pem}
-        print(json.dumps(done.as_dict() | {"device": device}, indent=2))
+        write_json(done.as_dict() | {"device": device})
     else:
         why = because(done)
         word = "" if told is None else f"; the device says: {told.result}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated
 import typer
 
 from cli.connection import Connection
-from cli.console import console, fail, sentence
+from cli.console import console, fail, sentence, write_json
 from cli.errors import REFUSED, USAGE, CommandError
 from cli.layout import load_stack
 from cli.options import DEFAULT_DATA, AsJson, Data, entity
@@ -178,7 +177,7 @@ def run(
     except CommandError as error:
         fail(str(error), error.code, as_json=as_json)
     if as_json:
-        print(json.dumps(done.as_dict() | {"answer": answer}, indent=2))
+        write_json(done.as_dict() | {"answer": answer})
     else:
         style = "green" if done.ok else "red"
         why = because(done)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from cli.cells import cells_of, devices_in
 from cli.connection import Connection
-from cli.console import Columns, console, fail, lay, sentence
+from cli.console import Columns, console, fail, lay, sentence, write_json
 from cli.containers import in_containers
 from cli.demo import demo as run_whole_demo
 from cli.errors import MISSING, USAGE, CommandError
@@ -22,6 +21,7 @@ from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
 from cli.provision import provision
 from cli.show import holder
 from keys.errors import KeysError
+from services.chassis.spelling import spelled
 
 
 def devices(
@@ -54,7 +54,7 @@ def devices(
             }
             for d in listed
         ]
-        print(json.dumps(told, indent=2))
+        write_json(told)
         return
     table = Columns("meter", "type", "supplier", "CoS Party")
     for device in listed:
@@ -91,7 +91,7 @@ def export(
     except CommandError as error:
         fail(str(error), error.code, as_json=as_json)
     if as_json:
-        print(json.dumps(done.as_dict(), indent=2))
+        write_json(done.as_dict())
     else:
         sentence(f"{done.messages} messages, {done.keys} keys and gbcs.pcapng in {out}")
 
@@ -143,7 +143,7 @@ def reset(
     except CommandError as error:
         fail(str(error), error.code, as_json=as_json)
     if as_json:
-        print(json.dumps({"reset": list(stack.services), "homes": count}))
+        write_json({"reset": list(stack.services), "homes": count}, indent=None)
     else:
         installed = f"; {count} meters installed anew" if homes else ""
         sentence(f"reset: {', '.join(stack.services)}{installed}")
@@ -177,7 +177,7 @@ def logs(
         fail(str(error), error.code, as_json=as_json)
     if in_containers(data):
         fail(f"{data} is of containers: `docker compose logs` shows them", MISSING, as_json=as_json)
-    wanted = Filter(tuple(system or SYSTEMS), request)
+    wanted = Filter(tuple(system or SYSTEMS), None if request is None else spelled(request))
     shown, ends = lines_of(data, wanted)
 
     def say(line: Line) -> None:

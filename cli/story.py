@@ -13,6 +13,7 @@ from urllib.parse import quote
 from cli.connection import Connection
 from cli.errors import CommandError
 from cli.layout import COS_PARTIES
+from services.chassis.spelling import spelled
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def tell(connection: Connection, request_id: str) -> Story:
     Raises:
         CommandError: no system knows it, or one that is asked cannot be reached.
     """
+    request_id = spelled(request_id)
     story = Story(request_id)
     for party in ("acb", *COS_PARTIES):
         story.events += read(connection, party, request_id)

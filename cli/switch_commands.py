@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from cli.connection import Connection
-from cli.console import Columns, console, fail, lay, sentence, whisper
+from cli.console import Columns, console, fail, lay, sentence, whisper, write_json
 from cli.duis_commands import read_document
 from cli.errors import REFUSED, USAGE, CommandError
 from cli.finding import find_stack
@@ -28,7 +27,7 @@ Wait = Annotated[float, typer.Option(min=0, help="Seconds to wait for the end of
 def show_outcome(connection: Connection, outcome: Outcome, *, as_json: bool) -> int:
     """Print how a request ended; returns the exit code."""
     if as_json:
-        print(json.dumps(outcome.as_dict(), indent=2))
+        write_json(outcome.as_dict())
     else:
         console.print(story_of(tell(connection, outcome.request_id), connection.stack))
         style = "green" if outcome.ok else "red"
@@ -114,7 +113,7 @@ def trace(
     except CommandError as error:
         fail(str(error), error.code, as_json=as_json, **error.facts)
     if as_json:
-        print(json.dumps([event.as_dict() for event in story.events], indent=2))
+        write_json([event.as_dict() for event in story.events])
     else:
         console.print(story_of(story, stack))
 
@@ -141,7 +140,7 @@ def requests(
         one for one in listed if state in (None, one["state"]) and eui in (None, one["target"])
     ]
     if as_json:
-        print(json.dumps(listed, indent=2))
+        write_json(listed)
         return
     table = Columns("accepted", "service", "from", "request", "state", "code", "refused by")
     for one in listed:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cli.console import Part, console, errors, fail, sentence
+from cli.console import Part, console, errors, fail, sentence, write_json
 from cli.errors import USAGE
 from cli.gbcs_commands import tree_branch
 from services.link.profile import PURPOSE
@@ -53,7 +52,7 @@ def tamper(
                 if not as_json and not decoded:
                     sentence(*line_of(exchange))
             elif as_json:
-                print(json.dumps(told(stage, exchange)), flush=True)
+                write_json(told(stage, exchange), indent=None)
             elif decoded:
                 show(stage, exchange)
 
@@ -65,7 +64,7 @@ def tamper(
     except OSError as error:
         fail(f"cannot listen on 127.0.0.1:{listen}: {error.strerror}", USAGE, as_json=as_json)
     if as_json:
-        print(json.dumps({"listening": proxy.url, "to": to}), flush=True)
+        write_json({"listening": proxy.url, "to": to}, indent=None)
     else:
         sentence((proxy.url, "bold"), f" ──▶ {to}; Ctrl-C ends it.")
     proxy.serve()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli.connection import Connection
-from cli.console import Columns, console, errors, fail, lay, sentence, words
+from cli.console import Columns, console, errors, fail, lay, sentence, words, write_json
 from cli.containers import in_containers
 from cli.errors import REFUSED, USAGE, CommandError
 from cli.layout import load_stack
@@ -97,7 +96,7 @@ def probe(
     if sarif is not None:
         sarif.write_text(as_sarif(results))
     if as_json:
-        print(json.dumps(to_json(results), indent=2))
+        write_json(to_json(results))
     else:
         show(results)
     raise typer.Exit(0 if all(r.ok for r in results) else REFUSED)
@@ -214,7 +213,7 @@ def show_list(attacks: list[Attack], *, as_json: bool) -> None:
     """The catalogue, or a part of it."""
     if as_json:
         told = [{"id": a.id, "title": a.title, "rung": int(a.rung)} for a in attacks]
-        print(json.dumps(told, indent=2))
+        write_json(told)
         return
     table = Columns("attack", "rung", "title*", "refused by")
     for a in attacks:

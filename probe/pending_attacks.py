@@ -114,7 +114,7 @@ def lying(cos: str, party: str) -> Attack:
     """A CoS Party that signs what takes the next supplier's waiting change away."""
 
     def next_counter(world: World, forge: Forge) -> Forge:
-        return forge.but(counter=world.lab(party, "GET", "/lab/counters")["last"] + 1)
+        return forge.but(counter=int(world.lab(party, "GET", "/lab/counters")["last"]) + 1)
 
     act = answered(party, HONEST, gives(next_counter), day_before)
     return attack(

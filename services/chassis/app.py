@@ -27,6 +27,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Scope
 
 from services.chassis import log, openapi, problems
+from services.chassis.answers import Answer
 from services.chassis.authority import ANYONE, Authority, AuthorityError
 from services.chassis.checks import CheckBook
 from services.chassis.connection import LimitedProtocol, named_protocol
@@ -36,6 +37,7 @@ from services.chassis.edge import (
     BodyGate,
     LabGate,
     RequestLine,
+    Spelled,
     edge_checks,
 )
 from services.chassis.fault_board import Faults
@@ -116,7 +118,7 @@ class Service:
         gated = BodyGate(open_to_faults, book=base.book, limit=settings.body_limit)
         self.interface: ASGIApp = _lined(gated, base.book, "interface")
         lab_book = CheckBook(settings.party, edge_checks("lab"))
-        sized = BodyGate(self.lab_app, book=lab_book, limit=LAB_BODY_LIMIT)
+        sized = BodyGate(Spelled(self.lab_app), book=lab_book, limit=LAB_BODY_LIMIT)
         self.protocols = (
             named_protocol(HangingUp, settings.party, settings.check_prefix),
             named_protocol(LimitedProtocol, settings.party, "lab"),
@@ -161,6 +163,7 @@ class Service:
             redoc_url=None,
             # A path is written in one way. A redirect would also go where the caller's Host says.
             redirect_slashes=False,
+            default_response_class=Answer,
         )
         problems.install(app, party=self.settings.party, prefix=self.settings.check_prefix)
         for router in (*routers, self._health()):

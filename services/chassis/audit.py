@@ -40,7 +40,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.chassis.canonical import NotCanonicalError, canonical
+from services.chassis.canonical import NotCanonicalError, canonical, exact
 from services.chassis.clock import Clock
 from services.chassis.store import Database, StoreError, metadata
 from services.chassis.strangers import Strangers
@@ -212,7 +212,7 @@ class AuditLog:
             conn: An open write transaction.
             kind: What happened, for example ``link.request.received``.
             subject: What it is about: a request, a message reference.
-            record: JSON-ready facts. Never a secret.
+            record: JSON-ready facts. Never a secret. Numbers beyond 2^53-1 are kept as text.
             body: The exact octets that are the evidence, if any.
 
         Returns:
@@ -225,7 +225,7 @@ class AuditLog:
         seq, previous = (head.seq + 1, head.hash) if head is not None else (1, GENESIS)
         at = self._clock.now().isoformat(timespec="microseconds")
         digest = None if body is None else hashlib.sha256(body).hexdigest()
-        text = canonical(record)
+        text = canonical(exact(record))  # what is exported, and hashed, is what every reader gets
         linked = row_hash(
             seq=seq,
             at=at,

@@ -1,13 +1,30 @@
-"""One way to write a JSON value, so that equal values have equal bytes."""
+"""How JSON is written: so that equal values have equal bytes, and that every reader gets them."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
+
+HIGHEST: Final = (1 << 53) - 1
 
 
 class NotCanonicalError(Exception):
     """The value has no JSON form (or only an ambiguous one)."""
+
+
+def exact(value: Any) -> Any:
+    """The value with every whole number beyond 2^53-1 in digits as text (RFC 7493 2.2).
+
+    Counters and floors have 64 bits. Many readers of JSON know no other numbers than floating
+    point ones, which beyond that are some other number than was written. The signed link, between
+    our own systems, carries numbers as they are.
+    """
+    if isinstance(value, dict):
+        return {name: exact(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [exact(inner) for inner in value]
+    beyond = type(value) is int and not -HIGHEST <= value <= HIGHEST
+    return str(value) if beyond else value
 
 
 def canonical(value: Any) -> str:

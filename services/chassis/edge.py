@@ -2,7 +2,8 @@
 
 From outside in: `RequestLine` (one canonical log line, and bugs become a fixed sentence), then on
 the interface `BodyGate` (size and encoding, as named checks), on the lab port `LabGate` (bearer
-token, and the `Lab-Weakened` header on every answer).
+token, and the `Lab-Weakened` header on every answer), `BodyGate` and `Spelled` (identifiers in the
+spelling in which they are kept).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -22,6 +24,7 @@ from services.chassis import openapi
 from services.chassis.checks import Check, CheckBook, CheckFailed, Refused
 from services.chassis.log import collect_notes
 from services.chassis.problems import BugGate, Problem, refused_to_problem, render
+from services.chassis.spelling import spelled
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", openapi.PATH})
 LAB_BODY_LIMIT: Final = 16 * 1024 * 1024  # octets; a lab may install many devices at once
@@ -177,6 +180,23 @@ class LabGate:
         scheme, _, token = shown[0].partition(" ")
         presented = token.strip().encode("latin-1", "replace")
         return hmac.compare_digest(presented, self._token) and scheme.lower() == "bearer"
+
+
+class Spelled:
+    """Spells every segment of a path and every value of a query as it is kept."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == "http":
+            scope = {**scope, "path": "/".join(map(spelled, scope["path"].split("/")))}
+            asked = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+            meant = [(name, spelled(value)) for name, value in asked]
+            if meant != asked:
+                scope["query_string"] = urlencode(meant).encode("ascii")
+        await self._app(scope, receive, send)
 
 
 class RequestLine:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
+from services.chassis.spelling import spelled
+
 PURPOSE: Final = b"cos-purpose"
 MESSAGE_ID: Final = b"cos-message-id"
 SENDER: Final = b"cos-sender"
@@ -84,7 +86,7 @@ class Seen:
         for octets in self.contents:
             named = _REQUEST_ID.search(octets)
             if named is not None:
-                return named[1].decode("ascii")
+                return spelled(named[1].decode("ascii"))
         read = (reference(octets) for octets in self.contents)
         found = next((one for one in read if one is not None), None)
         return found or self.message_id or f"{self.method} {self.path}"

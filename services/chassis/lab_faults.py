@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from services.chassis.fault_board import Armed, UnknownFaultError
 from services.chassis.faults import (
@@ -26,10 +26,15 @@ from services.chassis.faults import (
 from services.chassis.foundation import Foundation
 from services.chassis.problems import Problem
 from services.chassis.quirks import UnknownQuirkError
+from services.chassis.spelling import spelled
 
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63, strict=True)]
 Size = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
+
+
+def _spelled(given: object) -> object:
+    return spelled(given) if isinstance(given, str) else given
 
 
 class _Body(BaseModel):
@@ -44,7 +49,9 @@ class MatchBody(_Body):
     purpose: Text | None = None
     message_id: Text | None = None
     request_id: Annotated[str, Field(pattern=r"^[0-9A-Fa-f:-]{16,80}$")] | None = None
-    device: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = None
+    device: Annotated[str, BeforeValidator(_spelled), Field(pattern=r"^[0-9a-f]{16}$")] | None = (
+        None
+    )
 
 
 class FaultBody(_Body):

@@ -19,7 +19,7 @@ from services.chassis.audit import AuditBrokenError, AuditLog, verify_chain
 from services.chassis.store import Database
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    st.none() | st.booleans() | st.integers(1 - 2**53, 2**53 - 1) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )

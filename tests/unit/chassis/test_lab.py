@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 from structlog.testing import capture_logs
 
+from services.chassis.answers import Answer
 from services.chassis.app import StartError
+from services.chassis.audit import verify_chain
 from services.chassis.lab import INTACT
 from services.chassis.outbox import OutboxItem, Undeliverable
 
@@ -165,6 +169,71 @@ async def test_the_audit_log_is_shown_and_verified(party: Party) -> None:
         "rows": 2,
         "meaning": INTACT,
     }
+
+
+async def test_a_great_number_reaches_readers_that_know_only_floating_point(party: Party) -> None:
+    base, great = party.service.base, 2**53 + 1
+    async with base.database.begin() as conn:
+        await base.audit.append(conn, "test.counted", "m:1", {"counter": great, "small": 7})
+    shown = json.loads((await party.lab.get("/lab/audit")).text, parse_int=float)
+    assert shown["rows"][0]["record"] == {"counter": str(great), "small": 7}
+    # and who computes the hashes from what is shown finds them as they are
+    (row,) = (await party.lab.get("/lab/audit")).json()["rows"]
+    assert verify_chain([row])[0] == 1
+    assert (await party.lab.get("/lab/audit/verify")).json()["intact"] is True
+
+
+async def test_no_route_of_a_party_writes_numbers_in_its_own_way(party: Party) -> None:
+    for app in (party.service.interface_app, party.service.lab_app):
+        for route in app.routes:
+            if isinstance(route, APIRoute):
+                assert getattr(route.response_class, "value", route.response_class) is Answer
+    assert json.loads(Answer({"counters": [2**64 - 1, 2**53 - 1]}).body) == {
+        "counters": [str(2**64 - 1), 2**53 - 1]
+    }
+
+
+PAIRED = "02-53-49-4d-20-00-00-00:02-53-49-4d-d0-00-00-01:7"
+PLAIN = "0253494d20000000:0253494dd0000001:7"
+
+
+@pytest.mark.parametrize(
+    ("kept", "asked"),
+    [
+        (PAIRED.upper(), PAIRED),
+        (PAIRED.upper(), PAIRED.upper()),
+        (PAIRED.upper(), PAIRED.replace("4d", "4D", 1)),
+        (PLAIN, PLAIN.upper()),
+        ("0253494dd0000001", "0253494DD0000001"),
+        ("0253494dd0000001", "02-53-49-4D-d0-00-00-01"),
+    ],
+)
+async def test_what_is_asked_about_is_found_however_its_digits_are_written(
+    party: Party, kept: str, asked: str
+) -> None:
+    base = party.service.base
+    await base.traces.record(kept, "sent")
+    async with base.database.begin() as conn:
+        await base.audit.append(conn, "test.happened", kept, {})
+    told = (await party.lab.get(f"/lab/trace/{asked}")).json()
+    assert (told["subject"], len(told["entries"])) == (kept, 1)
+    rows = (await party.lab.get("/lab/audit", params={"subject": asked, "limit": 5})).json()["rows"]
+    assert [row["subject"] for row in rows] == [kept]
+
+
+async def test_what_is_no_identifier_is_left_as_it_is(party: Party) -> None:
+    for name in ("ABCDEF012345678", "a/B:1", "02-53:02-53:1", f"{PAIRED}x"):
+        await party.service.base.traces.record(name, "sent")
+        told = (await party.lab.get(f"/lab/trace/{name}")).json()
+        assert (told["subject"], len(told["entries"])) == (name, 1)
+
+
+async def test_a_fault_takes_a_device_in_either_spelling(party: Party) -> None:
+    order = {"kind": "drop", "direction": "inbound", "part": "request"}
+    for device in ("0253494DD0000001", "02-53-49-4D-D0-00-00-01"):
+        armed = await party.lab.post("/lab/faults", json=order | {"match": {"device": device}})
+        assert armed.status_code == 201, armed.text
+        assert armed.json()["match"]["device"] == "0253494dd0000001"
 
 
 async def test_reset_undoes_checks_and_clock(party: Party) -> None:
