@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from pytest_cos_stack.visible import visible
+
 
 class CosError(Exception):
-    """No stack, a system that cannot be reached, a `cos` command that failed: in one sentence."""
+    """No stack, a system that cannot be reached, a `cos` command that failed: in one sentence.
+
+    What systems and processes said comes escaped: pytest writes the sentence to a terminal.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(visible(sentence))
 
 
 class RefusedError(CosError):
     """A system refused what was asked.
 
     Attributes:
-        party: who refused.
-        check: its named check; None where none is named.
+        party: who refused, as it said.
+        check: its named check, as it said; None where none is named.
         status: of the HTTP answer.
     """
 

@@ -20,6 +20,7 @@ from pytest_cos_stack.meter import Meter
 from pytest_cos_stack.stack import CosStack, Device, Submit, attached, started
 from pytest_cos_stack.supplier import Supplier
 from pytest_cos_stack.switches import Checks, Clock
+from pytest_cos_stack.visible import visible
 
 DEFAULT_COS_PARTY = "ecos_party"
 MOST_TRACES = 10  # requests whose story is told in the report of one failing test
@@ -101,7 +102,7 @@ def _traces(stack: CosStack, before: dict[str, int]) -> list[tuple[str, str]]:
     try:
         now = stack.requests_seen()
         made = [one for one, entries in now.items() if entries != before.get(one)][:MOST_TRACES]
-        return [(f"cos trace {one}", str(stack.story(one))) for one in reversed(made)]
+        return [(visible(f"cos trace {one}"), str(stack.story(one))) for one in reversed(made)]
     except CosError as error:
         return [("cos trace", f"cannot be had: {error}")]
 

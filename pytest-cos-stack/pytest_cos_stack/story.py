@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_cos_stack.visible import visible
+
 REQUEST_ID = re.compile(
     r"(?:[0-9A-Fa-f]{2}-){7}[0-9A-Fa-f]{2}:(?:[0-9A-Fa-f]{2}-){7}[0-9A-Fa-f]{2}:\d+"
 )
@@ -37,7 +39,10 @@ class Told:
         return cls(party=party, gbcs_ref=entry.get("gbcs_ref"), verdicts=verdicts, **words)
 
     def lines(self) -> list[str]:
-        """For people: the event, how many checks passed, and every check that refused or is off."""
+        """For people: the event, how many checks passed, and every check that refused or is off.
+
+        Escaped, because a terminal shows them.
+        """
         way = f" {self.sender} -> {self.receiver}" if self.sender or self.receiver else ""
         said = f": {self.summary}" if self.summary else ""
         lines = [f"{self.at[11:23]} {self.party} {self.kind} {self.name}{way}{said}"]
@@ -51,7 +56,7 @@ class Told:
                 )
                 why = one.get("detail") or one.get("title") or ""
                 lines.append(f"    {one['outcome'].upper()} {one['check']}: {why}{wanted}")
-        return lines
+        return [visible(line) for line in lines]
 
 
 @dataclass
