@@ -20,6 +20,7 @@ from gbcs.credentials import CellId
 from gbcs.errors import EncodeError
 from keys.certificate import Certificate
 from keys.errors import CertificateError
+from keys.octets import public_key_fault
 from keys.roles import Usage
 from services.chassis.lab import Row
 from services.chassis.problems import Problem
@@ -219,6 +220,8 @@ def _certificate(text: str) -> Certificate:
         raise Problem(422, "Not a certificate", str(error), party=PARTY) from None
     if not certificate.simulated:
         raise Problem(422, "Not simulated material", "refused: a real certificate?", party=PARTY)
+    if fault := public_key_fault(certificate.octets.public_key):
+        raise Problem(422, "Not a public key of a device's certificate", fault, party=PARTY)
     return certificate
 
 

@@ -13,7 +13,8 @@ service                                  GBCS payload                    answer
 
 Layouts: docs/domain facts 3 (RTDS vectors). That only the supplier in the device's signing cell may
 command this is a reconstruction [K]; so are the eligible roles. Whether a certificate leads to the
-device root is the device's own business: the broker looks at whose it is and what for.
+device root is the device's own business: the broker looks at whose it is, what for, and how its
+public key is written, because by that record it makes the next MACs and verifies signatures.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ from gbcs.message import GroupingHeader, Message, OtherInformation, encode
 from gbcs.protect import verify_signature
 from keys.certificate import Certificate
 from keys.errors import CertificateError
+from keys.octets import public_key_fault
 from keys.roles import Usage
 from services.chassis.checks import Check, CheckFailed
 
@@ -106,21 +108,23 @@ def holder(evidence: ServiceEvidence) -> None:
 
 def certificate(evidence: ServiceEvidence) -> None:
     """A certificate for the device is the device's own, for one of its two keys."""
-    body = evidence.request.body
-    if isinstance(body, UpdateSecurityCredentialsDevice):
-        der = body.device_certificate
-    elif evidence.message is None or _code(evidence) != MessageCode.UPDATE_DEVICE_CERTIFICATE:
+    if (given := _given(evidence)) is None:
         return
-    else:
-        der = decode_certificate_update(evidence.message.payload).certificate
-    try:
-        given = Certificate.from_der(der)
-    except CertificateError as error:
-        raise CheckFailed(str(error)) from error
     target = evidence.request.header.request_id.target
     if not given.is_device or given.subject_eui != target or given.usage not in OWN_USAGES:
         raise CheckFailed(
             "not a certificate of the device", expected=target, found=str(given.subject_eui)
+        )
+
+
+def public_key(evidence: ServiceEvidence) -> None:
+    """The key in a certificate for the device is written as P-256 by name, with x and y."""
+    given = _given(evidence)
+    if given is not None and (fault := public_key_fault(given.octets.public_key)):
+        raise CheckFailed(
+            f"the public key of the certificate: {fault}",
+            expected="P-256 by name, an uncompressed point",
+            found=given.octets.public_key[:40].hex(),
         )
 
 
@@ -169,6 +173,25 @@ def signature(evidence: ServiceEvidence) -> None:
         ) from error
 
 
+def _given(evidence: ServiceEvidence) -> Certificate | None:
+    """The certificate that the device is to use; None where the service has none.
+
+    Raises:
+        CheckFailed: it is none.
+    """
+    body = evidence.request.body
+    if isinstance(body, UpdateSecurityCredentialsDevice):
+        der = body.device_certificate
+    elif evidence.message is None or _code(evidence) != MessageCode.UPDATE_DEVICE_CERTIFICATE:
+        return None
+    else:
+        der = decode_certificate_update(evidence.message.payload).certificate
+    try:
+        return Certificate.from_der(der)
+    except CertificateError as error:
+        raise CheckFailed(str(error)) from error
+
+
 def _code(evidence: ServiceEvidence) -> MessageCode:
     return CODES[evidence.request.header.service_reference_variant]
 
@@ -188,6 +211,7 @@ def _held(evidence: ServiceEvidence) -> Certificate:
 
 
 _LAYOUT: Final = "docs/domain facts 2.1, 3 (RTDS vectors)"
+_KEY_FORM: Final = "GBCS 0.8.1 p141; RFC 5480 2.1.1"
 
 ASKED_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (
     service_check(ASKED, "holder", "The supplier's own device", holder, codes.DEVICE_NOT_ELIGIBLE),
@@ -197,6 +221,14 @@ ASKED_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (
         "The device's own certificate",
         certificate,
         codes.CREDENTIALS_CERTIFICATE,
+    ),
+    service_check(
+        ASKED,
+        "public_key",
+        "The key in it is P-256 by name and an uncompressed point",
+        public_key,
+        codes.CREDENTIALS_CERTIFICATE,
+        source=_KEY_FORM,
     ),
 )
 
@@ -227,6 +259,14 @@ SIGNED_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (
         "The device's own certificate",
         certificate,
         codes.CREDENTIALS_CERTIFICATE,
+    ),
+    service_check(
+        SIGNED,
+        "public_key",
+        "The key in it is P-256 by name and an uncompressed point",
+        public_key,
+        codes.CREDENTIALS_CERTIFICATE,
+        source=_KEY_FORM,
     ),
     service_check(
         SIGNED,

@@ -20,7 +20,9 @@ from duis.show import show as describe_document
 from duis.signature import from_template, signature_reference, verify_document
 from duis.signature_form import ISSUER_SPELLING
 from keys.certificate import Certificate
+from keys.encodings import certificate_of
 from keys.errors import KeysError
+from keys.octets import public_key_fault
 
 app = typer.Typer(no_args_is_help=True, help="Write, sign, verify and read DUIS documents.")
 
@@ -150,7 +152,7 @@ def sign(
 def verify(
     source: Source,
     certificate: Annotated[
-        Path | None, typer.Option(help="The signer's certificate (PEM or DER).")
+        Path | None, typer.Option(help="The signer's certificate (PEM, DER or base64).")
     ] = None,
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
@@ -158,8 +160,8 @@ def verify(
     """Check a document's signature, strictly.
 
     The signer is looked up among the certificates of the stack by issuer and serial number,
-    unless its certificate is given. Exit code 1: the signature does not hold, or its form is not
-    the one allowed. 2: not a document. 3: the signer is unknown.
+    unless its certificate is given. Exit code 1: the signature does not hold, or its form or that
+    of the signer's key is not the one allowed. 2: not a document. 3: the signer is unknown.
     """
     try:
         document = read_document(source)
@@ -169,6 +171,7 @@ def verify(
             if certificate
             else find_signer(data, reference.issuer, reference.serial)
         )
+        hold_key_form(signer)
         verify_document(document, signer.der)
     except DuisError as error:
         code = USAGE if isinstance(error, MalformedXml) else REFUSED
@@ -176,7 +179,7 @@ def verify(
     except KeysError as error:
         fail(str(error), MISSING, as_json=as_json)
     except CommandError as error:
-        fail(str(error), error.code, as_json=as_json)
+        fail(str(error), error.code, as_json=as_json, **error.facts)
     told = {
         "valid": True,
         "signer": signer.subject_eui or signer.common_name,
@@ -206,13 +209,27 @@ def show(source: Source, as_json: AsJson = False) -> None:
 
 
 def read_certificate(path: Path) -> Certificate:
-    """A certificate file in either encoding."""
+    """The certificate in a file.
+
+    Raises:
+        CommandError: it cannot be read, or holds none (exit code 3).
+    """
     try:
-        data = path.read_bytes()
+        return certificate_of(path.read_bytes())
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}", MISSING) from error
-    pem = data.lstrip().startswith(b"-----")
-    return Certificate.from_pem(data) if pem else Certificate.from_der(data)
+    except KeysError as error:
+        raise CommandError(f"{path}: {error}", MISSING) from error
+
+
+def hold_key_form(signer: Certificate) -> None:
+    """Be satisfied that the signer's key is written as every party here has it.
+
+    Raises:
+        CommandError: it is not (exit code 1).
+    """
+    if fault := public_key_fault(signer.octets.public_key):
+        raise CommandError(f"the signer's certificate: {fault}", REFUSED, valid=False)
 
 
 def find_signer(data: Path, issuer: str, serial: int) -> Certificate:

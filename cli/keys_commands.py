@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from cli.console import Columns, console, fail, lay, sentence, write_json
 from cli.containers import in_containers, lay_out
@@ -17,6 +15,7 @@ from cli.layout import stack_file
 from cli.options import DEFAULT_DATA, AsJson, Data
 from keys.ceremony import load_plan, run_ceremony
 from keys.certificate import Certificate
+from keys.encodings import REQUEST, der_of
 from keys.errors import KeysError, KeyStoreError
 from keys.issue import certify_request
 from keys.verify import verify_folder
@@ -111,7 +110,8 @@ def verify(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
 @app.command()
 def certify(
     request: Annotated[
-        Path, typer.Option(help="A device's certification request (PEM or DER).", exists=True)
+        Path,
+        typer.Option(help="A device's certification request (PEM, DER or base64).", exists=True),
     ],
     out: Annotated[Path, typer.Option(help="File for the certificate (PEM).", writable=True)],
     data: Data = DEFAULT_DATA,
@@ -123,16 +123,16 @@ def certify(
     is for, and a signature by that key. The certificate is for `cos request
     update-device-certificate`. Exit code 2 if the request is not one.
     """
-    octets = request.read_bytes()
     try:
-        if octets.startswith(b"-----BEGIN"):
-            octets = x509.load_pem_x509_csr(octets).public_bytes(Encoding.DER)
+        octets = der_of(request.read_bytes(), REQUEST)
         certificate = certify_request(data, octets, SystemClock().now())
         out.write_bytes(certificate.to_pem())
     except KeyStoreError as error:
         fail(str(error), MISSING, as_json=as_json)
-    except (KeysError, ValueError, OSError) as error:
+    except KeysError as error:
         fail(f"{request}: {error}", USAGE, as_json=as_json)
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}", USAGE, as_json=as_json)
     if as_json:
         write_json(row_of(out.parent, out, certificate))
     else:

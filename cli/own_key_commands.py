@@ -13,12 +13,11 @@ from cli.errors import REFUSED, USAGE, CommandError
 from cli.layout import load_stack
 from cli.options import DEFAULT_DATA, AsJson, Data
 from cli.own_keys import Act, KeyName, Said, command_device, issue, provide, said, update
-from cli.request_commands import Meter, Who, app, because, plain
+from cli.request_commands import Meter, Who, app, because, certificate_in, plain
 from cli.supplier import Supplier
 from duis.errors import DuisError
 from duis.model import ResponseMessage
 from gbcs.errors import GbcsError
-from keys.certificate import Certificate
 from keys.errors import KeysError
 
 __all__ = ["app"]
@@ -56,7 +55,8 @@ def update_device_certificate(
     supplier: Who,
     meter: Meter,
     certificate: Annotated[
-        Path, typer.Option(help="The certificate for the new key (PEM).", exists=True)
+        Path,
+        typer.Option(help="The certificate for the new key (PEM, DER or base64).", exists=True),
     ],
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
@@ -68,9 +68,9 @@ def update_device_certificate(
     broker's record follows the device's word: its next command to the device is for the new key.
     """
     try:
-        given = Certificate.from_pem(certificate.read_bytes())
-    except KeysError as error:
-        fail(f"{certificate}: {error}", USAGE, as_json=as_json)
+        given = certificate_in(certificate)
+    except CommandError as error:
+        fail(str(error), error.code, as_json=as_json)
     _run(update(given), supplier, meter, None, data, as_json=as_json)
 
 

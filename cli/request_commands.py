@@ -30,14 +30,16 @@ from duis.model import CANCEL_DATE, Inventory, RemotePartyRole, Response, Respon
 from gbcs.describe import describe
 from gbcs.errors import GbcsError
 from keys.certificate import Certificate
-from keys.errors import KeysError
+from keys.encodings import certificate_of
+from keys.errors import CertificateError, KeysError
 
 app = typer.Typer(no_args_is_help=True, help="Ask the broker other services, as a supplier.")
 
 Who = Annotated[str, typer.Option("--supplier", help="Name of the supplier that asks.")]
 Meter = Annotated[str, typer.Option(help="Entity identifier of the meter, 16 hex digits.")]
 CertificateFile = Annotated[
-    Path | None, typer.Option(help="A certificate (PEM) of the supplier's.", exists=True)
+    Path | None,
+    typer.Option(help="A certificate of the supplier's (PEM, DER or base64).", exists=True),
 ]
 At = Annotated[
     str | None, typer.Option(help="When, by the stack's clock: 2030-01-02T00:00:00Z. Else at once.")
@@ -132,13 +134,25 @@ def update_credentials_(
 
     def act(connection: Connection, asker: Supplier) -> Outcome:
         files = (digital_signing, key_agreement, key_agreement_top_up)
-        given = [
-            None if file is None else Certificate.from_pem(file.read_bytes()) for file in files
-        ]
+        given = [None if file is None else certificate_in(file) for file in files]
         new = NewCertificates(*given) if any(given) else NewCertificates.of(asker)
         return update_credentials(connection, asker, plain(meter), new, execution)
 
     run(act, supplier, data, as_json=as_json)
+
+
+def certificate_in(file: Path) -> Certificate:
+    """The certificate in a file.
+
+    Raises:
+        CommandError: it holds none (exit code 2).
+    """
+    try:
+        return certificate_of(file.read_bytes())
+    except CertificateError as error:
+        raise CommandError(f"{file}: {error}", USAGE) from error
+    except OSError as error:
+        raise CommandError(f"{file}: {error.strerror}", USAGE) from error
 
 
 def update_credentials(

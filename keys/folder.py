@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 from keys.certificate import Certificate
 from keys.errors import CertificateError, KeyStoreError
 from keys.private import agree, sign_raw
+from keys.profile_rules import public_key_form
 
 Use = Literal["ds", "ka", "pp-ka"]
 _PEM = b"-----BEGIN"
@@ -43,7 +44,7 @@ class KeyFolder:
         """The certificate of an entity for a use, or None where there is none.
 
         Raises:
-            CertificateError: the file is no certificate.
+            CertificateError: the file is no certificate, or its key is not written as GBCS has it.
         """
         path = self._file(f"{eui}-{use}.pem")
         try:
@@ -53,9 +54,10 @@ class KeyFolder:
         except OSError as error:
             raise CertificateError(f"{path.name}: {error.strerror}") from error
         begin = data.find(_PEM)
-        if begin < 0:
-            return Certificate.from_der(data)
-        return Certificate.from_pem(data[begin:])
+        found = Certificate.from_der(data) if begin < 0 else Certificate.from_pem(data[begin:])
+        if fault := public_key_form(found):
+            raise CertificateError(f"{path.name}: {fault}", "subjectPublicKeyInfo")
+        return found
 
     def _file(self, name: str) -> Path:
         """The file of this name, in lower case or however it is written there."""

@@ -18,6 +18,7 @@ from gbcs.credentials import CellId
 from gbcs.errors import EncodeError
 from keys.certificate import Certificate
 from keys.errors import CertificateError
+from keys.octets import public_key_fault
 from keys.roles import Usage
 from keys.simulated import EUI_PREFIX
 from meter_sim.certificate_checks import expected_role
@@ -171,6 +172,8 @@ def _check_contents(factory: Factory) -> None:
         usage = None if held.usage is None else held.usage.value
         if usage != cell.key_usage.label:
             raise CheckFailed(f"{name}: for another use", cell.key_usage.label, usage)
+        if fault := public_key_fault(held.octets.public_key):
+            raise CheckFailed(f"{name}: {fault}")
 
 
 def _check_contingency(factory: Factory) -> None:
@@ -189,6 +192,8 @@ def _check_own(factory: Factory) -> None:
             raise CheckFailed(f"{name}: not this device's certificate", eui)
         if held.public_key != factory.public_key_of(eui, usage):
             raise CheckFailed(f"{name}: the certificate of another key than the device will have")
+        if fault := public_key_fault(held.octets.public_key):
+            raise CheckFailed(f"{name}: {fault}")
 
 
 def _check_simulated(factory: Factory) -> None:

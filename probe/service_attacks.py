@@ -19,6 +19,7 @@ from duis.model import RemotePartyRole as Named
 from gbcs.codes import Cra
 from gbcs.codes import CredentialsReplacementMode as Mode
 from gbcs.credentials import Replacement
+from keys.odd_forms import OddForm
 from probe.gbcs_forge import (
     NETWORK_KA,
     SUPPLIER_KA,
@@ -44,6 +45,8 @@ from probe.service_forge import (
     inventory,
     meter,
     new_of,
+    odd_command,
+    odd_update,
     of_b,
     other_meter,
     own,
@@ -57,6 +60,11 @@ from probe.service_forge import (
 )
 from probe.world import World
 from probe.xml_forge import in_days
+
+ODD_KEYS = (
+    (OddForm.COMPRESSED_POINT, "is a compressed point"),
+    (OddForm.EXPLICIT_CURVE, "gives its curve by parameters"),
+)
 
 TABLE: tuple[tuple[str, str, Request, str], ...] = (
     ("inventory.not-broker", "the inventory, of a device itself",
@@ -143,6 +151,13 @@ TABLE: tuple[tuple[str, str, Request, str], ...] = (
      Request(("6.15.2", 4), lambda w: UpdateSecurityCredentialsDevice(
          w.device_certificate(other_meter(w), "digital-signing").der)),
      "device_pre_command.certificate"),
+    *(
+        (f"own.{form.value.replace('_', '-')}",
+         f"supplier A's meter to use a certificate whose key {written}",
+         Request(("6.15.2", 4), odd_update(form)),
+         "device_pre_command.public_key")
+        for form, written in ODD_KEYS
+    ),
 )  # fmt: skip
 """What is asked of the broker, and which of its checks says no."""
 
@@ -163,6 +178,11 @@ OWN_KEYS: tuple[tuple[str, str, str, Callable[[World], bytes], str], ...] = (
      "message_code"),
     ("certificate", "another device's certificate", "6.15.2",
      own(UPDATE_OWN, device_certificate(other_meter)), "certificate"),
+    *(
+        (form.value.replace("_", "-"), f"a certificate whose key {written}", "6.15.2",
+         own(UPDATE_OWN, odd_command(form)), "public_key")
+        for form, written in ODD_KEYS
+    ),
     ("signature", "a command signed with supplier B's key", "6.24.2",
      own(READ_OWN, read_key, signer="B"), "signature"),
 )  # fmt: skip

@@ -13,6 +13,7 @@ from duis.model import (
     RequestHandoverOfDCCControlledDevice,
     RetrieveDeviceSecurityCredentialsKRP,
     SignedPreCommand,
+    UpdateSecurityCredentialsDevice,
     UpdateSecurityCredentialsKRP,
 )
 from duis.model import RemotePartyRole as Named
@@ -27,7 +28,8 @@ from gbcs.device_certificates import (
 )
 from gbcs.message import GroupingHeader, Message, OtherInformation, encode
 from gbcs.protect import add_mac, sign
-from keys.authorities import revoke
+from keys.authorities import DEVICE_ISSUING, Authorities, revoke
+from keys.odd_forms import OddForm, in_odd_form
 from keys.roles import OrganisationRole
 from keys.software import SoftwareSigner
 from probe.certificate_tools import issued, publish_list
@@ -176,6 +178,27 @@ def device_certificate(eui: Callable[[World], str]) -> Callable[[World], bytes]:
     return lambda w: encode_certificate_update(
         CertificateUpdate(w.device_certificate(eui(w), "digital-signing").der)
     )
+
+
+def odd_certificate(form: OddForm) -> Callable[[World], bytes]:
+    """The meter's own certificate, written in another form and signed so by its authority."""
+
+    def der(world: World) -> bytes:
+        authority = Authorities.open(world.data).issuer(DEVICE_ISSUING)
+        honest = world.device_certificate(meter(world), "digital-signing").der
+        return in_odd_form(honest, form, authority.sign)
+
+    return der
+
+
+def odd_update(form: OddForm) -> Body:
+    """6.15.2: with the meter's own certificate in another form."""
+    return lambda w: UpdateSecurityCredentialsDevice(odd_certificate(form)(w))
+
+
+def odd_command(form: OddForm) -> Callable[[World], bytes]:
+    """CS02d: the same."""
+    return lambda w: encode_certificate_update(CertificateUpdate(odd_certificate(form)(w)))
 
 
 READ_OWN = MessageCode.PROVIDE_DEVICE_CERTIFICATE

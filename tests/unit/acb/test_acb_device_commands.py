@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from duis.model import ServiceRequest, SignedPreCommand, UpdateSecurityCredentialsDevice
 from gbcs.codes import CertificateUpdateResult
 from gbcs.device_certificates import (
@@ -15,9 +17,17 @@ from gbcs.device_certificates import (
     encode_certificate_update,
 )
 from gbcs.message import Message, decode
+from keys.odd_forms import OddForm
 from tests.unit.acb.estate import DEVICE, OTHER_DEVICE, SUPPLIER_A
 from tests.unit.acb.meters import Meters
-from tests.unit.acb.test_acb_device_credentials import ISSUE, request, signed, written
+from tests.unit.acb.test_acb_device_credentials import (
+    ISSUE,
+    ODD_KEYS,
+    odd,
+    request,
+    signed,
+    written,
+)
 from tests.unit.acb.world import World
 
 SECTION = "acb.device_signed_pre_command"
@@ -93,6 +103,29 @@ async def test_a_certificate_of_another_device_is_not_sent(world: World, meters:
     said: Any = (await world.documents(SUPPLIER_A))[-1].body
     answer = decode_certificate_update_response(decode(said.gbcs_payload).payload)
     assert answer.result == CertificateUpdateResult.WRONG_DEVICE_IDENTITY
+    assert await world.record() == before
+
+
+@pytest.mark.parametrize("form", ODD_KEYS)
+async def test_a_key_that_is_written_otherwise_is_not_sent(
+    world: World, meters: Meters, form: OddForm
+) -> None:
+    """Without the check it is for the meter to refuse it, and the record stays."""
+    body = UpdateSecurityCredentialsDevice(own(world, DEVICE))
+    message = await written(world, request("6.15.2", 4, body, 1))
+    otherwise = encode_certificate_update(CertificateUpdate(odd(world, form)))
+    asked = signed(world, "6.15.2", replace(message, payload=otherwise), 2)
+    before = await world.record()
+
+    assert await refused(world, asked) == f"{SECTION}.public_key"
+    assert meters.heard == []
+    assert await world.record() == before
+
+    world.book.turn_off(f"{SECTION}.public_key")
+    assert (await world.run(asked))["state"] == "completed"
+    said: Any = (await world.documents(SUPPLIER_A))[-1].body
+    answer = decode_certificate_update_response(decode(said.gbcs_payload).payload)
+    assert answer.result != CertificateUpdateResult.SUCCESS
     assert await world.record() == before
 
 

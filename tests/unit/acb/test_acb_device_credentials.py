@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -31,7 +32,9 @@ from gbcs.device_certificates import (
 )
 from gbcs.message import GroupingHeader, Message, decode, encode
 from gbcs.protect import sign
+from keys.authorities import DEVICE_ISSUING, Authorities
 from keys.issue import certify_request
+from keys.odd_forms import OddForm, in_odd_form
 from tests.unit.acb.estate import DEVICE, OTHER_DEVICE, SUPPLIER_A, SUPPLIER_B
 from tests.unit.acb.meters import Meters
 from tests.unit.acb.world import World
@@ -99,6 +102,15 @@ async def test_a_device_renews_a_key_and_goes_on_being_understood(
     assert shown.answer == new.der
 
 
+def odd(world: World, form: OddForm) -> bytes:
+    """The device's own certificate, written in another form and signed so by its authority."""
+    honest = base64.b64decode(world.estate.devices[DEVICE]["certificates"]["digital-signing"])
+    authority = Authorities.open(world.estate.data).issuer(DEVICE_ISSUING)
+    return in_odd_form(honest, form, authority.sign)
+
+
+ODD_KEYS = [form for form in OddForm if form.value.startswith(("compressed", "explicit"))]
+
 REFUSED: list[tuple[str, Callable[[World], ServiceRequest]]] = [
     ("holder", lambda _: request("6.17", 4, ISSUE[1], 1, SUPPLIER_B)),
     (
@@ -112,10 +124,22 @@ REFUSED: list[tuple[str, Callable[[World], ServiceRequest]]] = [
             1,
         ),
     ),
+    *(
+        (
+            "public_key",
+            partial(
+                lambda form, w: request(
+                    "6.15.2", 4, UpdateSecurityCredentialsDevice(odd(w, form)), 1
+                ),
+                form,
+            ),
+        )
+        for form in ODD_KEYS
+    ),
 ]
 
 
-@pytest.mark.parametrize(("name", "make"), REFUSED, ids=[item[0] for item in REFUSED])
+@pytest.mark.parametrize(("name", "make"), REFUSED)
 async def test_a_pre_command_that_is_not_written(
     world: World, name: str, make: Callable[[World], ServiceRequest]
 ) -> None:

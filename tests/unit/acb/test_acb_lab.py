@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from keys.certificate import Certificate
+from keys.odd_forms import OddForm
 from tests.unit.acb.estate import DEVICE, SUPPLIER_A, SUPPLIER_B
+from tests.unit.acb.test_acb_device_credentials import odd
 from tests.unit.acb.world import World
 
 
@@ -62,6 +64,19 @@ async def test_a_device_that_makes_no_sense_is_refused_and_nothing_changes(
 
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
+    assert (await world.lab.get("/lab/devices")).json() == before
+
+
+async def test_a_device_whose_key_is_written_otherwise_is_not_recorded(world: World) -> None:
+    own = world.estate.devices[DEVICE]["certificates"]
+    compressed = odd(world, OddForm.COMPRESSED_POINT)
+    given = own | {"digital-signing": base64.b64encode(compressed).decode()}
+    before = (await world.lab.get("/lab/devices")).json()
+
+    answer = await world.lab.post("/lab/devices", json=device(world, certificates=given))
+
+    assert answer.status_code == 422
+    assert "compressed point" in answer.json()["detail"]
     assert (await world.lab.get("/lab/devices")).json() == before
 
 

@@ -10,10 +10,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from keys.authorities import DEVICE_ISSUING, Authorities
 from keys.certificate import Certificate
 from keys.disclosure import WARNING, unsafe_device_key, unsafe_private_key
 from keys.errors import CertificateError, KeyStoreError, NotSimulated
 from keys.folder import KeyFolder
+from keys.odd_forms import OddForm, in_odd_form
 from keys.roles import Usage
 from keys.software import SoftwareKeyStore, read_secret
 from tests.unit.keys.workshop import Workshop, new_key, policy
@@ -147,3 +149,16 @@ def test_names_in_upper_case_are_found(folder: KeyFolder):
         path.rename(path.with_name(path.stem.upper() + path.suffix))
     assert folder.certificate(ACB, "ds") == known
     assert folder.shared_secret(ACB, METER) is not None
+
+
+def test_a_key_that_is_written_otherwise_is_not_used(folder: KeyFolder, ceremony: Path):
+    for use in ("ds", "ka"):
+        known = folder.certificate(METER, use)  # type: ignore[arg-type]
+        assert known is not None
+        authority = Authorities.open(ceremony).issuer(DEVICE_ISSUING)
+        der = in_odd_form(known.der, OddForm.COMPRESSED_POINT, authority.sign)
+        (folder.path / f"{METER}-{use}.pem").write_bytes(der)
+        with pytest.raises(CertificateError, match="compressed point"):
+            folder.certificate(METER, use)  # type: ignore[arg-type]
+    with pytest.raises(CertificateError, match="compressed point"):
+        folder.shared_secret(ACB, METER)

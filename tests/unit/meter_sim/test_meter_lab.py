@@ -6,6 +6,7 @@ import asyncio
 import base64
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from sqlalchemy import func, select
 
 from gbcs.credentials import decode_alert
 from gbcs.message import decode
+from keys.odd_forms import OddForm, in_odd_form
+from keys.private import sign_raw
 from meter_sim import history
 from meter_sim.device_types import CELLS, SUPPLIER_DS, SUPPLIER_KA, SUPPLIER_TOP_UP, DeviceType
 from meter_sim.installation import INSTALLATION_CHECKS
@@ -84,6 +87,10 @@ def with_own(order: dict[str, Any], der: bytes) -> dict[str, Any]:
     return order | {"certificates": {"digital-signing": base64.b64encode(der).decode()}}
 
 
+def compressed(estate: Estate, der: bytes) -> bytes:
+    return in_odd_form(der, OddForm.COMPRESSED_POINT, partial(sign_raw, estate.issuing.key))
+
+
 BAD_ORDERS = {
     "a real EUI-64": (
         "meter.install.identity",
@@ -116,6 +123,16 @@ BAD_ORDERS = {
         "meter.install.own_certificates",
         lambda e, o: with_own(
             o, device_certificate(e, "0253494dd0000002", "digital_signature").der
+        ),
+    ),
+    "a compressed point in a cell": (
+        "meter.install.contents",
+        lambda e, o: with_cell(o, SUPPLIER, compressed(e, e.holder(SUPPLIER_DS).certificate.der)),
+    ),
+    "a compressed point of its own": (
+        "meter.install.own_certificates",
+        lambda e, o: with_own(
+            o, compressed(e, device_certificate(e, DEVICE, "digital_signature").der)
         ),
     ),
     "another key's certificate": (
