@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cli.connection import Connection
 from cli.console import Columns, console, fail, lay, sentence, write_json
 from cli.containers import in_containers, lay_out
-from cli.errors import MISSING, REFUSED, USAGE
-from cli.layout import stack_file
+from cli.errors import MISSING, REFUSED, USAGE, CommandError
+from cli.layout import load_stack, stack_file
 from cli.options import DEFAULT_DATA, AsJson, Data
+from cli.revocation_lists import ListName
+from cli.revocation_lists import renew_lists as issue_lists
 from keys.ceremony import load_plan, run_ceremony
 from keys.certificate import Certificate
+from keys.crl import LIST_DAYS
 from keys.encodings import REQUEST, der_of
 from keys.errors import KeysError, KeyStoreError
 from keys.issue import certify_request
@@ -137,6 +142,55 @@ def certify(
         write_json(row_of(out.parent, out, certificate))
     else:
         sentence(f"{certificate.subject_eui} {certificate.usage}: written to {out}")
+
+
+@app.command(name="renew-lists")
+def renew_lists(
+    names: Annotated[
+        list[ListName] | None, typer.Argument(metavar="NAME", help="Whose list; else all.")
+    ] = None,
+    days: Annotated[
+        int, typer.Option(min=1, max=36_500, help="Days until the list after it is due.")
+    ] = LIST_DAYS,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Have authorities issue the successors of their revocation lists, and publish them.
+
+    A list that has run out vouches for nobody: who holds it refuses everyone, and says so at
+    /readyz, until there is a newer one. What was revoked stays revoked. NAME is organisation,
+    device or infrastructure (whose list is about the systems' link certificates).
+
+    The lists are written to DATA, and given to the SMKI repository if it runs; otherwise it
+    publishes them when it starts. The other systems ask it again within their own intervals. A new
+    list holds by the machine's time and, where the stack runs, by its domain time (`cos clock`).
+
+    Exit code 1 if the repository refuses a list, or if it revokes what DATA does not know of; 3 if
+    DATA has no authorities or no list.
+    """
+    if not (data / "estate.json").is_file():
+        fail(f"no ceremony in {data}: `cos keys init --data {data}`", MISSING, as_json=as_json)
+    if in_containers(data):
+        fail("each container has its keys to itself: none sees them all", MISSING, as_json=as_json)
+    wanted = [name.value for name in names or ListName]
+    try:
+        stack = load_stack(data) if stack_file(data).is_file() else None
+        with ExitStack() as held:
+            connection = None if stack is None else held.enter_context(Connection(stack))
+            done = issue_lists(data, connection, wanted, SystemClock().now(), days)
+    except KeysError as error:
+        fail(str(error), MISSING, as_json=as_json)
+    except CommandError as error:
+        fail(str(error), error.code, as_json=as_json)
+    if as_json:
+        write_json([one.as_dict() for one in done])
+        return
+    for one in done:
+        where = "published" if one.published else "the repository publishes it when it starts"
+        sentence(
+            f"{one.name}: number {one.list.number}, {len(one.list.serials)} revoked, until "
+            f"{one.list.next_update:%Y-%m-%d}: {where}"
+        )
 
 
 def certificates_in(data: Path) -> list[Path]:

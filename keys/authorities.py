@@ -14,9 +14,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from keys import profiles
 from keys.certificate import Certificate
-from keys.crl import LIST_DAYS, make_crl, read_crl, read_crl_pem, revocation_times
+from keys.crl import (
+    LIST_DAYS,
+    RevocationList,
+    make_crl,
+    read_crl,
+    read_crl_pem,
+    revocation_times,
+)
 from keys.device_keys import DeviceKeys
-from keys.errors import CeremonyError
+from keys.errors import CeremonyError, RevocationListError
 from keys.profiles import Issuer, Validity
 from keys.roles import OrganisationRole, Usage
 from keys.simulated import DEVICE_POLICY, INFRASTRUCTURE_POLICY, ORGANISATION_POLICY
@@ -194,8 +201,30 @@ def revoke(data: Path, certificate: Certificate, now: datetime, *, days: int = L
     raise CeremonyError("no authority of this folder issued that certificate")
 
 
+def published_list(data: Path, name: str) -> RevocationList:
+    """The revocation list of that name in the repository's folder.
+
+    Raises:
+        RevocationListError: there is none, or it cannot be read.
+    """
+    try:
+        return read_crl_pem(_list_file(data, name).read_bytes())
+    except OSError as error:
+        raise RevocationListError(f"{name}.crl: {error.strerror}") from error
+
+
+def _list_file(data: Path, name: str) -> Path:
+    return data / "smki_repository" / "repository" / "crl" / f"{name}.crl"
+
+
 def renew(
-    data: Path, name: str, now: datetime, *, days: int = LIST_DAYS, also: int | None = None
+    data: Path,
+    name: str,
+    now: datetime,
+    *,
+    days: int = LIST_DAYS,
+    also: int | None = None,
+    after: int = 0,
 ) -> bytes:
     """Issue the successor of a published revocation list.
 
@@ -205,6 +234,7 @@ def renew(
         now: the time of the new list, by the machine's clock: link certificates are judged by it.
         days: until the list after it is due.
         also: serial number of a certificate that is revoked now.
+        after: the number of a list that was published elsewhere, to be greater than too.
 
     Returns:
         the new list, DER, as also written to the repository's folder.
@@ -212,14 +242,13 @@ def renew(
     Raises:
         RevocationListError: the published list cannot be read.
     """
-    path = data / "smki_repository" / "repository" / "crl" / f"{name}.crl"
-    old = read_crl_pem(path.read_bytes())
+    old = published_list(data, name)
     revoked = {} if also is None else {also: whole_seconds(now)}
     authorities = Authorities.open(data)
     new = authorities.revocation_list(
-        name, old.number + 1, now, days, revoked | revocation_times(old)
+        name, max(old.number, after) + 1, now, days, revoked | revocation_times(old)
     )
-    replace_file(path, read_crl(new).to_pem())
+    replace_file(_list_file(data, name), read_crl(new).to_pem())
     return new
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,13 +11,15 @@ from typing import Any
 
 import pytest
 from stack_bench import Bench
+from typer.testing import CliRunner
 
+from cli.app import app
 from cli.connection import Connection
 from cli.errors import CommandError
 from cli.keys_commands import hold_ceremony
 from cli.processes import start, stop
 from cli.provision import provision
-from keys.authorities import Authorities, renew
+from keys.authorities import LISTS, Authorities, published_list
 from keys.crl import read_crl
 from services.chassis.clock import SystemClock
 
@@ -46,6 +49,15 @@ def publish(bench: Bench, der: bytes) -> None:
         f"/lab/crl/{INFRASTRUCTURE}",
         {"pem": read_crl(der).to_pem().decode()},
     )
+
+
+def renewed(bench: Bench, *words: str) -> list[dict[str, Any]]:
+    """What `cos keys renew-lists` says it issued."""
+    arguments = ["keys", "renew-lists", *words, "--json", "--data", str(bench.data)]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    told: list[dict[str, Any]] = json.loads(done.stdout)
+    return told
 
 
 def reasons(bench: Bench, party: str) -> list[str]:
@@ -90,13 +102,51 @@ def test_a_list_that_has_run_out_is_replaced_by_the_next(own: Bench) -> None:
     said = wait_until(own, ready=False)
     for (why,) in said.values():
         assert "has run out" in why or "could not be refreshed" in why
-    publish(own, Authorities.open(own.data).revocation_list(INFRASTRUCTURE, 3, now, 365, {}))
+    assert renewed(own, INFRASTRUCTURE)[0]["number"] == 3  # DATA has number 1, the repository 2
     wait_until(own, ready=True)
     assert own.switch(meter, "B").state == "completed"
 
 
-def test_the_authority_issues_a_successor_of_its_list(own: Bench) -> None:
-    before = own.connection.lab("smki_repository", "GET", "/lab/repository")["lists"]
-    renew(own.data, INFRASTRUCTURE, SystemClock().now())
-    after = own.connection.lab("smki_repository", "POST", "/lab/repository/reload")["lists"]
-    assert after[INFRASTRUCTURE]["number"] == before[INFRASTRUCTURE]["number"] + 1
+def test_a_stack_that_outlived_its_lists_goes_on_with_their_successors(own: Bench) -> None:
+    """Its domain time is past what organisations' and devices' lists say; then back again."""
+    short = renewed(own, "--days", "30")
+    assert [(one["name"], one["number"], one["published"]) for one in short] == [
+        (name, 2, True) for name in LISTS
+    ]
+    for party in own.connection.stack.services:
+        own.connection.lab(party, "PUT", "/lab/clock", {"step": 100 * 86_400})
+    meter = own.meter("ecos_party")
+    with pytest.raises(CommandError, match="crl_stale"):
+        own.switch(meter, "B")
+    assert [one["number"] for one in renewed(own)] == [3, 3, 3]
+    for party in ("tcos_party", "ecos_party"):
+        own.connection.lab(party, "POST", "/lab/sync")
+    for party in own.connection.stack.services:
+        own.connection.lab(party, "POST", "/lab/reset")  # real time: they hold by it too
+    assert own.switch(meter, "B").state == "completed"
+
+
+def test_no_successor_un_revokes_what_the_repository_says_is_revoked(own: Bench) -> None:
+    """Published past DATA, by an operator: its serial is not in DATA's list."""
+    now = SystemClock().now()
+    authorities = Authorities.open(own.data)
+    publish(own, authorities.revocation_list(INFRASTRUCTURE, 2, now, 365, {4711: now}))
+    said = CliRunner().invoke(app, ["keys", "renew-lists", "--json", "--data", str(own.data)])
+    assert said.exit_code == 1, said.output
+    assert "4711" in json.loads(said.stdout)["error"]
+    assert all(published_list(own.data, name).number == 1 for name in LISTS)
+
+
+def test_a_stack_that_does_not_run_publishes_them_when_it_starts(own: Bench) -> None:
+    stop(own.connection.stack)
+    told = renewed(own, "device")
+    assert [(one["number"], one["published"]) for one in told] == [(2, False)]
+    stack = start(own.data, lambda _line: None, first_port=None)
+    try:
+        with Connection(stack) as connection:
+            lists = connection.lab("smki_repository", "GET", "/lab/repository")["lists"]
+    finally:
+        stop(stack)
+    assert {name: told["number"] for name, told in lists.items()} == {
+        "organisation": 1, "device": 2, "infrastructure": 1,
+    }  # fmt: skip
