@@ -84,7 +84,7 @@ class Seen:
         for octets in self.contents:
             named = _REQUEST_ID.search(octets)
             if named is not None:
-                return named[1].decode("ascii")
+                return named[1].decode("ascii").upper()  # as it is kept, however it was spelled
         read = (reference(octets) for octets in self.contents)
         found = next((one for one in read if one is not None), None)
         return found or self.message_id or f"{self.method} {self.path}"
