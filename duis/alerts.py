@@ -94,7 +94,7 @@ class CosCertificateAlert:
 
 @dataclass(frozen=True, slots=True)
 class AnomalyBreach:
-    """A quarantined request and the event it is known by (0 to twenty digits)."""
+    """A quarantined request and the event it is known by (up to twenty digits)."""
 
     request_id: RequestId
     event_reference: int

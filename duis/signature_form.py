@@ -13,6 +13,9 @@ by element and attribute by attribute, and each difference has its own reason:
 `digest_value`, `signature_value`, `key_info` (anything but one issuer and serial), `issuer_form`,
 `serial_form`.
 
+Values are read in every form of their types (xs:base64Binary in lines, zeros before a serial
+number): their octets are compared, and only the digest's spelling is itself signed.
+
 Source: docs/domain facts 5.1 and 12 (published templates, the signer of DCC Boxed, a published
 response).
 """
@@ -20,16 +23,14 @@ response).
 from __future__ import annotations
 
 import binascii
-import re
-from base64 import b64decode, b64encode
 from dataclasses import dataclass
 
 from lxml import etree
 
 from duis.errors import SignatureForm
 from duis.names import ECDSA_SHA256, ENVELOPED_SIGNATURE, EXCLUSIVE_C14N, SHA256, ds
+from duis.text_forms import octets_of, whole_number
 
-_SERIAL = re.compile(r"0|[1-9][0-9]{0,47}")
 _LARGEST_SERIAL = 2**159 - 1  # a positive INTEGER of 20 octets: RFC 5280 4.1.2.2
 _ISSUER_LIMIT = 256  # what the SMKI repository can be asked for
 
@@ -84,7 +85,7 @@ def read_signature(root: etree._Element) -> SignatureParts:
     return SignatureParts(
         signature,
         digest,
-        _octets(value, 64, "signature_value", wrapped=True),
+        _octets(value, 64, "signature_value"),
         _read_key_info(key_info),
     )
 
@@ -98,11 +99,14 @@ def reference_of(issuer: str, serial: str) -> SignatureReference:
     plain = issuer.isprintable() and issuer == issuer.strip() and 0 < len(issuer) <= _ISSUER_LIMIT
     if not plain:
         raise SignatureForm("issuer_form", issuer[:80], "wanted a name in RFC 2253 form")
-    if _SERIAL.fullmatch(serial) is None:
-        raise SignatureForm("serial_form", serial[:60], "wanted digits without leading zeros")
-    if int(serial) > _LARGEST_SERIAL:
-        raise SignatureForm("serial_form", serial[:60], "a serial number has at most 20 octets")
-    return SignatureReference(issuer, int(serial))
+    try:
+        number = whole_number(serial)
+    except ValueError as error:
+        raise SignatureForm("serial_form", serial[:60], str(error)) from None
+    if not 0 <= number <= _LARGEST_SERIAL:
+        told = "a serial number is not negative and has at most 20 octets"
+        raise SignatureForm("serial_form", serial[:60], told)
+    return SignatureReference(issuer, number)
 
 
 def _find(root: etree._Element) -> etree._Element:
@@ -140,7 +144,7 @@ def _read_signed_info(signed_info: etree._Element) -> bytes:
     (transform,) = _children(transforms, ("Transform",), "transform")
     _algorithm(transform, ENVELOPED_SIGNATURE, "transform")
     _algorithm(digest_method, SHA256, "digest_method")
-    return _octets(digest_value, 32, "digest_value", wrapped=False)
+    return _octets(digest_value, 32, "digest_value")
 
 
 def _read_key_info(key_info: etree._Element) -> SignatureReference:
@@ -192,19 +196,12 @@ def _leaf(element: etree._Element, reason: str) -> str:
     return element.text or ""
 
 
-def _octets(element: etree._Element, length: int, reason: str, *, wrapped: bool) -> bytes:
-    """The octets of a base64 value; Smart DCC's signers wrap the signature value, so it may be."""
-    text = _leaf(element, reason)
-    if wrapped:
-        text = text.translate({ord(c): None for c in " \t\r\n"})
-    elif any(c in text for c in " \t\r\n"):
-        raise SignatureForm(reason, "", "white space is not allowed in this value")
+def _octets(element: etree._Element, length: int, reason: str) -> bytes:
+    """The octets of a base64 value; published signers write it in lines, so it may be."""
     try:
-        octets = b64decode(text, validate=True)
+        octets = octets_of(_leaf(element, reason))
     except (binascii.Error, ValueError):
-        raise SignatureForm(reason, "", "not base64") from None
-    if len(octets) != length or b64encode(octets).decode("ascii") != text:
-        raise SignatureForm(
-            reason, f"{len(octets)} octets", f"wanted {length} octets in plain base64"
-        )
+        raise SignatureForm(reason, "", "not the base64 text of any octets") from None
+    if len(octets) != length:
+        raise SignatureForm(reason, f"{len(octets)} octets", f"wanted {length} octets")
     return octets

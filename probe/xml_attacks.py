@@ -21,6 +21,7 @@ from probe.xml_forge import (
     at_broker,
     at_cos_party,
     honest,
+    signed,
     signed_again,
     unsigned,
 )
@@ -51,6 +52,13 @@ def on_wire(change: Change) -> Document:
 def by_supplier(change: Change) -> Document:
     """A document whose SignedInfo is changed and signed again by the supplier itself."""
     return lambda world, party: signed_again(world.supplier("B"), honest(world, party), change)
+
+
+def written_by_supplier(change: Change) -> Document:
+    """A document that the supplier itself wrote otherwise, and signed."""
+    return lambda world, party: signed(
+        change(unsigned(honest(world, party))), world.supplier("B").keys.signer("xml-signing")
+    )
 
 
 def put(old: bytes, new: bytes) -> Change:
@@ -120,6 +128,7 @@ def second_header(d: bytes) -> bytes:
 
 
 MPXN = b"<sr:ImportMPxN>"
+ZONELESS = b"<sr:ExecutionDateTime>2035-01-01T00:00:00</sr:ExecutionDateTime><sr:SupplierFloorSeq"
 S, W = Rung.SUPPLIER, Rung.WIRE
 ENTITY = b'<!DOCTYPE sr:Request [<!ENTITY x SYSTEM "file:///etc/hostname">]>'
 LAUGHS = b'<!DOCTYPE r [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;">]>'
@@ -186,7 +195,7 @@ FORM: tuple[tuple[str, str, Change, str], ...] = (
                                       + b"<sr:Body>"), "wellformed"),
     ("version-5.3", "schema version 5.3", put(b'"5.4"', b'"5.3"'), "schema_version"),
     ("version-none", "no schema version", put(b' schemaVersion="5.4"', b""), "schema_version"),
-    ("version-spaced", "schema version with a space", put(b'"5.4"', b'" 5.4"'), "schema_version"),
+    ("version-5.41", "schema version 5.41", put(b'"5.4"', b'"5.41"'), "schema_version"),
     ("two-headers", "two headers", second_header, "schema"),
     ("element-missing", "no ApplyTimeBasedCPVChecks", put(
         b"<sr:ApplyTimeBasedCPVChecks>true</sr:ApplyTimeBasedCPVChecks>", b""), "schema"),
@@ -214,10 +223,8 @@ SIGNED: tuple[tuple[str, str, Change, str], ...] = (
         b"<ds:KeyInfo>", b"<ds:KeyInfo><ds:KeyName>acb</ds:KeyName>"), "signature_form"),
     ("no-key-info", "no KeyInfo", lambda d: d[: d.index(b"<ds:KeyInfo>")]
      + d[d.index(b"</ds:KeyInfo>") + 13 :], "signature_form"),
-    ("serial-zeros", "leading zeros in the serial number", put(
-        b"<ds:X509SerialNumber>", b"<ds:X509SerialNumber>00"), "signature_form"),
-    ("serial-plus", "a plus before the serial number", put(
-        b"<ds:X509SerialNumber>", b"<ds:X509SerialNumber>+"), "signature_form"),
+    ("serial-minus", "a minus before the serial number", put(
+        b"<ds:X509SerialNumber>", b"<ds:X509SerialNumber>-"), "signature_form"),
     ("serial-long", "a serial number of 49 digits", lambda d: re.sub(
         rb"(?<=<ds:X509SerialNumber>)\d+", b"9" * 49, d), "signature_form"),
     ("serial-octets", "a serial number one too large for 20 octets", lambda d: re.sub(
@@ -243,6 +250,11 @@ SIGNED: tuple[tuple[str, str, Change, str], ...] = (
     ("floor", "another floor", put(
         b"<sr:SupplierFloorSeqNumber>", b"<sr:SupplierFloorSeqNumber>1"), "signature"),
     ("time-checks", "time checks turned off", put(b"Checks>true<", b"Checks>false<"), "signature"),
+    ("time-checks-respelled", "time checks written as 1 in place of true", put(
+        b"Checks>true<", b"Checks>1<"), "signature"),
+    ("certificate-wrapped", "a line break put into a certificate", put(
+        b"<sr:DigitalSigningCertificate>MIIB", b"<sr:DigitalSigningCertificate>MIIB\n"),
+     "signature"),
     ("counter", "another request counter", next_identifier, "signature"),
     ("date", "an execution date put in", put(
         b"<sr:SupplierFloorSeqNumber>", b"<sr:ExecutionDateTime>2027-01-01T00:00:00.00Z"
@@ -320,6 +332,9 @@ def cases() -> Iterator[Case]:
                    by_supplier(put(old, new)), "signature_form", S, SUPPLIER_B)  # fmt: skip
     yield Case("algorithm.two-references", "two references, and so signed by the supplier",
                by_supplier(two_references), "signature_form", S, SUPPLIER_B)  # fmt: skip
+    yield Case("form.zone-none", "a date without its zone, and so signed by the supplier",
+               written_by_supplier(put(b"<sr:SupplierFloorSeq", ZONELESS)), "schema",
+               S, SUPPLIER_B)  # fmt: skip
     yield Case("form.two-bodies", "two bodies", on_wire(second_body), "schema")
     yield Case("form.wrapped-in-body", "the signed request inside the body of another",
                on_wire(wrapped_in_body), "wellformed")  # fmt: skip

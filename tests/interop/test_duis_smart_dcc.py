@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from lxml import etree
+from respelling import leaves, oddly, written
 
 from duis.errors import DuisError
 from duis.gate import parse
@@ -132,6 +133,43 @@ def test_what_is_signed_here_verifies_at_smart_dcc(tool, supplier, case):
     assert done.returncode == 0, done.stderr
     # What it hands on is the document without its signature: the same request.
     assert request_from_xml(done.stdout) == wanted
+
+
+def written_oddly(*, collapsed: bool) -> bytes:
+    """Every value of a request in another way; its signer finds the key by the RequestID's text."""
+    root = etree.fromstring(oddly(request_to_xml(request(execution_date_time=CANCEL_DATE))))
+    for element in leaves(root):
+        if collapsed:
+            element.text = " ".join((element.text or "").split())
+    leaves(root)[0].text = request().header.request_id.text
+    return written(root)
+
+
+def test_values_written_oddly_verify_both_ways_and_say_the_same(tool, supplier):
+    odd = written_oddly(collapsed=True)
+    wanted = request(execution_date_time=CANCEL_DATE)
+    done = run(tool, "Validate", supplier.sign_xml(odd))
+    assert done.returncode == 0, done.stderr
+    assert request_from_xml(done.stdout) == wanted
+    done = run(tool, "Sign", odd)
+    assert done.returncode == 0, done.stderr
+    assert request_from_xml(verify_document(done.stdout, supplier.certificate).signed_xml) == wanted
+
+
+def test_the_tool_collapses_white_space_in_values_before_it_digests_them(tool, supplier):
+    """It signs other text than it was given, which says the same; as given, it does not verify."""
+    odd = written_oddly(collapsed=False)
+    wanted = request(execution_date_time=CANCEL_DATE)
+    done = run(tool, "Sign", odd)
+    assert done.returncode == 0, done.stderr
+    signed = verify_document(done.stdout, supplier.certificate).signed_xml
+    assert [element.text for element in leaves(etree.fromstring(signed))] == [
+        element.text for element in leaves(etree.fromstring(written_oddly(collapsed=True)))
+    ]
+    assert request_from_xml(signed) == wanted
+    ours = supplier.sign_xml(odd)
+    assert request_from_xml(verify_document(ours, supplier.certificate).signed_xml) == wanted
+    assert not theirs_accepts(tool, ours)
 
 
 def test_both_sign_the_same_digest(tool, supplier):

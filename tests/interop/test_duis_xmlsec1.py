@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from respelling import oddly
 
 from duis.errors import MalformedXml, SignatureInvalid
 from duis.gate import parse
@@ -17,7 +18,11 @@ from duis.signature import signature_reference, verify_document
 from duis.xml import request_from_xml, request_to_xml, response_to_xml
 from tests.unit.acb.documents import documents, xml_signer
 from tests.unit.duis.documents import cos_request, put, signed, signer, unsigned
-from tests.unit.duis.test_duis_signature import WITH_WHITE_SPACE, pretty_and_signed
+from tests.unit.duis.test_duis_signature import (
+    WITH_WHITE_SPACE,
+    pretty_and_signed,
+    wrapped_digest_signed,
+)
 from tests.unit.duis.test_duis_xml import REQUESTS, RESPONSES
 
 XMLSEC1 = shutil.which("xmlsec1")
@@ -52,6 +57,21 @@ def verifies(tmp_path: Path, document: bytes, certificate: Path) -> bool:
 @pytest.mark.parametrize("name", REQUESTS)
 def test_xmlsec1_verifies_every_request_we_sign(tmp_path, certificate, name):
     assert verifies(tmp_path, signer().sign_xml(request_to_xml(REQUESTS[name])), certificate)
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_xmlsec1_verifies_requests_whose_values_are_written_oddly(tmp_path, certificate, name):
+    """White space beside and within values is digested as it stands by both."""
+    document = signer().sign_xml(oddly(request_to_xml(REQUESTS[name])))
+    assert verifies(tmp_path, document, certificate)
+    assert (
+        request_from_xml(verify_document(document, signer().certificate).signed_xml)
+        == (REQUESTS[name])
+    )
+
+
+def test_xmlsec1_reads_a_wrapped_digest_too(tmp_path, certificate):
+    assert verifies(tmp_path, wrapped_digest_signed(), certificate)
 
 
 @pytest.mark.parametrize("name", RESPONSES)

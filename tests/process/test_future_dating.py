@@ -11,8 +11,10 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
+from respelling import oddly
 from stack_bench import Bench
 from stack_homes import new_home
 from typer.testing import CliRunner
@@ -179,6 +181,60 @@ def test_it_is_kept_until_its_day_and_done_then(
         assert record[name]["key_identifier"] == after[name].key_identifier
         assert known[name]["key_identifier"] == after[name].key_identifier
     assert not bench.story(outcome).refusals
+
+
+@pytest.mark.parametrize("cos_party", PARTIES)
+def test_values_written_in_other_ways_are_the_same_values_to_everybody(
+    bench: Bench, receiver: Receiver, today: datetime, tmp_path: Path, cos_party: str
+) -> None:
+    """Certificates in lines, 1 for true, zeros before numbers, the day in +00:00: so signed."""
+    meter, day = new_home(bench, cos_party).meter, today + timedelta(days=10)
+    supplier = bench.supplier("B")
+    request_id, plain = supplier.write_change_of_supplier(meter, bench.mpxn(meter), execution=day)
+    usual, odd, signed = (tmp_path / name for name in ("usual.xml", "odd.xml", "signed.xml"))
+    usual.write_bytes(plain)
+    odd.write_bytes(oddly(plain))
+    assert b"000+00:00<" in odd.read_bytes()
+
+    def cos(*words: str) -> str:
+        done = CliRunner().invoke(app, [*words])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    shown = [json.loads(cos("duis", "show", str(file), "--json")) for file in (usual, odd)]
+    assert shown[0]["header"] == shown[1]["header"]
+    assert shown[0]["body"] == shown[1]["body"]
+    cos(
+        *("duis", "sign", str(odd), "--supplier", "B", "--out", str(signed)),
+        *("--data", str(bench.data)),
+    )
+
+    outcome = bench.submit(signed.read_bytes(), request_id)
+
+    assert outcome.state == "scheduled", outcome
+    (pending,) = bench.device(meter)["pending"]
+    assert datetime.fromisoformat(pending["due"]) == day
+    story = bench.story(outcome)
+    assert {"acb", cos_party, "meter_sim"} <= {event.party for event in story.events}
+    assert not story.refusals
+    # The usual spelling is the same request, not a new one.
+    again = bench.submit(supplier.sign(plain), request_id)
+    assert again.refused is not None
+    assert again.refused["check"] == "acb.request.duplicate"
+    assert bench.device(meter)["pending"] == [pending]
+
+    set_clocks(bench.connection, day + timedelta(seconds=1))
+
+    _, second = told(bench, receiver, "B", 2, meter)
+    assert second.request_id == request_id
+    assert alert_in(second)[0].alert_code == AlertCode.FUTURE_DATED_SUCCESS
+    after = bench.cells(meter)
+    assert {after[name].subject for name in SUPPLIER_CELLS} == {supplier.eui}
+    held = {after[name].key_identifier for name in SUPPLIER_CELLS}
+    assert held == {
+        supplier.keys.certificate(key).key_identifier.hex()
+        for key in ("digital-signing", "key-agreement", "prepayment-key-agreement")
+    }
 
 
 @pytest.mark.parametrize("cos_party", PARTIES)

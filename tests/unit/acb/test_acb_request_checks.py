@@ -12,12 +12,14 @@ from typing import Any
 
 import httpx
 import pytest
+from respelling import oddly
 
 from acb import records
 from acb.model import RequestEvidence
 from acb.request_checks import FORM_CHECKS, IDENTITY_CHECKS, REQUEST_CHECKS
 from acb.standing_checks import STANDING_CHECKS
 from acb.supported import RULES
+from duis.model import ServiceRequest
 from duis.signature import sign_document
 from duis.xml import request_to_xml
 from services.chassis.checks import CheckBook, Refused
@@ -159,6 +161,27 @@ def other_signature(document: bytes) -> bytes:
     return document[:start] + value + document[end:]
 
 
+async def twice_in_two_spellings(world: World) -> httpx.Response:
+    """The same request with every value written in another way, and signed again."""
+    request = world.estate.request()
+    await world.submit(world.estate.signed(request))
+    await world.settle()
+    return await world.submit(written_oddly(world, request))
+
+
+def written_oddly(world: World, request: ServiceRequest) -> bytes:
+    return sign_xml(oddly(request_to_xml(request)), world.estate.suppliers[SUPPLIER_B])
+
+
+async def without_a_zone(world: World) -> httpx.Response:
+    """For a time that may be any of a day's: the schema allows it, and it names no moment."""
+    at = world.estate.now + timedelta(days=1)
+    document = request_to_xml(world.estate.request(execution_date_time=at))
+    assert document.count(b"Z</sr:ExecutionDateTime>") == 1
+    document = document.replace(b"Z</sr:ExecutionDateTime>", b"</sr:ExecutionDateTime>")
+    return await world.submit(sign_xml(document, world.estate.suppliers[SUPPLIER_B]))
+
+
 async def with_a_lower_counter(world: World) -> httpx.Response:
     await world.run(world.estate.request(counter=10))
     return await world.submit(world.estate.signed(world.estate.request(counter=9)))
@@ -223,6 +246,7 @@ CASES = [
     Case("request.wellformed", with_comment, 400, succeeds=False),
     Case("request.schema_version", older_schema, 422, succeeds=False),
     Case("request.schema", not_of_the_schema, 422, succeeds=False),
+    Case("request.schema", without_a_zone, 422, succeeds=False),
     Case("request.supported", another_service, 422, succeeds=False),
     Case("request.signature_form", unsigned, 403, succeeds=False),
     Case("request.certificate_known", by_an_unknown_certificate, 403, succeeds=False),
@@ -239,6 +263,7 @@ CASES = [
     Case("user.known", from_nobody, code="E3", also=("user.role",)),
     Case("user.role", from_another_kind_of_user, code="E2"),
     Case("request.duplicate", twice, code="E13", also=("request.counter",)),
+    Case("request.duplicate", twice_in_two_spellings, code="E13", also=("request.counter",)),
     Case("request.counter", with_a_lower_counter, code="E17"),
     Case("request.execution_date", for_yesterday, code="E19"),
     Case("request.execution_date", for_half_a_second, code="E19"),
@@ -405,6 +430,18 @@ async def test_a_copy_with_the_other_signature_that_verifies_is_the_same_request
     again = await world.submit(document)
 
     assert again.headers["cos-check"] == "acb.request.duplicate"
+    assert len(world.meter.heard) == 1
+
+
+async def test_a_request_written_in_other_ways_is_acted_on_like_any(world: World) -> None:
+    """The CoS Party is handed the supplier's own octets, not the broker's words for them."""
+    document = written_oddly(world, world.estate.request())
+
+    assert (await world.submit(document)).status_code == 200
+    await world.settle()
+
+    handed = [body for purpose, _, body in world.peers["tcos_party"].heard if "command" in purpose]
+    assert [body["service_request"] for body in handed] == [b64encode(document).decode()]
     assert len(world.meter.heard) == 1
 
 

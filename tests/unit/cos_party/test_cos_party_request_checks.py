@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from respelling import oddly
 
 from cos_party import store
 from cos_party.checks import request_checks_of
@@ -188,6 +189,13 @@ CASES = [
         content=lambda a: a.sign_changed(MPXN.encode(), LONG_MPXN.encode()),
     ),
     Case(
+        "request.schema",
+        "request.supported",
+        ask=lambda e: e.ask(requester=SUPPLIER_C, execution_date_time=RETURN),
+        content=lambda a: a.sign_changed(b"Z</sr:Execution", b"</sr:Execution"),
+        label="no zone",
+    ),
+    Case(
         "request.supported",
         "request.command_variant",
         content=lambda a: a.sign_changed(b"ServiceReference>6.23<", b"ServiceReference>6.21<"),
@@ -278,6 +286,13 @@ CASES = [
         ask=lambda e: e.ask(supplier_floor=99),
         world=one_signed_already,
         label="request identifier",
+    ),
+    Case(
+        "request.duplicate",
+        SIGNED,
+        content=lambda a: a.sign(oddly(a.unsigned)),
+        world=one_signed_already,
+        label="request identifier, in another spelling",
     ),
     Case("request.duplicate", SIGNED, world=begun_with_another, label="transaction"),
     Case("request.order", SIGNED, world=newer_signed_already),

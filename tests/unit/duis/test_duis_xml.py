@@ -48,7 +48,15 @@ from duis.model import (
 from duis.request_id import RequestId
 from duis.services import SERVICES
 from duis.xml import request_from_xml, request_to_xml, response_from_xml, response_to_xml
-from tests.unit.duis.documents import METER, REQUEST_ID, SUPPLIER, cos_request, put, unsigned
+from tests.unit.duis.documents import (
+    METER,
+    REQUEST_ID,
+    SUPPLIER,
+    Change,
+    cos_request,
+    put,
+    unsigned,
+)
 
 AT = datetime(2026, 11, 21, 9, 30, 0, 125000, tzinfo=UTC)
 
@@ -302,15 +310,23 @@ def test_a_request_is_not_read_as_a_response_nor_the_reverse():
 # What the schema lets through and the calendar, base64 or the counter does not
 
 
+def executed(text: str) -> Change:
+    """The request with this text for an execution time."""
+    return put(
+        "<sr:SupplierFloor", f"<sr:ExecutionDateTime>{text}</sr:ExecutionDateTime><sr:SupplierFloor"
+    )
+
+
 SUBTLE = {
     "a counter of 2^64": (put(":1006<", ":18446744073709551616<"), "request_id_counter"),
-    "midnight as 24 o'clock": (
-        put(
-            "<sr:SupplierFloor",
-            "<sr:ExecutionDateTime>2030-01-02T24:00:00Z</sr:ExecutionDateTime><sr:SupplierFloor",
-        ),
-        "date_time",
-    ),
+    "a time without its zone": (executed("2030-01-02T00:00:00"), "time_zone"),
+    "midnight as 24 o'clock without its zone": (executed("2030-01-02T24:00:00"), "time_zone"),
+    "a tenth of a microsecond": (executed("2030-01-02T00:00:00.0000001Z"), "time_precision"),
+    "a year of five figures": (executed("12030-01-02T00:00:00Z"), "time_range"),
+    "a year before Christ": (executed("-2030-01-02T00:00:00Z"), "time_range"),
+    "a time before year 1 in UTC": (executed("0001-01-01T00:00:00+00:01"), "time_range"),
+    "a time after year 9999 in UTC": (executed("9999-12-31T23:59:59-00:01"), "time_range"),
+    "the end of year 9999": (executed("9999-12-31T24:00:00Z"), "time_range"),
 }
 
 
@@ -320,6 +336,7 @@ def test_values_a_schema_cannot_judge_are_judged(change, reason):
     with pytest.raises(SchemaInvalid) as refused:
         request_from_xml(change(unsigned()))
     assert refused.value.reason == reason
+    assert refused.value.detail
 
 
 def test_a_response_code_nobody_listed_is_refused():
@@ -346,7 +363,7 @@ UNWRITABLE = {
     "a number for a path": (cos_request(path_certificates=3), "value_not_writable"),
     "a time without zone": (
         cos_request(execution_date_time=datetime(2030, 1, 1)),  # noqa: DTZ001 - the point of it
-        "date_time",
+        "time_zone",
     ),
     "a time before time": (
         cos_request(execution_date_time=datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1)))),
