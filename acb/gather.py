@@ -65,9 +65,10 @@ async def look_up_signer(
     named = evidence.signature
     if named is None:
         return replace(evidence, now=clock.now())
+    claimed = "" if evidence.request is None else evidence.request.header.request_id.originator
     return replace(
         evidence,
-        certificate=await lookups.signer(named.issuer, named.serial),
+        certificate=await lookups.signer(named.issuer, named.serial, claimed),
         path=await look_up_path(smki, trust, clock),
         now=clock.now(),
     )

@@ -23,6 +23,7 @@ from acb.model import Refusal, RequestEvidence, State, Tracked
 from acb.notices import Notices
 from acb.outcome import Outcomes
 from acb.parts import Parts
+from acb.quarantine import ANOMALY, Quarantine
 from acb.request_checks import FORM_CHECKS, IDENTITY_CHECKS
 from acb.services import OtherServices, variant_of
 from acb.smki import RepositoryUnavailable
@@ -32,7 +33,6 @@ from services.chassis.checks import Approved, CheckRun, Refused, Verdict
 from services.chassis.log import about, note
 from services.chassis.problems import Problem
 
-ANOMALY: Final = "acb.anomaly.threshold"
 LOOKUPS: Final = "acb.smki_repository.lookups"
 """The same, because strangers have asked for too many."""
 REPOSITORY: Final = "acb.smki_repository.unavailable"
@@ -61,6 +61,7 @@ class Intake:
         self._notices = notices
         self._outcomes = outcomes
         self._services = services
+        self._quarantines = Quarantine(parts, outcomes)
 
     async def receive(self, content_type: str | None, body: bytes) -> Answer:
         """Judge one request and keep it.
@@ -95,7 +96,8 @@ class Intake:
                 approved = _stand(run, evidence)
                 answer = await self._serve(conn, runs, evidence)
             except Refused as refused:
-                if refused.check == ANOMALY:
+                user = request.header.request_id.originator
+                if refused.check == ANOMALY and self._quarantines.affords(user, evidence.body):
                     await self._trace_received(conn, evidence, came)
                     return await self._quarantine(conn, run, evidence, request, refused)
                 return await self._refuse(conn, runs, evidence, request, refused, came=came)
@@ -208,12 +210,14 @@ class Intake:
             for check in IDENTITY_CHECKS:
                 run.apply(check, evidence)
         except RepositoryUnavailable as error:
+            many = error if isinstance(error, TooManyLookups) else None
             raise Problem(
                 503,
                 "The certificate cannot be looked up now",
                 "the SMKI repository cannot be asked; send the request again later",
                 party=PARTY,
-                check=LOOKUPS if isinstance(error, TooManyLookups) else REPOSITORY,
+                check=REPOSITORY if many is None else LOOKUPS,
+                headers=None if many is None else {"Retry-After": str(many.again)},
             ) from error
         return evidence
 
@@ -334,6 +338,7 @@ class Intake:
             tally.user_limit is None or tally.user + 1 <= tally.user_limit
         )
         await self._notices.owe_quarantine(conn, tracked, everyone=within)
+        await self._quarantines.make_room(conn, tracked)
         await self._parts.base.traces.record(
             tracked.request_id,
             "quarantined",

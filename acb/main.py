@@ -98,13 +98,19 @@ def parts_of(
         patience=timedelta(seconds=settings.revocation_patience_seconds),
         heed=trust.offer,
         link_stale=trust.stale,
+        seconds=settings.source_seconds,
     )
     return Parts(
         base=base,
         settings=settings,
         trust=authorities,
         smki=smki,
-        lookups=Lookups(smki, base.database, base.system_clock),
+        lookups=Lookups(
+            smki,
+            base.database,
+            base.system_clock,
+            timedelta(seconds=settings.unknown_certificate_seconds),
+        ),
         replies=Replies(settings.eui, keys.signer(XML_SIGNING)),
         signer=keys.signer(DIGITAL_SIGNING),
         mac_key=keys.key_agreement(KEY_AGREEMENT),

@@ -51,6 +51,13 @@ class AcbSettings(Settings):
         device_seconds: how long one call of a device may take, its answer included.
         callback_seconds: how long a user may take to hear one document.
         open_requests: how many requests of one user for one device may be under way at a time.
+        quarantine_requests: how many requests of one user wait in quarantine; beyond it the oldest
+            of that user gives way (`acb.quarantine`).
+        quarantine_octets: how many octets of one user's requests wait there, all together.
+        unknown_certificate_seconds: for how long the repository's word that it has no certificate
+            of a name holds without asking again: one that is issued meanwhile is found no later.
+            And how often, while strangers may not have certificates looked up, the repository is
+            asked for those of one user (`acb.lookups`). 0: every time.
         block_size: octets to a block for devices whose record names no size; None: whole messages
             (docs/decisions/0008-whole-messages-unless-told.md).
     """
@@ -66,6 +73,9 @@ class AcbSettings(Settings):
     device_seconds: float = Field(default=10.0, gt=0)
     callback_seconds: float = Field(default=5.0, gt=0)
     open_requests: int = Field(default=32, gt=0)
+    quarantine_requests: int = Field(default=32, gt=0)
+    quarantine_octets: int = Field(default=2 * 1024 * 1024, gt=0)
+    unknown_certificate_seconds: int = Field(default=10, ge=0, le=3600)
     block_size: int | None = Field(default=None, ge=64, le=65_535)
 
     @property

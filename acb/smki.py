@@ -14,6 +14,7 @@ has lasted for longer than a limit.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,8 @@ from keys.crl import RevocationList, read_crl
 from keys.errors import CertificateError, PathError, RevocationListError
 from keys.path import validate_path
 from services.chassis.clock import Clock
+from services.chassis.settings import SOURCE_SECONDS
+from services.chassis.sharing import Shared
 from services.chassis.store import Database
 from services.link.errors import LinkCallError, PeerRefused
 
@@ -76,6 +79,7 @@ class Smki:
         patience: for how long copies that cannot be refreshed serve.
         heed: is told of each list: the link itself looks at one of them.
         link_stale: whether that one has run out.
+        seconds: the longest that one question waits for the repository; then the copy serves.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class Smki:
         patience: timedelta,
         heed: Callable[[RevocationList], None] = lambda _: None,
         link_stale: Callable[[datetime], bool] = lambda _: False,
+        seconds: float = SOURCE_SECONDS,
     ) -> None:
         self._link = link
         self._database = database
@@ -98,6 +103,8 @@ class Smki:
         self._patience = patience
         self._heed = heed
         self._link_stale = link_stale
+        self._seconds = seconds
+        self._pulls = Shared(self._pull, seconds=seconds)
         self._told: Sequence[bytes] = ()
         self._failing_since: datetime | None = None
         self._failure = ""
@@ -134,14 +141,9 @@ class Smki:
             kept = await records.find_certificate(conn, issuer, serial)
         if kept is not None:
             return kept
-        question = {"by": "issuer_serial", "issuer": issuer, "serial": str(serial)}
-        try:
-            answer = await self._ask("smki-certificates", {"version": 1, **question})
-        except RepositoryUnavailable as error:
-            if not isinstance(error.__cause__, PeerRefused):
-                self._settle([str(error)])  # the lists are not refreshed by it either
-            raise
-        read = [_certificate(item) for item in _list(answer.get("certificates"))]
+        read = await self._certificates(
+            {"by": "issuer_serial", "issuer": issuer, "serial": str(serial)}
+        )
         named = dict.fromkeys(c for c in read if c and (c.issuer, c.serial) == (issuer, serial))
         authentic = [certificate for certificate in named if self._leads_to_anchor(certificate)]
         if len(authentic) > 1:
@@ -154,10 +156,43 @@ class Smki:
             await records.keep_certificate(conn, authentic[0])
         return authentic[0]
 
+    async def fetch_of(self, eui: str) -> None:
+        """Keep the certificates that the repository has for an entity: what is authentic of them.
+
+        Raises:
+            RepositoryUnavailable: the repository cannot be asked.
+        """
+        read = await self._certificates({"by": "eui", "eui": eui})
+        named: dict[tuple[str, int], set[Certificate]] = {}
+        for certificate in read:
+            if certificate is not None and certificate.subject_eui == eui:
+                named.setdefault((certificate.issuer, certificate.serial), set()).add(certificate)
+        for (issuer, serial), several in named.items():
+            authentic = [one for one in several if self._leads_to_anchor(one)]
+            async with self._database.begin() as conn:
+                kept = await records.find_certificate(conn, issuer, serial)
+                if len(authentic) == 1 and kept is None:
+                    await records.keep_certificate(conn, authentic[0])
+
+    async def _certificates(self, question: dict[str, str]) -> list[Certificate | None]:
+        """What the repository answers to a question for certificates; None: not readable.
+
+        Raises:
+            RepositoryUnavailable: it cannot be asked.
+        """
+        try:
+            answer = await self._ask("smki-certificates", {"version": 1, **question})
+        except RepositoryUnavailable as error:
+            if not isinstance(error.__cause__, PeerRefused):
+                self._settle([str(error)])  # the lists are not refreshed by it either
+            raise
+        return [_certificate(item) for item in _list(answer.get("certificates"))]
+
     async def revocation_lists(self) -> tuple[bytes, ...]:
         """The revocation lists known, DER, asked for again when the copy is old.
 
-        If the repository cannot be asked, or what it says is not to be believed, the copy serves:
+        One pull serves all who ask before it begins (`services.chassis.sharing`). If the repository
+        cannot be asked, or what it says is not to be believed, the copy serves:
         a list says itself until when, and `unrefreshed` whether that has gone on for too long.
         """
         async with self._database.connect() as conn:
@@ -169,6 +204,17 @@ class Smki:
         young = ages and all(timedelta() <= age < self._max_age for age in ages)
         if young and not self.wanting():
             return tuple(row.list for row in kept.values())
+        try:
+            return await self._pulls.get()
+        except TimeoutError:
+            self._settle([f"no answer within {self._seconds:g} s"])
+            return tuple(row.list for row in kept.values())
+
+    async def _pull(self) -> tuple[bytes, ...]:
+        """Ask for the lists anew, keep what is newer, and give what is kept then."""
+        async with self._database.connect() as conn:
+            kept = await records.revocation_lists(conn)
+        now = self._clock.now()
         try:
             offered = await self._offered(kept)
         except RepositoryUnavailable as error:
@@ -285,9 +331,12 @@ class Smki:
 
     async def _ask(self, purpose: str, body: dict[str, Any]) -> dict[str, Any]:
         try:
-            answer = await self._link.call(f"/link/{purpose}", purpose, str(uuid4()), body)
+            async with asyncio.timeout(self._seconds):
+                answer = await self._link.call(f"/link/{purpose}", purpose, str(uuid4()), body)
         except LinkCallError as error:
             raise RepositoryUnavailable(str(error)) from error
+        except TimeoutError:
+            raise RepositoryUnavailable(f"no answer within {self._seconds:g} s") from None
         return _table(answer.body)
 
 

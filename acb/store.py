@@ -70,7 +70,8 @@ request_table: Final = Table(
     Column("turn", Integer, unique=True),
     Index("acb_request_turns", "target", "originator", "state", "turn"),
 )
-"""One row per request that was accepted (or quarantined): its identifier and counter are spent.
+"""One row per request that was accepted (or quarantined): its identifier and counter are spent. The
+body is empty once a request has given way to others in quarantine (`acb.quarantine`).
 
 That an identifier is spent once is the business of the check `acb.request.duplicate`, made in the
 transaction that adds the row; it is not a constraint here, so that switching the check off shows
@@ -272,6 +273,16 @@ async def quarantined(conn: AsyncConnection) -> list[Tracked]:
     """Requests that wait for somebody to release or delete them."""
     query = select(request_table).where(request_table.c.state == State.QUARANTINED.value)
     return [_tracked(row) for row in await conn.execute(query.order_by(request_table.c.sequence))]
+
+
+async def quarantined_of(conn: AsyncConnection, originator: str) -> list[tuple[int, int]]:
+    """What one user has in quarantine: place in the sequence and octets, the oldest first."""
+    query = select(request_table.c.sequence, func.length(request_table.c.body)).where(
+        request_table.c.originator == originator,
+        request_table.c.state == State.QUARANTINED.value,
+    )
+    rows = await conn.execute(query.order_by(request_table.c.sequence))
+    return [(int(sequence), int(octets)) for sequence, octets in rows]
 
 
 async def find_quarantined(conn: AsyncConnection, reference: int) -> Tracked | None:

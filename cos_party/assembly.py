@@ -154,6 +154,7 @@ async def _put_together(
         clock=base.clock,
         heed=link_trust.offer,
         link_stale=lambda: link_trust.stale(base.system_clock.now()),
+        seconds=settings.source_seconds,
     )
     refresher = Refresher(puller.wanting, puller.sync)
     gatherer = Gatherer(

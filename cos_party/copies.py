@@ -6,6 +6,8 @@ of the system that asks. What is taken in is read strictly and, where it is sign
 
 from __future__ import annotations
 
+import asyncio
+import json
 from dataclasses import replace
 from datetime import datetime
 
@@ -17,7 +19,7 @@ from cos_party.model import Revocations
 from cos_party.outbound import KnownExtract
 from cos_party.registration_copy import RegistrationCopy
 from cos_party.tables import certificates, registration, revocation_lists
-from cos_party.wire import RegistrationExtract
+from cos_party.wire import RegistrationExtract, read_extract
 from duis.signature import SignatureReference
 from keys.certificate import Certificate
 from keys.crl import RevocationList, read_crl
@@ -41,8 +43,9 @@ class RegistrationMemory:
             "number": new.number,
             "digest": new.digest,
             "confirmed_at": at,
-            "document": new.model_dump_json(),
+            "document": new.document,
         }
+        self._parsed = new.digest, new.copy_at(at)  # counts for this digest only, if it is kept
         await conn.execute(
             insert(registration)
             .values(one=1, **values)
@@ -66,7 +69,7 @@ class RegistrationMemory:
             return None
         if self._parsed is None or self._parsed[0] != row.digest:
             document = (await conn.execute(select(registration.c.document))).scalar_one()
-            extract = RegistrationExtract.model_validate_json(document)
+            extract = await asyncio.to_thread(lambda: read_extract(json.loads(document)))
             self._parsed = row.digest, extract.copy_at(row.confirmed_at)
         return replace(self._parsed[1], confirmed_at=row.confirmed_at)
 

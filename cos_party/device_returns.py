@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cos_party import store
 from cos_party.checks import READ_BACK_SECTION, RETURN_SECTION
 from cos_party.gather import Gatherer
-from cos_party.judging import run_all, write_refusal
+from cos_party.judging import affords_refusal, run_all, write_refusal
 from cos_party.model import (
     Decided,
     Decision,
@@ -82,7 +82,8 @@ class DeviceReturns:
         try:
             approved = run_all(self._base, run, evidence)
         except Refused as refused:
-            await write_refusal(self._base, conn, delivery, run=run, refused=refused)
+            kept = affords_refusal(self._base, delivery, run)
+            await write_refusal(self._base, conn, delivery, run=run, refused=refused, kept=kept)
             return refused, {}
         if reading.message is None or evidence.command is None:
             raise RuntimeError("approved, but there is nothing to record")

@@ -4,8 +4,9 @@ A dated command was signed because registration named its requester for its date
 names somebody else, the device still holds the command: this party can neither reach a device nor
 withdraw anything unasked (nothing flows from it to the broker but answers). What it can do is know,
 say so and let the right supplier act: it writes down that the change has lost its ground (trace,
-audit, log), and from then on `registration.pending_change` lets whoever registration names instead
-withdraw it or put another in its place. Written once; and again, if registration comes round.
+audit, log; `GET /lab/grounds` lists what waits so), and from then on `registration.pending_change`
+lets whoever registration names instead withdraw it or put another in its place. Written once; and
+again, if registration comes round.
 """
 
 from __future__ import annotations
@@ -67,6 +68,12 @@ class Grounds:
             conn, f"cos.{kind}", change.request_id, {**told, "extract": copy.number}
         )
         _log.warning("a waiting change is looked at again", request=change.request_id, what=summary)
+
+
+async def without_ground(conn: AsyncConnection, now: datetime) -> list[DatedChange]:
+    """What waits for a date to come although registration names somebody else for it by now."""
+    known = set((await conn.execute(select(unfounded.c.request_id))).scalars())
+    return [change for change in await _waiting(conn, now) if change.request_id in known]
 
 
 async def _waiting(conn: AsyncConnection, now: datetime) -> list[DatedChange]:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cos_party import store
 from cos_party.gather import Gatherer
+from cos_party.grounds import without_ground
 from cos_party.model import Thresholds
 from services.chassis.counters import OriginatorCounter
 from services.chassis.foundation import Foundation
@@ -73,6 +74,22 @@ def lab_routes(base: Foundation, gatherer: Gatherer, counter: OriginatorCounter)
             await base.audit.append(conn, "lab.thresholds", party, _shown(new))
             await store.write_thresholds(conn, new)
         return _shown(new)
+
+    @router.get("/lab/grounds")
+    async def grounds() -> dict[str, Any]:
+        """Signed changes that wait for their date and that registration no longer bears out."""
+        async with base.database.connect() as conn:
+            lost = await without_ground(conn, base.clock.now())
+        listed = [
+            {
+                "request_id": change.request_id,
+                "requester": change.requester,
+                "mpxn": change.mpxn,
+                "at": None if change.at is None else change.at.isoformat(),
+            }
+            for change in lost
+        ]
+        return {"party": party, "without_ground": listed}
 
     @router.post("/lab/sync")
     async def sync() -> dict[str, Any]:

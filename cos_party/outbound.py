@@ -6,15 +6,22 @@ where a meter is.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from cos_party.wire import CertificatesAnswer, RegistrationExtract, RevocationAnswer, octets
+from cos_party.wire import (
+    CertificatesAnswer,
+    RegistrationExtract,
+    RevocationAnswer,
+    octets,
+    read_extract,
+)
 from duis.signature import SignatureReference
 from services.link.errors import LinkCallError, PeerRefused
 
@@ -73,7 +80,7 @@ class Sources:
         body: dict[str, Any] = {"version": 1, "known": None}
         if known is not None:
             body |= {"known": known.number, "digest": known.digest}
-        return await _ask(self._registration, "registration-extract", body, RegistrationExtract)
+        return await _ask(self._registration, "registration-extract", body, read_extract)
 
     async def certificates_named(self, reference: SignatureReference) -> tuple[bytes, ...]:
         """The certificates of that issuer and serial number, DER.
@@ -101,19 +108,21 @@ class Sources:
             SourceUnavailable: the repository gave no answer that can be used.
         """
         body = {"version": 1, "known": dict(known)}
-        answer = await _ask(self._repository, "smki-revocation", body, RevocationAnswer)
+        answer = await _ask(self._repository, "smki-revocation", body, _as(RevocationAnswer))
         return {n: None if item is None else octets(item) for n, item in answer.lists.items()}
 
     async def _certificates(self, query: dict[str, Any]) -> tuple[bytes, ...]:
         body = {"version": 1, **query}
-        answer = await _ask(self._repository, "smki-certificates", body, CertificatesAnswer)
+        answer = await _ask(self._repository, "smki-certificates", body, _as(CertificatesAnswer))
         return tuple(octets(item) for item in answer.certificates)
 
 
-async def _ask(link: LinkCall, purpose: str, body: dict[str, Any], model: type[M]) -> M:
+async def _ask(
+    link: LinkCall, purpose: str, body: dict[str, Any], read: Callable[[Mapping[str, Any]], M]
+) -> M:
     try:
         answer = await link.call(f"/link/{purpose}", purpose, str(uuid.uuid4()), body)
-        return model.model_validate_json(_json(answer.body))
+        return await asyncio.to_thread(read, answer.body)
     except PeerRefused as error:
         raise SourceRefused(str(error)) from error
     except LinkCallError as error:
@@ -122,6 +131,6 @@ async def _ask(link: LinkCall, purpose: str, body: dict[str, Any], model: type[M
         raise SourceUnavailable(f"{purpose}: an answer that does not fit") from error
 
 
-def _json(body: Mapping[str, Any]) -> str:
+def _as(model: type[M]) -> Callable[[Mapping[str, Any]], M]:
     """Through JSON, because strict models then still take text for a time."""
-    return json.dumps(dict(body))
+    return lambda body: model.model_validate_json(json.dumps(dict(body)))

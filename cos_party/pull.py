@@ -29,6 +29,8 @@ from keys.certificate import Certificate
 from keys.crl import RevocationList, read_crl
 from keys.errors import KeysError
 from services.chassis.clock import Clock
+from services.chassis.settings import SOURCE_SECONDS
+from services.chassis.sharing import Shared
 from services.chassis.store import Database
 
 REGISTRATION: Final = "registration data"
@@ -85,6 +87,7 @@ class Puller:
         clock: domain time.
         heed: told of each revocation list that is kept: the link looks at one of them, too.
         link_stale: whether that one has run out.
+        seconds: the longest that one decision waits for a source; then the copies serve.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Puller:
         clock: Clock,
         heed: Callable[[RevocationList], None],
         link_stale: Callable[[], bool] = lambda: False,
+        seconds: float = SOURCE_SECONDS,
     ) -> None:
         self._database = database
         self._sources = sources
@@ -103,6 +107,9 @@ class Puller:
         self._clock = clock
         self._heed = heed
         self._link_stale = link_stale
+        self._seconds = seconds
+        self._registrations = Shared(self._pull_registration, seconds=seconds)
+        self._revocations = Shared(self._pull_revocation, seconds=seconds)
         self._asked = 0
         self._taken = 0
         self._failing: dict[str, tuple[datetime, str]] = {}
@@ -140,7 +147,7 @@ class Puller:
         """Everything a decision on a service request looks at."""
         held = await self._held(reference)
         registered, revoked, named = await asyncio.gather(
-            self._registration(held), self._revocation(held), self._signatory(reference, held)
+            self._registration(), self._revocation(), self._signatory(reference, held)
         )
         lists, revocation = revoked
         certificates, signatory = named
@@ -156,9 +163,8 @@ class Puller:
 
     async def for_return(self, device: str | None) -> Pulled:
         """Everything a decision on a device's response or alert looks at."""
-        held = await self._held(None)
         (lists, revocation), certificates = await asyncio.gather(
-            self._revocation(held), self._of_device(device)
+            self._revocation(), self._of_device(device)
         )
         real, doubtful = self._sorted(certificates)
         return Pulled(revocation=revocation, lists=lists, certificates=real, doubtful=doubtful)
@@ -212,7 +218,28 @@ class Puller:
                 await self.registration.known(conn), await copies.known_lists(conn), signatory
             )
 
-    async def _registration(self, held: Held) -> Pulled:
+    async def _registration(self) -> Pulled:
+        """What a pull of registration brings that began from now on; maybe shared with others."""
+        try:
+            return await self._registrations.get()
+        except TimeoutError:
+            return self._unregistered(f"registration was not available ({self._late})")
+
+    async def _revocation(self) -> tuple[Mapping[str, RevocationList], str]:
+        """The same of the revocation lists."""
+        try:
+            return await self._revocations.get()
+        except TimeoutError:
+            said = f"the SMKI repository was not available ({self._late})"
+            self._settle(REVOCATION, [said])
+            return {}, said
+
+    @property
+    def _late(self) -> str:
+        return f"no answer within {self._seconds:g} s"
+
+    async def _pull_registration(self) -> Pulled:
+        held = await self._held(None)
         self._asked += 1
         order = self._asked
         known = held.extract
@@ -249,7 +276,8 @@ class Puller:
         self._settle(REGISTRATION, [said])
         return Pulled(registration=said)
 
-    async def _revocation(self, held: Held) -> tuple[dict[str, RevocationList], str]:
+    async def _pull_revocation(self) -> tuple[Mapping[str, RevocationList], str]:
+        held = await self._held(None)
         known = {
             name: held.lists[key]
             for name, authority in self._trust.list_authorities.items()
@@ -322,10 +350,12 @@ class Puller:
         if held.signatory:
             return (), "held"
         try:
-            found = await self._sources.certificates_named(reference)
-        except SourceUnavailable as error:
-            _log.warning("SMKI repository not available", reason=str(error))
-            return (), f"the SMKI repository was not available ({error})"
+            async with asyncio.timeout(self._seconds):
+                found = await self._sources.certificates_named(reference)
+        except (SourceUnavailable, TimeoutError) as error:
+            why = str(error) or self._late
+            _log.warning("SMKI repository not available", reason=why)
+            return (), f"the SMKI repository was not available ({why})"
         wanted = (reference.issuer, reference.serial)
         named = tuple(c for c in _readable(found) if (c.issuer, c.serial) == wanted)
         return named, f"the SMKI repository has {len(named)} of that name"
@@ -335,9 +365,10 @@ class Puller:
         if device is None:
             return ()
         try:
-            found = await self._sources.certificates_of(device)
-        except SourceUnavailable as error:
-            _log.warning("SMKI repository not available", reason=str(error))
+            async with asyncio.timeout(self._seconds):
+                found = await self._sources.certificates_of(device)
+        except (SourceUnavailable, TimeoutError) as error:
+            _log.warning("SMKI repository not available", reason=str(error) or self._late)
             return ()
         return tuple(c for c in _readable(found) if c.subject_eui == device)
 

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import base64
 import binascii
+import gc
 import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from functools import cached_property
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
 from cos_party.registration_copy import (
     MeterPoint,
@@ -68,6 +74,9 @@ class DeviceReturnBody(Body):
     message: Base64
 
 
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+
 class _Row(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -98,17 +107,30 @@ class RegistrationExtract(Body):
     participants: list[_Participant]
     meter_points: list[_MeterPoint]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """What it says, in 64 hex digits: SHA-256 of both lists in canonical JSON."""
-        said = self.model_dump(mode="json", include={"participants", "meter_points"})
-        return hashlib.sha256(canonical(said).encode()).hexdigest()
+        people = canonical([p.model_dump(mode="json") for p in self.participants])
+        points = ",".join([canonical(m.model_dump(mode="json")) for m in self.meter_points])
+        said = f'{{"meter_points":[{points}],"participants":{people}}}'
+        return hashlib.sha256(said.encode()).hexdigest()
+
+    @cached_property
+    def document(self) -> str:
+        """All of it as JSON, as the store keeps it."""
+        head = self.model_dump_json(exclude={"meter_points"})
+        points = ",".join([m.model_dump_json() for m in self.meter_points])
+        return f'{head[:-1]},"meter_points":[{points}]}}'
 
     def copy_at(self, confirmed_at: datetime) -> RegistrationCopy:
         """The extract as the party's own copy, confirmed at that time."""
+        return replace(self._copy, confirmed_at=confirmed_at)
+
+    @cached_property
+    def _copy(self) -> RegistrationCopy:
         return RegistrationCopy(
             number=self.number,
-            confirmed_at=confirmed_at,
+            confirmed_at=_NEVER,
             participants={
                 p.id: Participant(p.id, p.name, frozenset(p.euis)) for p in self.participants
             },
@@ -128,6 +150,47 @@ class RegistrationExtract(Body):
                 for m in self.meter_points
             },
         )
+
+
+_POINTS: Final = TypeAdapter(list[_MeterPoint])
+SLICE: Final = 200
+"""Meter points that are read at a time."""
+
+
+def read_extract(body: Mapping[str, Any]) -> RegistrationExtract:
+    """An extract, read and made ready: digest, text and copy are worked out by then.
+
+    A register of many homes takes long to read, and the libraries that do it let nobody else work
+    meanwhile. So it is read in slices, and may be read in a thread: others are served in between.
+    The meter points are in the text and in the copy from then on, and no longer beside them.
+
+    Raises:
+        ValidationError, TypeError, ValueError: it is none.
+    """
+    points = body.get("meter_points")
+    if not isinstance(points, list):
+        return RegistrationExtract.model_validate_json(json.dumps(dict(body)))
+    found = RegistrationExtract.model_validate_json(json.dumps({**body, "meter_points": []}))
+    read: list[_MeterPoint] = []
+    with _uncollected():
+        for at in range(0, len(points), SLICE):
+            read += _POINTS.validate_json(json.dumps(points[at : at + SLICE]))
+        found = found.model_copy(update={"meter_points": read})
+        _ = found.digest, found.document, found.copy_at(_NEVER)
+        del read
+        return found.model_copy(update={"meter_points": []})
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No search for garbage meanwhile: every new slice would have all of them searched again."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 class CertificatesAnswer(Body):

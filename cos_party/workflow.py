@@ -13,6 +13,7 @@ second counter, and no command leaves that was not recorded.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,7 +23,7 @@ from cos_party.build import pre_command
 from cos_party.checks import REQUEST_SECTION
 from cos_party.gather import Gatherer
 from cos_party.grounds import Grounds
-from cos_party.judging import run_all, write_refusal
+from cos_party.judging import affords_refusal, run_all, write_refusal
 from cos_party.model import (
     Decided,
     Decision,
@@ -128,25 +129,25 @@ class CosWorkflow:
         """Run the whole list; on yes take a counter and record the intent, in `conn`."""
         delivery, reading = evidence.delivery, evidence.reading
         subject = _subject(delivery, reading)
-        await self._base.traces.record(
-            subject,
-            "received",
-            sender=delivery.opened.sender,
-            receiver=self._party,
-            name="Service request",
-            summary=f"transaction {delivery.transaction}",
-            message=delivery.content,
-            verdicts=delivery.opened.verdicts,
-            conn=conn,
-        )
+        came = self._base.system_clock.now()
         run = self._base.book.start(subject, section=REQUEST_SECTION)
         try:
             approved = run_all(self._base, run, evidence)
         except Refused as refused:
+            kept = affords_refusal(self._base, delivery, run, reading.request)
+            if kept:
+                await self._received(conn, delivery, subject, came)
             await write_refusal(
-                self._base, conn, delivery, run=run, refused=refused, request=reading.request
+                self._base,
+                conn,
+                delivery,
+                run=run,
+                refused=refused,
+                kept=kept,
+                request=reading.request,
             )
             return Judged(None, None, refused)
+        await self._received(conn, delivery, subject, came)
         intent = await self._intend(conn, evidence)
         await self._base.traces.record(
             subject,
@@ -157,6 +158,22 @@ class CosWorkflow:
             conn=conn,
         )
         return Judged(approved, intent, None)
+
+    async def _received(
+        self, conn: AsyncConnection, delivery: Delivery, subject: str, came: datetime
+    ) -> None:
+        await self._base.traces.record(
+            subject,
+            "received",
+            sender=delivery.opened.sender,
+            receiver=self._party,
+            name="Service request",
+            summary=f"transaction {delivery.transaction}",
+            message=delivery.content,
+            verdicts=delivery.opened.verdicts,
+            at=came,
+            conn=conn,
+        )
 
     async def _intend(self, conn: AsyncConnection, evidence: RequestEvidence) -> Intent:
         """The intent for an approved request: the one a crash left, or a new one."""

@@ -256,6 +256,8 @@ CASES: tuple[Case, ...] = (
     Case("body.number", "a JSON number", {"body": b"1"}, "body", R, BROKERS),
     Case("body.deep", "an array nested ten thousand deep", {"body": b"[" * 10_000}, "body", R,
          BROKERS),
+    Case("body.many", "more values than any message has",
+         {"body": b'{"version":[' + b"0," * 50_000 + b"0]}"}, "body", R, BROKERS),
     Case("body.utf-16", "JSON in UTF-16", {"body": "{}".encode("utf-16")}, "body", R, BROKERS),
     Case("form.input-spaces", "Signature-Input with two spaces",
          {"after": swap("signature-input", lambda v: v.replace(" ", "  ", 1))},

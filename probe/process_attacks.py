@@ -6,24 +6,34 @@ documents to the CoS Party itself, so that nothing it forgot to check goes throu
 
 from __future__ import annotations
 
+import base64
+import re
+import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from cli import faults
+from cli.service_requests import signed_request
+from duis.model import ReadInventory
 from keys.certificate import Certificate
 from keys.issue import Flaw, flawed_certificate
 from keys.roles import OrganisationRole, Usage
 from probe.link_forge import LinkForge, command_body, deliver, send
 from probe.making import attack
 from probe.model import BOTH_CHECK, BROKER_CHECKS, METER_CHECKS, Attack, Rung, Seen, Stop
+from probe.service_forge import acb as acb_eui
 from probe.world import COS, World
 from probe.xml_forge import Document, at_broker, at_cos_party, honest, in_days, signed, unsigned
 from services.chassis.clock import SystemClock
+from services.link.evidence import REQUEST_SENT
 
 OPEN_REQUESTS = 32
 """How many a user may have under way for one device (setting `open_requests` of the broker)."""
+
+QUARANTINED = 32
+"""How many of a user's wait in quarantine (setting `quarantine_requests` of the broker)."""
 
 SUPPLIER_B = "every key of supplier B, who is the incoming supplier"
 LARGEST = 2**63 - 1
@@ -253,6 +263,38 @@ def at_front_door() -> Iterator[Attack]:
         world.mark()
         return world.to_broker(honest(world, "ecos_party"))
 
+    def flood(world: World) -> Seen:
+        """More than it has places there: its first gives way, and is not kept for ever."""
+        supplier = world.supplier("B")
+        world.lab("acb", "PUT", f"/lab/thresholds/{supplier.eui}", {"most": 0})
+        world.mark()
+        target, body = acb_eui(world), ReadInventory(device=world.meter("ecos_party"))
+        asked = [
+            signed_request(supplier, target, ("8.2", 8), body, world.next_counter())
+            for _ in range(QUARANTINED + 1)
+        ]
+        for _, document in asked:
+            world.connection.submit(document)
+        first = asked[0][0].text
+        if world.connection.request_state(first)["state"] == "quarantined":
+            return Seen(None, "all of it is kept")
+        return world.follow(first)
+
+    def look_up_again(world: World) -> Seen:
+        """A serial number that nobody has, twice: the repository is to be asked for it once."""
+        serial = str(secrets.randbits(120))
+        document = re.sub(
+            rb"(?<=SerialNumber>)[0-9]+", serial.encode(), honest(world, "ecos_party")
+        )
+        before = world.lab("acb", "GET", "/lab/audit")["head"]["seq"]
+        world.mark()
+        world.to_broker(document)
+        seen = world.to_broker(document)
+        rows = world.lab("acb", "GET", f"/lab/audit?after={before}")["rows"]
+        asked = [row for row in rows if row["kind"] == REQUEST_SENT
+                 and serial.encode() in base64.b64decode(row["body"])]  # fmt: skip
+        return seen if len(asked) < 2 else Seen(None, "the repository was asked twice")
+
     def crowd(world: World) -> Seen:
         """Its first request holds the home, as its CoS Party is slow; the others wait behind it."""
         order = faults.order_of(
@@ -304,6 +346,10 @@ def at_front_door() -> Iterator[Attack]:
         ("older", "a request with an older counter", older, acb("request.counter")),
         ("threshold", "more requests than the thresholds allow", quarantine,
          acb("anomaly.threshold")),
+        ("threshold-flood", "more of what exceeds the thresholds than is kept", flood,
+         acb("anomaly.threshold")),
+        ("lookups-repeated", "the same certificate that nobody has, looked up again", look_up_again,
+         acb("request.certificate_known")),
         ("open-requests", "more requests for one home than one user may have under way", crowd,
          acb("user.open_requests")),
         ("variant", "a command variant that is not for a device",

@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 EXIT_USAGE: Final = 2
 
 MAX_BODY: Final = 256 * 1024  # octets of a request body, unless the settings say otherwise
+SOURCE_SECONDS: Final = 10.0
+"""Seconds that a decision waits for a source, unless the settings say otherwise."""
 
 
 class SettingsError(Exception):
@@ -76,6 +78,8 @@ class Settings(Strict):
         link_tls: What we show as a client to peers whose base URL is https; None where none is.
         database: Store URL; None for SQLite at ``<data>/store.sqlite3``.
         body_limit: Largest request body on the interface, octets.
+        source_seconds: The longest that one decision waits for registration or the SMKI repository,
+            seconds; then it is taken on the copy held, if that is within its permitted age.
         log_json: JSON lines (True), console (False), or by whether stdout is a terminal (None).
         log_level: Least level that is written.
         log_file: Also append every record, tracebacks at debug included, to this file.
@@ -91,6 +95,7 @@ class Settings(Strict):
     link_tls: TlsSettings | None = None
     database: str | None = None
     body_limit: int = Field(default=MAX_BODY, gt=0)
+    source_seconds: float = Field(default=SOURCE_SECONDS, gt=0)
     log_json: bool | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_file: Path | None = None

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Column, Integer, LargeBinary, Row, Table, Text, func, insert, select
+from sqlalchemy import Column, Integer, LargeBinary, Row, Table, Text, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.canonical import canonical
@@ -115,6 +115,12 @@ class Traces:
         )
         self._database.on_commit(lambda: self.changes.notify(subject))
         return int(result.scalar_one())
+
+    async def forget_messages(self, conn: AsyncConnection, subject: str) -> None:
+        """Drop the octets of the messages about `subject`; the entries stay."""
+        await conn.execute(
+            update(trace_table).where(trace_table.c.subject == subject).values(message=None)
+        )
 
     async def read(self, subject: str) -> Entries:
         """The entries about `subject`, oldest first; messages in base64."""

@@ -22,8 +22,8 @@ from pydantic import BaseModel
 
 from services.chassis.checks import Approved, CheckBook, Refused, Verdict
 from services.chassis.clock import Clock
+from services.link import authenticity, profile
 from services.link import evidence as kinds
-from services.link import profile
 from services.link.checks import REQUEST_SECTION, RESPONSE_SECTION, SETTLED, response_checks
 from services.link.envelope import Envelope
 from services.link.errors import (
@@ -46,6 +46,8 @@ from services.link.verification import RESPONSE_STEPS
 
 MAX_ANSWER: Final = 8 * 1024 * 1024
 """Longest answer read, in octets."""
+LONG_BODY: Final = 128 * 1024
+"""Octets of an answer from which on it is read in a thread: others are served meanwhile."""
 MAX_SECONDS: Final = 20.0
 """Longest time for a whole answer, from the first octet sent to the last received.
 
@@ -220,6 +222,8 @@ class LinkClient:
         )
         try:
             for step in RESPONSE_STEPS:
+                if step.run is authenticity.body and len(response.body) >= LONG_BODY:
+                    await asyncio.to_thread(_document, envelope)  # and it is read once
                 run.apply(f"{RESPONSE_SECTION}.{step.name}", envelope)
         except Refused as refused:
             async with self._evidence.database.begin() as conn:

@@ -21,6 +21,7 @@ from services.link import profile
 from services.link.errors import FieldError, StepFailed
 from services.link.fields import Dictionary, InnerList, Item, Member, Parameters, read_dictionary
 from services.link.message import HttpRequest, HttpResponse
+from services.link.parts import MOST, count_parts, most_parts
 from services.link.profile import Shape
 
 T = TypeVar("T", str, int)
@@ -190,22 +191,42 @@ class Envelope:
             raise StepFailed("no link certificate of that key identifier is pinned here")
         return found
 
-    @cached_property
+    @property
     def document(self) -> dict[str, Any]:
-        """The body as one JSON object.
+        """The body as one JSON object. It is read once, whatever came of it.
 
         Raises:
             StepFailed: it is not one.
         """
-        return read_json_object(self.message.body)
+        if isinstance(self._document, StepFailed):
+            raise self._document
+        return self._document
+
+    @cached_property
+    def _document(self) -> dict[str, Any] | StepFailed:
+        asked = self.message if self.request is None else self.request
+        most = most_parts(asked.first(profile.PURPOSE) or "", answer=self.request is not None)
+        try:
+            return read_json_object(self.message.body, most)
+        except StepFailed as failed:
+            return failed
 
 
-def read_json_object(body: bytes) -> dict[str, Any]:
+def read_json_object(body: bytes, most: int = MOST) -> dict[str, Any]:
     """Read one JSON object in UTF-8: no repeated member names, no NaN, no half of a surrogate pair.
+
+    Args:
+        body: its octets.
+        most: how many parts it may have (`services.link.parts`); of more, nothing is read.
 
     Raises:
         StepFailed: it is anything else.
     """
+    parts = count_parts(body)
+    if parts > most:
+        raise StepFailed(
+            "the body has too many parts", expected=f"at most {most}", found=f"{parts}"
+        )
     try:
         found = json.loads(
             body.decode("utf-8"), object_pairs_hook=_once_each, parse_constant=_no_constant

@@ -25,6 +25,7 @@ from acb.trust import Trust
 from keys.certificate import Certificate
 from keys.crl import RevocationList, read_crl
 from services.chassis.checks import CheckFailed
+from services.chassis.sharing import MOST
 from services.chassis.store import Database
 from services.link.errors import PeerRefused, PeerUnavailable
 from services.link.trust import LinkTrust
@@ -385,3 +386,40 @@ async def test_a_young_copy_is_asked_for_again_when_the_links_list_has_run_out(
     asked = len(broker.repository.asked)
     await smki.revocation_lists()
     assert len(broker.repository.asked) == asked
+
+
+async def test_a_repository_that_does_not_answer_is_waited_for_until_the_deadline(
+    broker: Broker, world: World
+) -> None:
+    """Then the lists held serve, for as long as they may, and the broker says that it waits."""
+    await broker.smki.revocation_lists()
+    broker.again(seconds=0.05)
+    broker.repository.hold = True  # and nobody lets it go
+    assert await broker.judge() is None
+    assert "no answer within 0.05 s" in str(await broker.smki.not_ready())
+    broker.repository.hold = True
+    broker.clock.step(HOUR.total_seconds() + 1)
+    assert await broker.judge() == UNREFRESHED
+
+
+async def test_a_revocation_is_seen_by_who_asks_after_it_whoever_is_waited_for(
+    broker: Broker, world: World
+) -> None:
+    """Pulls that were answered before it are not for who asks after it."""
+    await broker.smki.revocation_lists()
+    early = []
+    for _ in range(MOST):
+        broker.repository.hold, broker.repository.held = True, asyncio.Event()
+        early.append(asyncio.create_task(broker.smki.revocation_lists()))
+        await broker.repository.held.wait()
+    revoked = world.issuing.revocation_list(world.supplier.certificate.serial, number=2)
+    broker.repository.lists["organisation"] = revoked
+    late = asyncio.create_task(broker.judge())
+    for _ in range(50):
+        await asyncio.sleep(0)
+    broker.repository.let_go.set()
+    assert await late == "revoked"
+    await asyncio.gather(*early)
+    asked = len(broker.repository.asked)
+    await asyncio.gather(*(broker.smki.revocation_lists() for _ in range(10)))
+    assert len(broker.repository.asked) <= asked + MOST + 1

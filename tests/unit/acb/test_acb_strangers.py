@@ -107,7 +107,8 @@ async def test_whoever_asks_for_certificates_that_nobody_has_is_stopped(world: W
     assert checks[:ROOM] == [(403, "acb.request.certificate_known")] * ROOM
     assert set(checks[ROOM:]) == {(503, "acb.smki_repository.lookups")}
     questions = [body for purpose, _, body in asked if purpose == "smki-certificates"]
-    assert len(questions) == ROOM + 1
+    # the signer's, what could be paid for, and once those of the user that it says it is
+    assert [body["by"] for body in questions] == ["issuer_serial"] * (ROOM + 1) + ["eui"]
     assert (await world.run(world.estate.request(counter=2)))["state"] == "completed"
 
 

@@ -501,6 +501,7 @@ def repository(estate: Estate) -> dict[str, Callable[[Opened, Answer], Awaitable
             item
             for item in held
             if (item.issuer, str(item.serial)) == (body.get("issuer"), body.get("serial"))
+            or (body["by"] == "eui" and item.subject_eui == body["eui"])
         ]
         return {"version": 1, "certificates": [text(item.der) for item in found]}
 

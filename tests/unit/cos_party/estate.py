@@ -372,6 +372,7 @@ async def open_party(
         trust=estate.trust,
         clock=clock,
         heed=heed,
+        seconds=60.0,
     )
     gatherer = Gatherer(
         database=base.database,

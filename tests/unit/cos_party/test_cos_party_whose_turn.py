@@ -6,8 +6,11 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
+from fastapi import FastAPI
 
+from cos_party.lab import lab_routes
 from duis.model import CANCEL_DATE
 from services.chassis.checks import Refused
 from tests.unit.cos_party.estate import (
@@ -178,3 +181,34 @@ async def test_what_waits_is_looked_at_again_when_registration_changes(
     answer = await party.command(of_b(estate, CANCEL_DATE, 2).signed)
     # The one that its asker moved too: the broker may hold that one for waiting.
     assert answer["displaces"] == [one.request.header.request_id.text for one in (moved, waiting)]
+
+
+async def test_what_waits_without_ground_is_listed_until_it_has_ground_again_or_is_gone(
+    party: Party, estate: Estate
+) -> None:
+    """For operators, on the lab port: no alert of the field says it, and no answer is about it."""
+
+    async def listed() -> list[str]:
+        app = FastAPI()
+        app.include_router(lab_routes(party.base, party.gatherer, party.counter))
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://lab"
+        ) as lab:
+            told = (await lab.get("/lab/grounds")).json()["without_ground"]
+        return [one["request_id"] for one in told]
+
+    waiting = of_c(estate, RETURN)
+    name = waiting.request.header.request_id.text
+    await party.command(waiting.signed)
+    assert await listed() == []
+    party.published.extract = registered(2, ("SUPB", SWITCH, None))
+    await party.gatherer.puller.sync()
+    assert await listed() == [name]
+    party.published.extract = registered(3, ("SUPB", SWITCH, RETURN), ("SUPC", RETURN, None))
+    await party.gatherer.puller.sync()
+    assert await listed() == []
+    party.published.extract = registered(4, ("SUPB", SWITCH, None))
+    await party.gatherer.puller.sync()
+    assert await listed() == [name]
+    await party.command(of_b(estate, CANCEL_DATE).signed)  # whoever has the home withdraws it
+    assert await listed() == []

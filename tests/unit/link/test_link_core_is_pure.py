@@ -12,7 +12,7 @@ import services.link
 
 CORE = {
     "authenticity", "base", "digest", "envelope", "errors", "fields", "form", "message",
-    "profile", "records", "signing", "verification",
+    "parts", "profile", "records", "signing", "verification",
 }  # fmt: skip
 PURE = {
     "__future__", "base64", "binascii", "collections", "dataclasses", "datetime", "functools",

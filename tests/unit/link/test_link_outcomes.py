@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from services.chassis.checks import Refused
 from services.chassis.problems import Problem
-from services.link import client
+from services.link import client, envelope
 from services.link.client import LinkClient
 from services.link.errors import (
     EnvelopeRefused,
@@ -369,5 +371,29 @@ async def test_the_body_is_sent_byte_for_byte(tmp_path: Path, estate: Estate, cl
     assert sent["record"]["path"] == "/link/cos-command"
     tampered = swap_header("cos-recipient", lambda _: "tcos_party")(wire.seen[0])
     assert (await ecos.send(tampered)).status == 401
+    await acb.database.close()
+    await ecos.database.close()
+
+
+@pytest.mark.parametrize("length", [10, client.LONG_BODY])
+async def test_a_long_answer_is_read_beside_the_loop_and_once(
+    tmp_path: Path,
+    estate: Estate,
+    clock: HeldClock,
+    monkeypatch: pytest.MonkeyPatch,
+    length: int,
+):
+    ecos = await open_party(tmp_path, estate, clock=clock, answer=lambda _: {"a": "x" * length})
+    link, acb = await open_caller(tmp_path, estate, ecos.transport(), clock=clock)
+    read, threads = envelope.read_json_object, []
+
+    def watched(body: bytes, most: int) -> dict[str, Any]:
+        if body.startswith(b'{"a"'):
+            threads.append(threading.get_ident() != threading.main_thread().ident)
+        return read(body, most)
+
+    monkeypatch.setattr(envelope, "read_json_object", watched)
+    assert len((await call(link)).body["a"]) == length
+    assert threads == [length == client.LONG_BODY]
     await acb.database.close()
     await ecos.database.close()

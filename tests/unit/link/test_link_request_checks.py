@@ -23,6 +23,8 @@ from services.link.trust import LinkTrust
 from tests.unit.link.estate import NOW, Authority, Estate, Held, HeldClock, Party, open_party
 from tests.unit.link.forge import Forge, larger_form, problem_of, swap_body, swap_header
 
+MANY = b'{"version":1,"transaction":[' + b",".join([b"0"] * 5_000) + b"]}"
+"""More values than any body has that a party sends."""
 SPENDS_NONCE = {"nonce", "purpose", "route", "body", "message_id"}
 """Checks asked after the nonce is spent."""
 
@@ -201,6 +203,7 @@ CASES = [
     Case("body", lambda f: f.but(body=b"\xff").request(), label="octets"),
     Case("body", lambda f: f.but(body=b'{"a":"\\uD800"}').request(), label="surrogate"),
     Case("body", lambda f: f.but(body=b"[" * 100_000).request(), label="deep"),
+    Case("body", lambda f: f.but(body=MANY).request(), label="many"),
 ]
 
 

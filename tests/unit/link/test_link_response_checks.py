@@ -158,6 +158,7 @@ CASES = [
     Case("purpose", lambda f: f.but(purpose="device-alert")),
     Case("message_id", lambda f: f.but(message_id="m-2")),
     Case("body", lambda f: f.but(body=b"[]")),
+    Case("body", lambda f: f.but(body=b'{"more":[' + b",".join([b"0"] * 5_000) + b"]}")),
 ]
 
 
