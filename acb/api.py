@@ -5,9 +5,9 @@
                                             either case
 ``POST /device-messages``                   application/octet-stream (GBCS) in, 204; for a block
                                             of a message of which more is to come: 200 and an
-                                            acknowledgement (GBCS, see `acb.blocks`)
+                                            acknowledgement (GBCS, see `acb.peers.blocks`)
 
-Problem documents are given only until the sender is known: see `acb.request_checks`.
+Problem documents are given only until the sender is known: see `acb.rules.request`.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 
-from acb import store
-from acb.api_examples import JSON, REFUSED_BY, REQUEST, RESPONSE, TOLD
 from acb.checks import PARTY
-from acb.device_messages import DeviceMessages
-from acb.intake import Intake
+from acb.lab.api_examples import JSON, REFUSED_BY, REQUEST, RESPONSE, TOLD
 from acb.model import UNDER_WAY, State
-from acb.outbound import OCTETS, XML
-from acb.parts import Parts
-from acb.response_checks import MESSAGE_CHECKS, MESSAGE_SECTION
+from acb.peers.outbound import OCTETS, XML
+from acb.rules.response import MESSAGE_CHECKS, MESSAGE_SECTION
+from acb.steps.context import Parts
+from acb.steps.device_messages import DeviceMessages
+from acb.steps.intake import Intake
+from acb.store import requests as store
 from gbcs.block_transfer import is_block
+from services.chassis.data.spelling import spelled
 from services.chassis.log import about, note
-from services.chassis.openapi import body, content
-from services.chassis.problems import Problem
-from services.chassis.spelling import spelled
+from services.chassis.web.openapi import body, content
+from services.chassis.web.problems import Problem
 
 LONGEST_WAIT: Final = 60.0
 """Seconds a caller may wait for a request to settle."""

@@ -8,35 +8,38 @@ from pathlib import Path
 
 import httpx
 
-from acb import alert_tally, api, lab, lab_blocks, records
-from acb.blocks import BlockWan, Incoming
+from acb import api
 from acb.checks import book
-from acb.delivery import Delivery
-from acb.device_messages import DeviceMessages
-from acb.intake import Intake
-from acb.lookups import Lookups
-from acb.notices import Notices
-from acb.outbound import CosPartyLink, Users, Wan
-from acb.outcome import Outcomes
-from acb.parts import Parts
-from acb.quirks import QUIRKS
-from acb.replies import Replies
-from acb.services import OtherServices
+from acb.lab import blocks as lab_blocks
+from acb.lab import routes as lab
+from acb.peers.blocks import BlockWan, Incoming
+from acb.peers.lookups import Lookups
+from acb.peers.outbound import CosPartyLink, Users, Wan
+from acb.peers.replies import Replies
+from acb.peers.smki import Smki
+from acb.peers.trust import Trust
+from acb.rules.quirks import QUIRKS
 from acb.settings import AcbSettings
-from acb.smki import Smki
-from acb.store import tables
-from acb.trust import Trust
-from acb.workflow import Workflow
+from acb.steps.context import Parts
+from acb.steps.deliver import Delivery
+from acb.steps.device_messages import DeviceMessages
+from acb.steps.have_signed import Workflow
+from acb.steps.intake import Intake
+from acb.steps.notices import Notices
+from acb.steps.outcome import Outcomes
+from acb.steps.serve import OtherServices
+from acb.store import alert_tally, records
+from acb.store.requests import tables
 from gbcs.message import reference_of
 from keys.errors import KeysError
-from keys.software import SoftwareKeyStore, read_secret
-from keys.store import DIGITAL_SIGNING, KEY_AGREEMENT, LINK, XML_SIGNING, KeyStore
-from services.chassis import http
+from keys.stores.software import SoftwareKeyStore, read_secret
+from keys.stores.store import DIGITAL_SIGNING, KEY_AGREEMENT, LINK, XML_SIGNING, KeyStore
 from services.chassis.app import Service, StartError, run
+from services.chassis.data.store import StoreError
 from services.chassis.foundation import Foundation
-from services.chassis.refresh import Refresher
 from services.chassis.settings import load_settings
-from services.chassis.store import StoreError
+from services.chassis.time.refresh import Refresher
+from services.chassis.web import http
 from services.link.checks import response_checks
 from services.link.client import LinkClient
 from services.link.errors import LinkSetupError

@@ -16,8 +16,8 @@ from duis.errors import DuisError
 from duis.gate import Parsed
 from duis.model import ServiceRequest
 from duis.signature import SignatureReference
-from gbcs.credentials import CredentialsAlert, CredentialsResponse, UpdateCredentials
 from gbcs.message import Message
+from gbcs.payloads.credentials import CredentialsAlert, CredentialsResponse, UpdateCredentials
 from keys.certificate import Certificate
 
 COS_CELL = "transitionalCoS/digitalSignature/management"

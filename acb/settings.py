@@ -24,7 +24,7 @@ class AnomalySettings(Strict):
     Attributes:
         per_user: requests one user may send in a window; None: no limit.
         everyone: requests all users together may send in a window; None: no limit. Beyond it,
-            only users above an even share of it are held back (`acb.standing_checks.anomaly`).
+            only users above an even share of it are held back (`acb.rules.standing.anomaly`).
         window_seconds: length of the sliding window.
     """
 
@@ -46,18 +46,18 @@ class AcbSettings(Settings):
             asked, or is not to be believed; from then on nobody's certificate counts.
         sends_into_silence: how often a command is sent before a device's silence counts.
         alert_grace_seconds: how long the broker waits, once it sees that the date of a command has
-            come, for the device's alert before it asks the device itself [K] (`acb.overdue`).
+            come, for the device's alert before it asks the device itself [K] (`acb.steps.overdue`).
         delivery_attempts: how often a device is tried before a request fails.
         device_seconds: how long one call of a device may take, its answer included.
         callback_seconds: how long a user may take to hear one document.
         open_requests: how many requests of one user for one device may be under way at a time.
         quarantine_requests: how many requests of one user wait in quarantine; beyond it the oldest
-            of that user gives way (`acb.quarantine`).
+            of that user gives way (`acb.steps.quarantine`).
         quarantine_octets: how many octets of one user's requests wait there, all together.
         unknown_certificate_seconds: for how long the repository's word that it has no certificate
             of a name holds without asking again: one that is issued meanwhile is found no later.
             And how often, while strangers may not have certificates looked up, the repository is
-            asked for those of one user (`acb.lookups`). 0: every time.
+            asked for those of one user (`acb.peers.lookups`). 0: every time.
         block_size: octets to a block for devices whose record names no size; None: whole messages
             (docs/decisions/0008-whole-messages-unless-told.md).
     """

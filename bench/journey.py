@@ -7,10 +7,10 @@ from pathlib import Path
 from statistics import median
 
 from bench.timing import Cost
-from cli.connection import Connection
-from cli.processes import start, stop
-from cli.provision import devices_of, provision
-from cli.switching import switch
+from stack.connection import Connection
+from stack.processes import start, stop
+from stack.provision import devices_of, provision
+from stack.switching import switch
 
 SIGNATURES = 11
 """Made for one change: supplier 1; CoS command 1; link request and response of the command (2),

@@ -10,12 +10,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bench.timing import Act, Cost, measure
-from cli.supplier import Supplier
 from duis.gate import parse
 from duis.signature import verify_document
 from duis.xml import request_from_xml
 from gbcs.codes import Cra, CredentialsReplacementMode, KeyUsage, RemotePartyRole
-from gbcs.credentials import (
+from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
+from gbcs.payloads.credentials import (
     CellId,
     Replacement,
     SeqNumberChange,
@@ -23,11 +23,11 @@ from gbcs.credentials import (
     decode_update,
     encode_update,
 )
-from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
 from gbcs.protect import add_mac, sign, verify_mac, verify_signature
 from keys.certificate import Certificate
 from keys.path import validate_path
-from keys.software import SoftwareKeyStore, read_secret
+from keys.stores.software import SoftwareKeyStore, read_secret
+from stack.supplier import Supplier
 
 ECDSA = ec.ECDSA(hashes.SHA256())
 

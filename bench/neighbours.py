@@ -25,13 +25,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from cli import faults
-from cli.connection import Connection
-from cli.processes import start, stop
-from cli.provision import devices_of, provision
-from cli.supplier import Supplier
-from keys.ceremony import load_plan, run_ceremony
-from services.chassis.clock import SystemClock
+from keys.issuing.ceremony import load_plan, run_ceremony
+from services.chassis.time.clock import SystemClock
+from stack import faults
+from stack.connection import Connection
+from stack.processes import start, stop
+from stack.provision import devices_of, provision
+from stack.supplier import Supplier
 
 HOMES = 60
 """Homes of the stack: the first half trusts the transitional CoS Party, the others the enduring."""

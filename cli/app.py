@@ -11,9 +11,9 @@ from typing import Annotated, Final
 import typer
 
 from cli.console import errors, fail, sentence
-from cli.errors import USAGE
 from cli.lazy import Entry, lazy_group
 from keys.errors import KeysError
+from stack.errors import USAGE
 
 COMMANDS: Final = (
     Entry("up", "cli.lifecycle:up", "Start the six systems, each a process of its own."),

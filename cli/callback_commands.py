@@ -8,16 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.connection import Connection
 from cli.console import fail, sentence, whisper, write_json
-from cli.errors import UNDER_WAY, USAGE, CommandError
-from cli.finding import find_stack
 from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
-from cli.receiver import Delivery, Receiver, own_address
-from cli.supplier import Supplier
 from duis.errors import DuisError
 from duis.show import show as describe_document
 from keys.errors import KeysError
+from stack.connection import Connection
+from stack.errors import UNDER_WAY, USAGE, CommandError
+from stack.finding import find_stack
+from stack.receiver import Delivery, Receiver, own_address
+from stack.supplier import Supplier
 
 Who = Annotated[str, typer.Argument(metavar="SUPPLIER", help="Name of a supplier.")]
 

@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-from cli.clocks import (
+from cli.console import Columns, fail, lay, sentence, write_json
+from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
+from stack.clocks import (
     ClockTold,
     agree,
     parse_duration,
@@ -18,11 +20,9 @@ from cli.clocks import (
     set_clocks,
     step_clocks,
 )
-from cli.connection import Connection
-from cli.console import Columns, fail, lay, sentence, write_json
-from cli.errors import CommandError
-from cli.finding import find_stack
-from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
+from stack.connection import Connection
+from stack.errors import CommandError
+from stack.finding import find_stack
 
 app = typer.Typer(
     no_args_is_help=True,

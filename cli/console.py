@@ -103,9 +103,9 @@ def fail(message: str, code: int, *, as_json: bool = False, **more: Any) -> NoRe
 def write_json(told: Any, *, indent: int | None = 2) -> None:
     """Print what a script reads: JSON in ASCII, at once.
 
-    Whole numbers that JSON's readers would lose are text (`services.chassis.canonical`).
+    Whole numbers that JSON's readers would lose are text (`services.chassis.data.canonical`).
     """
-    from services.chassis.canonical import exact  # noqa: PLC0415 - help imports nothing of it
+    from services.chassis.data.canonical import exact  # noqa: PLC0415 - help imports nothing of it
 
     print(json.dumps(exact(told), indent=indent), flush=True)
 

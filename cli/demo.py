@@ -27,21 +27,21 @@ from rich.panel import Panel
 from rich.rule import Rule
 from rich.table import Table
 
-from cli.cells import cells_of, changed
-from cli.connection import Connection
 from cli.console import Columns, console, lay, sentence, silence, whisper, words, write_json
-from cli.errors import REFUSED, CommandError
-from cli.export import Exported, export
 from cli.keys_commands import hold_ceremony
-from cli.layout import SYSTEMS, Stack, load_stack, stack_file
-from cli.processes import start, stop
-from cli.provision import devices_of, provision
-from cli.receiver import Receiver, own_address
 from cli.show import cells_table, story_of
-from cli.story import Story, tell
-from cli.supplier import Supplier
-from cli.switching import Outcome, switch
 from duis.errors import DuisError
+from stack.cells import cells_of, changed
+from stack.connection import Connection
+from stack.errors import REFUSED, CommandError
+from stack.export import Exported, export
+from stack.layout import SYSTEMS, Stack, load_stack, stack_file
+from stack.processes import start, stop
+from stack.provision import devices_of, provision
+from stack.receiver import Receiver, own_address
+from stack.story import Story, tell
+from stack.supplier import Supplier
+from stack.switching import Outcome, switch
 
 CALLBACK_LIMIT = 20.0  # seconds for a signed response to reach the supplier's own service
 SUPPLIER_CELLS = frozenset(

@@ -9,12 +9,9 @@ from typing import Annotated
 import typer
 
 from cli.console import console, fail, sentence, write_json
-from cli.errors import MISSING, REFUSED, USAGE, CommandError
 from cli.gbcs_commands import tree_branch
 from cli.options import DEFAULT_DATA, AsJson, Data, entity
-from cli.provision import devices_of
 from cli.request_commands import date_of
-from cli.supplier import Supplier
 from duis.errors import DuisError, MalformedXml
 from duis.show import show as describe_document
 from duis.signature import from_template, signature_reference, verify_document
@@ -23,6 +20,9 @@ from keys.certificate import Certificate
 from keys.encodings import certificate_of
 from keys.errors import KeysError
 from keys.octets import public_key_fault
+from stack.errors import MISSING, REFUSED, USAGE, CommandError
+from stack.provision import devices_of
+from stack.supplier import Supplier
 
 app = typer.Typer(no_args_is_help=True, help="Write, sign, verify and read DUIS documents.")
 

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from cli.connection import Connection
 from cli.console import fail, sentence, write_json
-from cli.errors import REFUSED, USAGE, CommandError
-from cli.evidence import Unreadable, judge, write_bundle
-from cli.evidence_collect import AUTHORITIES, collect, file_of, read_pem
-from cli.evidence_report import Finding, Report
-from cli.layout import load_stack
 from cli.options import AsJson
+from stack.connection import Connection
+from stack.errors import REFUSED, USAGE, CommandError
+from stack.evidence import Unreadable, judge, write_bundle
+from stack.evidence_collect import AUTHORITIES, collect, file_of, read_pem
+from stack.evidence_report import Finding, Report
+from stack.layout import load_stack
 
 app = typer.Typer(
     no_args_is_help=True, help="Take an exchange out of both ends' logs; verify it offline."

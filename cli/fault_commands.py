@@ -10,12 +10,12 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.table import Table
 
-from cli import faults
-from cli.connection import Connection
 from cli.console import Columns, fail, lay, sentence, write_json
-from cli.errors import CommandError
-from cli.finding import find_stack
 from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
+from stack import faults
+from stack.connection import Connection
+from stack.errors import CommandError
+from stack.finding import find_stack
 
 app = typer.Typer(
     no_args_is_help=True,

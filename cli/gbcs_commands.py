@@ -11,15 +11,15 @@ import typer
 from rich.tree import Tree
 
 from cli.console import console, fail, line, sentence, words, write_json
-from cli.errors import MISSING, REFUSED, USAGE, CommandError
-from cli.octets import NotOctets, octets_of
 from cli.options import AsJson, entity
 from gbcs.block_transfer import cut, is_block, split
-from gbcs.describe import build, describe
-from gbcs.describe_blocks import put_together
 from gbcs.errors import EncodeError, GbcsError
+from gbcs.text.blocks import put_together
+from gbcs.text.describe import build, describe
 from keys.errors import KeysError
-from keys.folder import KeyFolder
+from keys.stores.folder import KeyFolder
+from stack.errors import MISSING, REFUSED, USAGE, CommandError
+from stack.octets import NotOctets, octets_of
 
 app = typer.Typer(no_args_is_help=True, help="Read and make GBCS messages.")
 

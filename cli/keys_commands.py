@@ -9,22 +9,22 @@ from typing import Annotated
 
 import typer
 
-from cli.connection import Connection
 from cli.console import Columns, console, fail, lay, sentence, write_json
-from cli.containers import in_containers, lay_out
-from cli.errors import MISSING, REFUSED, USAGE, CommandError
-from cli.layout import load_stack, stack_file
 from cli.options import DEFAULT_DATA, AsJson, Data
-from cli.revocation_lists import ListName
-from cli.revocation_lists import renew_lists as issue_lists
-from keys.ceremony import load_plan, run_ceremony
 from keys.certificate import Certificate
 from keys.crl import LIST_DAYS
 from keys.encodings import REQUEST, der_of
 from keys.errors import KeysError, KeyStoreError
-from keys.issue import certify_request
+from keys.issuing.ceremony import load_plan, run_ceremony
+from keys.issuing.issue import certify_request
 from keys.verify import verify_folder
-from services.chassis.clock import SystemClock
+from services.chassis.time.clock import SystemClock
+from stack.connection import Connection
+from stack.containers import in_containers, lay_out
+from stack.errors import MISSING, REFUSED, USAGE, CommandError
+from stack.layout import load_stack, stack_file
+from stack.revocation_lists import ListName
+from stack.revocation_lists import renew_lists as issue_lists
 
 app = typer.Typer(no_args_is_help=True, help="The simulated key infrastructure (SMKI).")
 

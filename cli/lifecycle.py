@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from cli.connection import Connection
 from cli.console import (
     Columns,
     console,
@@ -23,16 +22,17 @@ from cli.console import (
     words,
     write_json,
 )
-from cli.containers import in_containers
 from cli.demo import systems_table
-from cli.errors import REFUSED, UNREACHABLE, CommandError
-from cli.finding import find_stack
 from cli.keys_commands import hold_ceremony
-from cli.layout import Stack, load_stack
 from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
-from cli.processes import read_detours, runs, start, stop, why_not_ready
-from cli.provision import provision
 from keys.errors import KeysError
+from stack.connection import Connection
+from stack.containers import in_containers
+from stack.errors import REFUSED, UNREACHABLE, CommandError
+from stack.finding import find_stack
+from stack.layout import Stack, load_stack
+from stack.processes import read_detours, runs, start, stop, why_not_ready
+from stack.provision import provision
 
 LOOK_AGAIN = 0.5  # seconds between two looks at whether the systems still run
 

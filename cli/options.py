@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from cli.errors import USAGE, CommandError
+from stack.errors import USAGE, CommandError
 
 Data = Annotated[Path, typer.Option("--data", envvar="COS_DATA", help="The stack's data folder.")]
 Services = Annotated[

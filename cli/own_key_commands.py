@@ -7,18 +7,18 @@ from typing import Annotated
 
 import typer
 
-from cli.connection import Connection
 from cli.console import fail, sentence, write_json
-from cli.errors import REFUSED, USAGE, CommandError
-from cli.layout import load_stack
 from cli.options import DEFAULT_DATA, AsJson, Data
-from cli.own_keys import Act, KeyName, Said, command_device, issue, provide, said, update
 from cli.request_commands import Meter, Who, app, because, certificate_in, plain
-from cli.supplier import Supplier
 from duis.errors import DuisError
 from duis.model import ResponseMessage
 from gbcs.errors import GbcsError
 from keys.errors import KeysError
+from stack.connection import Connection
+from stack.errors import REFUSED, USAGE, CommandError
+from stack.layout import load_stack
+from stack.own_keys import Act, KeyName, Said, command_device, issue, provide, said, update
+from stack.supplier import Supplier
 
 __all__ = ["app"]
 

@@ -9,12 +9,19 @@ from typing import Annotated
 
 import typer
 
-from cli.connection import Connection
 from cli.console import console, fail, sentence, write_json
-from cli.errors import REFUSED, USAGE, CommandError
-from cli.layout import load_stack
 from cli.options import DEFAULT_DATA, AsJson, Data, entity
-from cli.service_requests import (
+from duis.errors import DuisError
+from duis.model import CANCEL_DATE, Inventory, RemotePartyRole, Response, ResponseMessage
+from gbcs.errors import GbcsError
+from gbcs.text.describe import describe
+from keys.certificate import Certificate
+from keys.encodings import certificate_of
+from keys.errors import CertificateError, KeysError
+from stack.connection import Connection
+from stack.errors import REFUSED, USAGE, CommandError
+from stack.layout import load_stack
+from stack.service_requests import (
     NewCertificates,
     ask_update,
     read_credentials,
@@ -23,15 +30,8 @@ from cli.service_requests import (
     send_update,
     sign_pre_command,
 )
-from cli.supplier import Supplier
-from cli.switching import Outcome, submit
-from duis.errors import DuisError
-from duis.model import CANCEL_DATE, Inventory, RemotePartyRole, Response, ResponseMessage
-from gbcs.describe import describe
-from gbcs.errors import GbcsError
-from keys.certificate import Certificate
-from keys.encodings import certificate_of
-from keys.errors import CertificateError, KeysError
+from stack.supplier import Supplier
+from stack.switching import Outcome, submit
 
 app = typer.Typer(no_args_is_help=True, help="Ask the broker other services, as a supplier.")
 

@@ -9,10 +9,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from cli.cells import CellHeld
 from cli.console import line, words
-from cli.layout import Stack
-from cli.story import Story, Told
+from stack.cells import CellHeld
+from stack.layout import Stack
+from stack.story import Story, Told
 
 MARKS = {
     "passed": ("✓", "green"),

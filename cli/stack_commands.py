@@ -7,21 +7,21 @@ from typing import Annotated
 
 import typer
 
-from cli.cells import cells_of, devices_in
-from cli.connection import Connection
 from cli.console import Columns, console, fail, lay, sentence, write_json
-from cli.containers import in_containers
 from cli.demo import demo as run_whole_demo
-from cli.errors import MISSING, USAGE, CommandError
-from cli.export import export as write_export
-from cli.finding import find_stack
-from cli.layout import SYSTEMS, load_stack
 from cli.logs import Filter, Line, follow, lines_of, written
 from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
-from cli.provision import provision
 from cli.show import holder
 from keys.errors import KeysError
-from services.chassis.spelling import spelled
+from services.chassis.data.spelling import spelled
+from stack.cells import cells_of, devices_in
+from stack.connection import Connection
+from stack.containers import in_containers
+from stack.errors import MISSING, USAGE, CommandError
+from stack.export import export as write_export
+from stack.finding import find_stack
+from stack.layout import SYSTEMS, load_stack
+from stack.provision import provision
 
 
 def devices(

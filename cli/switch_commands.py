@@ -6,20 +6,20 @@ from typing import Annotated
 
 import typer
 
-from cli.connection import Connection
 from cli.console import Columns, console, fail, lay, sentence, whisper, write_json
 from cli.duis_commands import read_document
-from cli.errors import REFUSED, USAGE, CommandError
-from cli.finding import find_stack
 from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens, entity
 from cli.show import moment, story_of
-from cli.story import tell
-from cli.switching import GIVE_UP, Outcome
-from cli.switching import submit as submit_document
-from cli.switching import switch as switch_supplier
 from duis.errors import DuisError
 from duis.xml import request_from_xml
 from keys.errors import KeysError
+from stack.connection import Connection
+from stack.errors import REFUSED, USAGE, CommandError
+from stack.finding import find_stack
+from stack.story import tell
+from stack.switching import GIVE_UP, Outcome
+from stack.switching import submit as submit_document
+from stack.switching import switch as switch_supplier
 
 Wait = Annotated[float, typer.Option(min=0, help="Seconds to wait for the end of the request.")]
 

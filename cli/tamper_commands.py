@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from cli.console import Part, console, errors, fail, sentence, write_json
-from cli.errors import USAGE
 from cli.gbcs_commands import tree_branch
 from services.link.profile import PURPOSE
+from stack.errors import USAGE
 from tamper.errors import TamperError
 from tamper.exchange import Exchange, refusing_check
 from tamper.proxy import Proxy

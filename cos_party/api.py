@@ -10,11 +10,11 @@ from typing import Any, Final
 
 from fastapi import APIRouter
 
-from cos_party.device_returns import DeviceReturns
 from cos_party.model import Delivery
-from cos_party.wire import CosCommandBody, DeviceReturnBody, octets
-from cos_party.workflow import CosWorkflow
-from services.chassis.openapi import link_body
+from cos_party.peers.wire import CosCommandBody, DeviceReturnBody, octets
+from cos_party.steps.device_messages import DeviceReturns
+from cos_party.steps.sign_command import CosWorkflow
+from services.chassis.web.openapi import link_body
 from services.link.opened import Opened
 from services.link.server import LinkServer
 

@@ -14,28 +14,28 @@ import httpx
 
 from cos_party.api import PURPOSES, link_routes, path_of
 from cos_party.checks import check_book
-from cos_party.device_returns import DeviceReturns
-from cos_party.gather import Gatherer
-from cos_party.lab import lab_routes
+from cos_party.lab.routes import lab_routes
 from cos_party.model import Trust
-from cos_party.outbound import Sources
-from cos_party.pull import Puller
+from cos_party.peers.outbound import Sources
+from cos_party.peers.pull import Puller
 from cos_party.settings import CosPartySettings
-from cos_party.tables import metadata
-from cos_party.workflow import CosWorkflow
+from cos_party.steps.device_messages import DeviceReturns
+from cos_party.steps.gather import Gatherer
+from cos_party.steps.sign_command import CosWorkflow
+from cos_party.store.tables import metadata
 from gbcs.message import reference_of
 from keys.certificate import Certificate
 from keys.errors import KeysError
 from keys.roles import OrganisationRole, Usage
-from keys.store import Signer
+from keys.stores.store import Signer
 from services.chassis.app import Service, StartError
-from services.chassis.authority import Authority, AuthorityError
-from services.chassis.counters import OriginatorCounter
+from services.chassis.data.counters import OriginatorCounter
+from services.chassis.data.store import StoreError
 from services.chassis.foundation import Foundation
-from services.chassis.http import client, mutual_tls
-from services.chassis.refresh import Refresher
 from services.chassis.settings import TlsSettings
-from services.chassis.store import StoreError
+from services.chassis.time.refresh import Refresher
+from services.chassis.web.authority import Authority, AuthorityError
+from services.chassis.web.http import client, mutual_tls
 from services.link.checks import link_checks
 from services.link.client import LinkClient
 from services.link.errors import LinkSetupError

@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cos_party import (
-    anomaly_checks,
-    certificate_checks,
-    floor_checks,
-    read_back_checks,
-    registration_checks,
-    request_checks,
-    return_checks,
-)
-from cos_party.error_codes import ECOS_ERROR_CODES
 from cos_party.model import RequestEvidence, ReturnEvidence
+from cos_party.rules import anomaly as anomaly_checks
+from cos_party.rules import certificates as certificate_checks
+from cos_party.rules import floors as floor_checks
+from cos_party.rules import read_back as read_back_checks
+from cos_party.rules import registration as registration_checks
+from cos_party.rules import request as request_checks
+from cos_party.rules import response as return_checks
+from cos_party.rules.codes import ECOS_ERROR_CODES
 from services.chassis.checks import Check, CheckBook
 
 REQUEST_SECTION = "request"

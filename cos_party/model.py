@@ -17,10 +17,10 @@ from duis.errors import DuisError
 from duis.gate import Parsed
 from duis.model import Header, UpdateSecurityCredentialsCoS
 from duis.signature import SignatureReference
-from gbcs.credentials import CellId, CredentialsOutcome
-from gbcs.details import CredentialDetails
 from gbcs.errors import GbcsError
 from gbcs.message import Message
+from gbcs.payloads.credentials import CellId, CredentialsOutcome
+from gbcs.payloads.details import CredentialDetails
 from keys.certificate import Certificate
 from keys.crl import RevocationList
 from keys.errors import CertificateError

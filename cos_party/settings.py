@@ -8,7 +8,7 @@ from typing import Final
 from pydantic import Field
 
 from cos_party.model import Limits, Thresholds
-from cos_party.wire import LONGEST_BASE64
+from cos_party.peers.wire import LONGEST_BASE64
 from services.chassis.settings import Settings, Strict
 
 LINK_BODY: Final = LONGEST_BASE64 + 1024

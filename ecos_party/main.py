@@ -12,8 +12,8 @@ from cos_party.assembly import CosKeys, assemble
 from cos_party.settings import CosPartySettings
 from ecos_party.identity import ORGANISATION
 from keys.errors import KeysError
-from keys.software import SoftwareKeyStore, read_secret
-from keys.store import DIGITAL_SIGNING, LINK
+from keys.stores.software import SoftwareKeyStore, read_secret
+from keys.stores.store import DIGITAL_SIGNING, LINK
 from services.chassis.app import Service, StartError, run
 from services.chassis.settings import load_settings
 

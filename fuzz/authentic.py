@@ -20,20 +20,20 @@ from typing import Any
 
 import httpx
 
-from cli.connection import Connection
 from cli.keys_commands import hold_ceremony
-from cli.processes import start, stop
-from cli.provision import devices_of, provision
-from cli.supplier import Supplier
 from duis.errors import DuisError
 from duis.signature import sign_document
 from fuzz.devices import honest_messages
 from fuzz.finding import PATIENCE, Tally
 from fuzz.noise import Noise, mutated
-from keys.software import SoftwareKeyStore, read_secret
-from services.chassis.clock import SystemClock
+from keys.stores.software import SoftwareKeyStore, read_secret
+from services.chassis.time.clock import SystemClock
 from services.link.profile import NONCE_OCTETS
 from services.link.signing import Address, Stamp, sign_request
+from stack.connection import Connection
+from stack.processes import start, stop
+from stack.provision import devices_of, provision
+from stack.supplier import Supplier
 from tests.unit.meter_sim.estate import Estate as Meters
 
 XML = "application/xml"

@@ -53,16 +53,10 @@ def run(target: str, count: int, seed: int) -> Tally:
 
 def gbcs_target() -> tuple[Target, list[bytes]]:
     """Every reader of GBCS octets."""
-    from gbcs import (  # noqa: PLC0415
-        alerts,
-        credentials,
-        details,
-        device_certificates,
-        outcomes,
-    )
     from gbcs.block_transfer import decode_block, encode_block, split  # noqa: PLC0415
     from gbcs.errors import GbcsError  # noqa: PLC0415
     from gbcs.message import decode, encode  # noqa: PLC0415
+    from gbcs.payloads import alerts, credentials, details, device_certificates, outcomes
 
     readers: list[Callable[[bytes], object]] = [
         getattr(room, name)

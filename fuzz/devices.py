@@ -19,28 +19,28 @@ from pathlib import Path
 
 import httpx
 
-from cli.connection import Connection
 from cli.keys_commands import hold_ceremony
-from cli.processes import start, stop
-from cli.provision import devices_of, provision
-from cli.supplier import Supplier
-from cli.switching import submit
 from fuzz.finding import PATIENCE, Tally
 from fuzz.noise import Noise, mutated
 from gbcs.codes import CredentialsReplacementMode as Mode
 from gbcs.codes import KeyUsage
 from gbcs.codes import RemotePartyRole as Role
-from gbcs.device_certificates import (
+from gbcs.message import Message, decode, encode
+from gbcs.payloads.device_certificates import (
     CertificateUpdate,
     KeyUsageRequest,
     encode_certificate_update,
     encode_key_usage_request,
 )
-from gbcs.message import Message, decode, encode
 from gbcs.protect import add_mac
-from meter_sim.device_types import TRANS_COS_DS
-from meter_sim.model import DeviceState, Means, OwnKey
+from meter_sim.device.device_types import TRANS_COS_DS
+from meter_sim.device.model import DeviceState, Means, OwnKey
 from services.chassis.checks import Refused
+from stack.connection import Connection
+from stack.processes import start, stop
+from stack.provision import devices_of, provision
+from stack.supplier import Supplier
+from stack.switching import submit
 from tests.unit.meter_sim.estate import (
     DEVICE,
     TCOS,

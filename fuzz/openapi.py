@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.connection import Connection
 from cli.keys_commands import hold_ceremony
-from cli.layout import SYSTEMS
-from cli.processes import start, stop
-from cli.provision import provision
 from fuzz.finding import Tally
+from stack.connection import Connection
+from stack.layout import SYSTEMS
+from stack.processes import start, stop
+from stack.provision import provision
 
 MISSING = "schemathesis is not installed: .venv/bin/pip install -e '.[fuzz]' --no-build-isolation"
 _GENERATED = re.compile(r"(\d+) generated")

@@ -9,15 +9,15 @@ from collections.abc import Iterable, Iterator
 
 from gbcs.codes import AlertCode, Cra, MessageCode, StatusCode
 from gbcs.codes import CredentialsReplacementMode as Mode
-from gbcs.credentials import (
+from gbcs.message import GroupingHeader, Message
+from gbcs.mode_facts import MODE_FACTS
+from gbcs.payloads.credentials import (
     CredentialsAlert,
     CredentialsOutcome,
     CredentialsResponse,
     SeqNumberChange,
     UpdateCredentials,
 )
-from gbcs.message import GroupingHeader, Message
-from gbcs.mode_facts import MODE_FACTS
 from gbcs.rules import Finding, Rule, code, names, presence, protection, same
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gbcs.cells import CellId
 from gbcs.codes import CellUsage, KeyUsage, RemotePartyRole
 from gbcs.codes import CredentialsReplacementMode as Mode
+from gbcs.payloads.cells import CellId
 
 _ROOT = CellId(RemotePartyRole.ROOT, KeyUsage.KEY_CERT_SIGN)
 

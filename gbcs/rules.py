@@ -12,21 +12,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gbcs.cells import CellId
 from gbcs.codes import (
     MESSAGE_CODE_OF_MODE,
     MODE_OF_MESSAGE_CODE,
     Cra,
 )
 from gbcs.codes import CredentialsReplacementMode as Mode
-from gbcs.credentials import (
-    CANCEL_EXECUTION,
-    UpdateCredentials,
-)
 from gbcs.errors import RuleBroken
 from gbcs.message import GroupingHeader, Message, OtherInformation
 from gbcs.mode_facts import MODE_FACTS
-from gbcs.seq_numbers import HIGHEST_SEQ_NUMBER
+from gbcs.payloads.cells import CellId
+from gbcs.payloads.credentials import CANCEL_EXECUTION, UpdateCredentials
+from gbcs.payloads.seq_numbers import HIGHEST_SEQ_NUMBER
 
 
 class Rule(StrEnum):

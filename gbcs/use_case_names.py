@@ -2,7 +2,7 @@
 
 Message code to use case, as the file names of the published vectors (RTDS 4.5.0) pair them; where
 one code has several vectors' names, all of them. In brackets: service references of DUIS. Most of
-these payloads are not read here: what is, says `gbcs.payload_json`.
+these payloads are not read here: what is, says `gbcs.text.payload`.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from keys.certificate import Certificate
 from keys.errors import RevocationListError
 from keys.octets import members, time_fault, whole_octets_fault
-from keys.stencil import SignRaw, sign_revocation_list
+from keys.sign_with import SignRaw, sign_revocation_list
 
 MAX_LIST_OCTETS = 16 * 1024 * 1024
 LIST_DAYS = 3650

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from keys.authorities import (
+from keys.certificate import Certificate
+from keys.crl import read_crl_pem
+from keys.errors import KeysError, PathError
+from keys.issuing.authorities import (
     DEVICE_ISSUING,
     DEVICE_ROOT,
     INFRASTRUCTURE_ROOT,
@@ -21,14 +24,11 @@ from keys.authorities import (
     ORGANISATION_ISSUING,
     ORGANISATION_ROOT,
 )
-from keys.certificate import Certificate
-from keys.crl import read_crl_pem
-from keys.errors import KeysError, PathError
 from keys.path import validate_path
 from keys.profile_rules import Profile, broken_rules, profile_of
 from keys.roles import OrganisationRole
 from keys.simulated import require_simulated
-from keys.software import SoftwareKeyStore, read_secret
+from keys.stores.software import SoftwareKeyStore, read_secret
 
 ANCHORS = {
     Profile.ORGANISATION: (ORGANISATION_ROOT, ORGANISATION_ISSUING, "organisation"),

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
 
-from meter_sim.outbound import OCTETS
-from meter_sim.wan import Wan
-from services.chassis.openapi import body, content
+from meter_sim.steps.outbound import OCTETS
+from meter_sim.wan.network import Wan
+from services.chassis.web.openapi import body, content
 
 
 def wan_routes(wan: Wan) -> APIRouter:

@@ -10,30 +10,31 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gbcs.message import reference_of
-from keys.software import SoftwareKeyStore, read_secret
-from meter_sim.alerts_kept import SecurityAlerts
+from keys.stores.software import SoftwareKeyStore, read_secret
 from meter_sim.api import wan_routes
-from meter_sim.blocks import Blocks
-from meter_sim.book import meter_checks
-from meter_sim.due_watch import DueWatch
-from meter_sim.lab import lab_routes
-from meter_sim.lab_alerts import alert_routes
-from meter_sim.lab_blocks import block_routes
-from meter_sim.lab_faults import fault_routes
-from meter_sim.lab_fleets import fleet_routes
-from meter_sim.outbound import AlertPush
-from meter_sim.own_keys import Fleet
-from meter_sim.power import Power
-from meter_sim.quirks import QUIRKS
+from meter_sim.checks import meter_checks
+from meter_sim.device.quirks import QUIRKS
+from meter_sim.factory.own_keys import Fleet
+from meter_sim.lab.alerts import alert_routes
+from meter_sim.lab.blocks import block_routes
+from meter_sim.lab.faults import fault_routes
+from meter_sim.lab.fleets import fleet_routes
+from meter_sim.lab.routes import lab_routes
 from meter_sim.settings import MeterSettings
-from meter_sim.store import DeviceStore
-from meter_sim.tables import metadata
-from meter_sim.wan import Wan
-from meter_sim.workflow import Workflow, no_step
-from services.chassis import app, http
+from meter_sim.steps.alerts_kept import SecurityAlerts
+from meter_sim.steps.outbound import AlertPush
+from meter_sim.steps.power import Power
+from meter_sim.steps.workflow import Workflow, no_step
+from meter_sim.store.devices import DeviceStore
+from meter_sim.store.tables import metadata
+from meter_sim.wan.blocks import Blocks
+from meter_sim.wan.due_watch import DueWatch
+from meter_sim.wan.network import Wan
+from services.chassis import app
 from services.chassis.checks import CheckBook
 from services.chassis.foundation import Foundation
 from services.chassis.settings import load_settings
+from services.chassis.web import http
 
 AUTHORITY = Path(__file__).parent / "authority.toml"
 
@@ -52,7 +53,7 @@ async def assemble(
 ) -> app.Service:
     """Put the service together around its devices' keys and the client that Alerts leave by.
 
-    `on_step` is told each step the workflow has passed (see meter_sim.workflow).
+    `on_step` is told each step the workflow has passed (see meter_sim.steps.workflow).
     """
     base = await Foundation.open(settings, CheckBook(settings.party, meter_checks()), metadata)
     async with base.closed_on_failure():

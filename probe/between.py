@@ -17,10 +17,10 @@ from typing import Final
 
 import tomli_w
 
-from cli.connection import Connection
-from cli.errors import MISSING, CommandError
-from cli.layout import read_token, save_stack
-from cli.processes import launch, stop, wait_until_ready
+from stack.connection import Connection
+from stack.errors import MISSING, CommandError
+from stack.layout import read_token, save_stack
+from stack.processes import launch, stop, wait_until_ready
 from tamper.exchange import Exchange
 from tamper.proxy import Proxy
 from tamper.script import Script

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from probe import (
-    alert_attacks,
-    block_attacks,
-    certificate_attacks,
-    factory_attacks,
+from probe.attacks import alerts as alert_attacks
+from probe.attacks import blocks as block_attacks
+from probe.attacks import certificates as certificate_attacks
+from probe.attacks import factory as factory_attacks
+from probe.attacks import (
     gbcs_parties,
     gbcs_wire,
-    link_attacks,
     lying_cos,
     lying_devices,
     lying_link,
     lying_sources,
-    pending_attacks,
-    process_attacks,
-    rotation_attacks,
     service_answers,
-    service_attacks,
-    standing_attacks,
-    supporting_attacks,
-    target_attacks,
-    xml_attacks,
 )
+from probe.attacks import link as link_attacks
+from probe.attacks import pending as pending_attacks
+from probe.attacks import process as process_attacks
+from probe.attacks import rotation as rotation_attacks
+from probe.attacks import services as service_attacks
+from probe.attacks import standing as standing_attacks
+from probe.attacks import supporting as supporting_attacks
+from probe.attacks import target as target_attacks
+from probe.attacks import xml as xml_attacks
 from probe.model import Attack
 
 FAMILIES: Sequence[Callable[[], Iterator[Attack]]] = (

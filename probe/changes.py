@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cli.clocks import ORDER
-from cli.connection import Connection
 from probe.model import Stop
+from stack.clocks import ORDER
+from stack.connection import Connection
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.connection import Connection
 from cli.console import Columns, console, errors, fail, lay, sentence, words, write_json
-from cli.containers import in_containers
-from cli.errors import REFUSED, USAGE, CommandError
-from cli.layout import load_stack
 from keys.errors import KeysError
 from probe import matrix as matrices
 from probe.catalogue import catalogue, chosen
@@ -23,6 +19,10 @@ from probe.reports import as_json as to_json
 from probe.reports import as_junit, as_sarif, complaint, totals
 from probe.runner import run
 from probe.world import World
+from stack.connection import Connection
+from stack.containers import in_containers
+from stack.errors import REFUSED, USAGE, CommandError
+from stack.layout import load_stack
 
 app = typer.Typer(
     invoke_without_command=True,

@@ -67,7 +67,7 @@ class Seen:
 Act = Callable[["World"], Seen]
 
 
-_SHORT_WAYS = frozenset({"probe.model", "probe.making", "dataclasses"})
+_SHORT_WAYS = frozenset({"probe.model", "probe.attacks.making", "dataclasses"})
 
 
 def _written_at() -> tuple[str, int]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 
-from cli.errors import USAGE, CommandError
 from probe.catalogue import catalogue
 from probe.model import Attack
+from stack.errors import USAGE, CommandError
 
 
 def attacks_in(path: Path) -> list[Attack]:

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from cli.errors import CommandError
 from duis.errors import DuisError
 from gbcs.errors import GbcsError
 from keys.errors import KeysError
 from probe.model import BETWEEN, Attack, Result, Seen
 from probe.world import World
+from stack.errors import CommandError
 
 BROKEN = (CommandError, DuisError, GbcsError, KeysError, KeyError, ValueError, OSError)
 """What an attack may die of: the stack is not as it must be, so nothing is proven."""

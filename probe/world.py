@@ -17,20 +17,20 @@ from typing import Any, TypeVar
 
 import httpx
 
-from cli.connection import Connection
-from cli.errors import CommandError
-from cli.provision import devices_of, provision, record_of, user_of
-from cli.supplier import Supplier
-from cli.switching import FINAL_STATES
 from keys.certificate import Certificate
-from keys.software import SoftwareKeyStore, read_secret
+from keys.stores.software import SoftwareKeyStore, read_secret
 from probe.between import Between
 from probe.changes import NONE, Changes
 from probe.model import Seen, Stop
+from stack.connection import Connection
+from stack.errors import CommandError
+from stack.provision import devices_of, provision, record_of, user_of
+from stack.supplier import Supplier
+from stack.switching import FINAL_STATES
 
 PARTIES = ("acb", "tcos_party", "ecos_party", "meter_sim", "registration", "smki_repository")
 COS = {"tcos": "tcos_party", "ecos": "ecos_party"}
-_METER_SILENT = ("acb.response.received", "acb.read_back.", "acb.answer.received")
+_METER_SILENT = ("acb.response.received", "acb.rules.read_back.", "acb.answer.received")
 _LASTING = frozenset({"cells", "counters", "pending", "certificates", "record", "signed"})
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from duis.errors import DuisError
 from duis.show import show
-from gbcs.describe import describe
 from gbcs.errors import GbcsError
+from gbcs.text.describe import describe
 from services.link import profile
 from services.link.errors import FieldError
 from services.link.fields import InnerList, read_dictionary

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from keys.errors import KeysError
-from keys.software import SoftwareKeyStore, read_secret
-from services.chassis.clock import SystemClock
+from keys.stores.software import SoftwareKeyStore, read_secret
+from services.chassis.time.clock import SystemClock
 from services.link import profile
 from services.link.errors import LinkError
 from services.link.message import Headers, HttpRequest, HttpResponse

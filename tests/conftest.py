@@ -11,7 +11,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from services.chassis.store import Database
+from services.chassis.data.store import Database
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -12,10 +12,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from cli.evidence import judge, write_bundle
-from cli.evidence_collect import seal
-from cli.evidence_report import Report
-from services.chassis.audit import row_hash
+from services.chassis.data.audit import row_hash
+from stack.evidence import judge, write_bundle
+from stack.evidence_collect import seal
+from stack.evidence_report import Report
 
 Bundle = dict[str, Any]
 Row = dict[str, Any]

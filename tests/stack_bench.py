@@ -9,12 +9,12 @@ from typing import Any
 
 import httpx
 
-from cli.cells import CellHeld, cells_of
-from cli.connection import Connection
-from cli.provision import devices_of
-from cli.story import Story, tell
-from cli.supplier import Supplier
-from cli.switching import Outcome, submit, switch
+from stack.cells import CellHeld, cells_of
+from stack.connection import Connection
+from stack.provision import devices_of
+from stack.story import Story, tell
+from stack.supplier import Supplier
+from stack.switching import Outcome, submit, switch
 
 PARTIES = ("acb", "tcos_party", "ecos_party", "meter_sim")
 

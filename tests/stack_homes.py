@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 
 from stack_bench import Bench
 
-from cli.provision import devices_of, record_of
-from keys.issue import add_devices
-from keys.plan import DevicesPlan
-from services.chassis.clock import SystemClock
+from keys.issuing.issue import add_devices
+from keys.issuing.plan import DevicesPlan
+from services.chassis.time.clock import SystemClock
+from stack.provision import devices_of, record_of
 
 
 @dataclass(frozen=True)

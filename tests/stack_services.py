@@ -5,11 +5,11 @@ from __future__ import annotations
 from cryptography.hazmat.primitives.asymmetric import ec
 from stack_bench import Bench
 
-from cli.service_requests import NewCertificates
-from cli.switching import Outcome
-from keys.authorities import Authorities, years_from
+from keys.issuing.authorities import Authorities, years_from
 from keys.roles import OrganisationRole, Usage
-from services.chassis.clock import SystemClock
+from services.chassis.time.clock import SystemClock
+from stack.service_requests import NewCertificates
+from stack.switching import Outcome
 
 SUPPLIER = (
     "supplier/digitalSignature/management",

@@ -26,12 +26,20 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Scope
 
-from services.chassis import log, openapi, problems
-from services.chassis.answers import Answer
-from services.chassis.authority import ANYONE, Authority, AuthorityError
+from services.chassis import log
 from services.chassis.checks import CheckBook
-from services.chassis.connection import LimitedProtocol, named_protocol
-from services.chassis.edge import (
+from services.chassis.data.store import StoreError
+from services.chassis.faults.board import Faults
+from services.chassis.faults.orders import Direction
+from services.chassis.foundation import Foundation
+from services.chassis.lab.faults import fault_routes
+from services.chassis.lab.routes import Reset, common_routes
+from services.chassis.settings import Listen, Settings, TlsSettings, refuse_to_start
+from services.chassis.web import openapi, problems
+from services.chassis.web.answers import Answer
+from services.chassis.web.authority import ANYONE, Authority, AuthorityError
+from services.chassis.web.connection import LimitedProtocol, named_protocol
+from services.chassis.web.edge import (
     LAB_BODY_LIMIT,
     OPEN_PATHS,
     BodyGate,
@@ -40,14 +48,7 @@ from services.chassis.edge import (
     Spelled,
     edge_checks,
 )
-from services.chassis.fault_board import Faults
-from services.chassis.fault_points import FaultPoint, HangingUp
-from services.chassis.faults import Direction
-from services.chassis.foundation import Foundation
-from services.chassis.lab import Reset, common_routes
-from services.chassis.lab_faults import fault_routes
-from services.chassis.settings import Listen, Settings, TlsSettings, refuse_to_start
-from services.chassis.store import StoreError
+from services.chassis.web.fault_points import FaultPoint, HangingUp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

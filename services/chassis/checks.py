@@ -10,7 +10,7 @@ What it guarantees:
   which says so in the log each time it stands in, and the verdict says "off".
 
 What it leaves to others: fetching evidence, deciding what to do with a refusal, rendering it
-(`services.chassis.problems`), keeping the verdicts (`services.chassis.trace`).
+(`services.chassis.web.problems`), keeping the verdicts (`services.chassis.data.trace`).
 
 Errors::
 

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 from sqlalchemy import MetaData
 
-from services.chassis.audit import AuditLog
-from services.chassis.changes import Changes
 from services.chassis.checks import CheckBook
-from services.chassis.clock import Clock, LabClock, SystemClock
-from services.chassis.fault_board import Faults
-from services.chassis.http import Client
-from services.chassis.outbox import Outbox, Retry
-from services.chassis.quirks import Quirks
+from services.chassis.data.audit import AuditLog
+from services.chassis.data.outbox import Outbox, Retry
+from services.chassis.data.store import Database
+from services.chassis.data.trace import Traces
+from services.chassis.faults.board import Faults
+from services.chassis.faults.quirks import Quirks
 from services.chassis.settings import Settings
-from services.chassis.store import Database
-from services.chassis.trace import Traces
+from services.chassis.time.changes import Changes
+from services.chassis.time.clock import Clock, LabClock, SystemClock
+from services.chassis.web.http import Client
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ import httpx
 from pydantic import BaseModel
 
 from services.chassis.checks import Approved, CheckBook, Refused, Verdict
-from services.chassis.clock import Clock
+from services.chassis.time.clock import Clock
 from services.link import authenticity, profile
 from services.link import evidence as kinds
 from services.link.checks import REQUEST_SECTION, RESPONSE_SECTION, SETTLED, response_checks
@@ -85,7 +85,7 @@ class LinkClient:
         trust: Whose keys are known.
         peer: The system that is asked; no other may answer.
         base_url: Origin of the peer's interface, for example ``http://127.0.0.1:8001``.
-        http: A client of `services.chassis.http`.
+        http: A client of `services.chassis.web.http`.
         evidence: Where the exact signed bytes are kept.
         clock: Transport time: always the machine's.
         book: The party's check book; must hold the link's response checks.

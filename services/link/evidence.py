@@ -17,9 +17,9 @@ from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.chassis.audit import AuditLog
-from services.chassis.store import Database
-from services.chassis.strangers import Strangers
+from services.chassis.data.audit import AuditLog
+from services.chassis.data.store import Database
+from services.chassis.data.strangers import Strangers
 from services.link import profile
 from services.link.base import signature_base
 from services.link.digest import read_content_digest

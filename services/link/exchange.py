@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.checks import Approved, CheckRun, Refused
 from services.chassis.log import note
-from services.chassis.problems import Problem, as_problem, refused_to_problem
+from services.chassis.web.problems import Problem, as_problem, refused_to_problem
 from services.link import evidence as kinds
 from services.link import profile
 from services.link.checks import REQUEST_SECTION

@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
-from keys.store import Signer
-from services.chassis.clock import Clock
+from keys.stores.store import Signer
+from services.chassis.time.clock import Clock
 from services.link import profile
 from services.link.errors import LinkSetupError
 from services.link.signing import Stamp

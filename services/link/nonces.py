@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.chassis.store import Database
+from services.chassis.data.store import Database
 from services.link import profile
 
 LEASE: Final = timedelta(seconds=30)

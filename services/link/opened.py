@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.checks import Approved, Verdict
-from services.chassis.problems import Problem
+from services.chassis.web.problems import Problem
 from services.link.checks import REQUEST_SECTION
 
 M = TypeVar("M", bound=BaseModel)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from services.chassis.checks import Refused
-from services.chassis.clock import Clock
 from services.chassis.log import note
-from services.chassis.problems import Problem
+from services.chassis.time.clock import Clock
+from services.chassis.web.problems import Problem
 from services.link.errors import BaseError
 from services.link.identity import LinkIdentity
 from services.link.message import HttpRequest, HttpResponse

@@ -18,9 +18,9 @@ from fastapi import Request
 from starlette.responses import Response
 
 from services.chassis.checks import CheckBook, CheckRun, Refused
-from services.chassis.clock import Clock
 from services.chassis.log import note
-from services.chassis.problems import refused_to_problem
+from services.chassis.time.clock import Clock
+from services.chassis.web.problems import refused_to_problem
 from services.link import evidence as kinds
 from services.link import profile
 from services.link.checks import REQUEST_SECTION, request_checks

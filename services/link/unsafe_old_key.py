@@ -1,6 +1,6 @@
 """What lets a tester have a party sign on the link with a key that nobody knows any more.
 
-Used only while a fault of kind ``old_key`` is armed (`services.chassis.fault_board`). The key is
+Used only while a fault of kind ``old_key`` is armed (`services.chassis.faults.board`). The key is
 made here when it is first needed; no key store is read, and nothing that anyone trusts is signed
 by it. Two ways: the message says that it is signed with the party's own key, and the signature
 does not verify; or it names the old key, which nobody has pinned.
@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from services.chassis.clock import Clock
-from services.chassis.fault_seen import Pairs
-from services.chassis.unsafe_network import Answer, Asked
+from services.chassis.faults.seen import Pairs
+from services.chassis.faults.unsafe_network import Answer, Asked
+from services.chassis.time.clock import Clock
 from services.link import profile
 from services.link.errors import BaseError
 from services.link.identity import LinkIdentity

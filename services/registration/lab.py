@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 
-from services.chassis.problems import Problem
+from services.chassis.web.problems import Problem
 from services.registration.model import (
     Devices,
     Mpxn,

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from services.chassis.canonical import canonical
+from services.chassis.data.canonical import canonical
 
 Eui = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Mpxn = Annotated[str, Field(pattern=r"^[0-9]{6,13}$")]

@@ -8,9 +8,9 @@ from typing import Final
 from sqlalchemy import Column, Integer, MetaData, Table, Text, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.chassis.canonical import canonical
-from services.chassis.counters import OriginatorCounter
-from services.chassis.store import UtcDateTime
+from services.chassis.data.canonical import canonical
+from services.chassis.data.counters import OriginatorCounter
+from services.chassis.data.store import UtcDateTime
 from services.registration.model import MeterPoint, Participant, Register, SupplyPeriod
 
 metadata: Final = MetaData()

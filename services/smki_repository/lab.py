@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from keys.certificate import Certificate
 from keys.crl import read_crl, read_crl_pem
 from keys.errors import KeysError
-from services.chassis.problems import Problem
+from services.chassis.web.problems import Problem
 from services.smki_repository.folder import FolderError
 from services.smki_repository.model import CertificatesQuestion, ListName, NewCertificate, NewList
 from services.smki_repository.workflow import Repository

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Final
 
 from keys.errors import KeysError
-from keys.software import SoftwareKeyStore, read_secret
-from keys.store import LINK, Signer
+from keys.stores.software import SoftwareKeyStore, read_secret
+from keys.stores.store import LINK, Signer
 from services.chassis.app import Service, StartError, run
-from services.chassis.authority import Authority, AuthorityError
 from services.chassis.checks import CheckBook
-from services.chassis.clock import Clock
 from services.chassis.foundation import Foundation
 from services.chassis.settings import load_settings
+from services.chassis.time.clock import Clock
+from services.chassis.web.authority import Authority, AuthorityError
 from services.link.checks import request_checks
 from services.link.errors import LinkSetupError
 from services.link.evidence import EvidenceLog

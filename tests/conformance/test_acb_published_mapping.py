@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from acb import services_details, services_device, services_handover, services_pre_command
-from acb.expected import expected_command
-from acb.services_evidence import ServiceEvidence
+from acb.rules.expected import expected_command
+from acb.services import details as services_details
+from acb.services import handover as services_handover
+from acb.services import own_credentials as services_device
+from acb.services import pre_command as services_pre_command
+from acb.services.evidence import ServiceEvidence
 from duis.gate import parse
 from duis.model import (
     PreCommand,
@@ -25,8 +28,8 @@ from duis.model import (
     UpdateSecurityCredentialsKRP,
 )
 from duis.xml import request_from_xml
-from gbcs.credentials import UpdateCredentials, decode_update, encode_update
 from gbcs.message import Message, decode, encode
+from gbcs.payloads.credentials import UpdateCredentials, decode_update, encode_update
 from keys.certificate import Certificate
 
 ACB = "90b3d51f30000002"

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from cos_party.build import pre_command
 from cos_party.model import ChangeRequest
-from cos_party.reading import change_request
+from cos_party.rules.build import pre_command
+from cos_party.rules.reading import change_request
 from duis.gate import parse
 from duis.model import CANCEL_DATE
-from gbcs.credentials import UpdateCredentials, decode_update
 from gbcs.message import Message, decode, encode
+from gbcs.payloads.credentials import UpdateCredentials, decode_update
 from keys.certificate import Certificate
 
 COS_PARTY = "90b3d51f30000004"

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acb.device_alert_checks import decoded, read_device_alert
-from gbcs.alerts import GenericAlert, ZigBeeAlert, decode_generic_alert, invoke_id_of
-from gbcs.describe import build, describe
-from gbcs.details import decode_details, encode_details
-from gbcs.device_ber import DEFAULT_WRITTEN
+from acb.rules.device_alert import decoded, read_device_alert
 from gbcs.errors import ParseError
 from gbcs.message import decode
-from keys.folder import KeyFolder
+from gbcs.payloads.alerts import GenericAlert, ZigBeeAlert, decode_generic_alert, invoke_id_of
+from gbcs.payloads.details import decode_details, encode_details
+from gbcs.payloads.device_ber import DEFAULT_WRITTEN
+from gbcs.text.describe import build, describe
+from keys.stores.folder import KeyFolder
 
 ACB = "90b3d51f30010000"
 COMMON_NAME = bytes.fromhex("0603550403")

@@ -19,7 +19,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from gbcs import answer_rules, rules
 from gbcs.codes import Cra, RemotePartyRole
 from gbcs.codes import CredentialsReplacementMode as Mode
-from gbcs.credentials import (
+from gbcs.errors import MacInvalid, SignatureInvalid
+from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
+from gbcs.payloads.credentials import (
     CellId,
     CredentialsAlert,
     CredentialsResponse,
@@ -34,10 +36,6 @@ from gbcs.credentials import (
     encode_response,
     encode_update,
 )
-from gbcs.describe import build, describe, mac_parties
-from gbcs.errors import MacInvalid, SignatureInvalid
-from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
-from gbcs.payload_json import CODECS
 from gbcs.protect import (
     add_mac,
     mac_key,
@@ -46,6 +44,8 @@ from gbcs.protect import (
     verify_mac,
     verify_signature,
 )
+from gbcs.text.describe import build, describe, mac_parties
+from gbcs.text.payload import CODECS
 
 ACB = "90b3d51f30000002"
 COS_PARTY = "90b3d51f30000004"

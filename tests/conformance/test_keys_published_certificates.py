@@ -17,12 +17,12 @@ from cryptography.hazmat.primitives.serialization import (
 from keys.certificate import Certificate, key_identifier
 from keys.certification_request import read_certification_request
 from keys.errors import NotSimulated, PathError, PathFailure
-from keys.folder import KeyFolder
 from keys.path import validate_path
 from keys.profile_rules import Profile, ProfileRule, broken_rules, profile_of
 from keys.roles import Usage
 from keys.simulated import require_simulated
-from keys.software import SoftwareKeyStore
+from keys.stores.folder import KeyFolder
+from keys.stores.software import SoftwareKeyStore
 
 COMMAND = "CS02bSupplierByTransCoS_6.23_IMMEDIATE_SUCCESS_COMMAND_GBCS.HEX"
 CSR_RESPONSE = "CS02c_6.17_SUCCESS_RESPONSE_GBCS.HEX"

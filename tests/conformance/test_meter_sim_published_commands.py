@@ -17,20 +17,20 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from gbcs.codes import RemotePartyRole, StatusCode
-from gbcs.credentials import (
+from gbcs.message import Message, decode, encode
+from gbcs.payloads.credentials import (
     CellId,
     UpdateCredentials,
     decode_alert,
     decode_response,
     decode_update,
 )
-from gbcs.details import decode_details
-from gbcs.message import Message, decode, encode
+from gbcs.payloads.details import decode_details
 from gbcs.protect import verify_mac, verify_signature
 from keys.certificate import Certificate
-from keys.private import agree, sign_raw
-from meter_sim.book import meter_checks
-from meter_sim.device_types import (
+from keys.stores.private import agree, sign_raw
+from meter_sim.checks import meter_checks
+from meter_sim.device.device_types import (
     ACB_DS,
     ACB_KA,
     NETWORK_DS,
@@ -45,9 +45,9 @@ from meter_sim.device_types import (
     WAN_PROVIDER_DS,
     DeviceType,
 )
-from meter_sim.future import execute
-from meter_sim.model import Counters, DeviceState, Means, Reaction
-from meter_sim.processing import process
+from meter_sim.device.future import execute
+from meter_sim.device.model import Counters, DeviceState, Means, Reaction
+from meter_sim.device.processing import process
 from services.chassis.checks import CheckBook, Refused
 
 ESME = "00db1234567890a0"

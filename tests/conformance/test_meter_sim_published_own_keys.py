@@ -16,17 +16,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from gbcs.codes import KeyUsage, RemotePartyRole
-from gbcs.device_certificates import decode_certificate_update, decode_issue_response
 from gbcs.message import decode, encode
+from gbcs.payloads.device_certificates import decode_certificate_update, decode_issue_response
 from gbcs.protect import verify_signature
 from keys.certificate import Certificate, key_identifier
-from keys.device_keys import DeviceKeys
-from keys.private import agree, sign_raw
 from keys.roles import Usage
-from meter_sim.book import meter_checks
-from meter_sim.device_types import ACB_KA, SUPPLIER_DS, DeviceType
-from meter_sim.model import DeviceState, Means, OwnKey, Reaction
-from meter_sim.processing import process
+from keys.stores.device_keys import DeviceKeys
+from keys.stores.private import agree, sign_raw
+from meter_sim.checks import meter_checks
+from meter_sim.device.device_types import ACB_KA, SUPPLIER_DS, DeviceType
+from meter_sim.device.model import DeviceState, Means, OwnKey, Reaction
+from meter_sim.device.processing import process
 from services.chassis.checks import CheckBook, Refused
 
 ESME = "00db1234567890a0"

@@ -27,8 +27,8 @@ from duis.signature import verify_document
 from gbcs import protect
 from gbcs.errors import SignatureInvalid as NotTheirs
 from keys.errors import KeyStoreError
-from keys.private import agree
 from keys.roles import Usage
+from keys.stores.private import agree
 from services.link.errors import SignatureError
 from services.link.signing import verify_signature as verify_on_the_link
 from tests.unit.duis.documents import signed, signer

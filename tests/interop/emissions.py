@@ -35,23 +35,23 @@ from gbcs.block_transfer import acknowledge, split, transfer_of
 from gbcs.codes import AlertCode, KeyUsage
 from gbcs.codes import CredentialsReplacementMode as Mode
 from gbcs.codes import RemotePartyRole as Role
-from gbcs.credentials import CANCEL_EXECUTION, Replacement, SeqNumberChange
-from gbcs.device_certificates import (
+from gbcs.message import Message, decode, encode
+from gbcs.payloads.credentials import CANCEL_EXECUTION, Replacement, SeqNumberChange
+from gbcs.payloads.device_certificates import (
     CertificateUpdate,
     KeyUsageRequest,
     decode_issue_response,
     encode_certificate_update,
     encode_key_usage_request,
 )
-from gbcs.message import Message, decode, encode
 from gbcs.protect import sign
-from keys.issue import certify_request
-from meter_sim.alerts import raise_alert
-from meter_sim.contingency import wrap
-from meter_sim.device_types import NETWORK_DS, ROOT, SUPPLIER_DS, TRANS_COS_DS, DeviceType
-from meter_sim.future import execute
-from meter_sim.model import DeviceState, OwnKey, OwnKeyFault
-from meter_sim.modes import MODES, rule
+from keys.issuing.issue import certify_request
+from meter_sim.device.alerts import raise_alert
+from meter_sim.device.contingency import wrap
+from meter_sim.device.device_types import NETWORK_DS, ROOT, SUPPLIER_DS, TRANS_COS_DS, DeviceType
+from meter_sim.device.future import execute
+from meter_sim.device.model import DeviceState, OwnKey, OwnKeyFault
+from meter_sim.device.modes import MODES, rule
 from tests.unit.acb import estate as broker_estate
 from tests.unit.acb.meters import Meters, install_meters
 from tests.unit.acb.world import World, make_world, provision

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from gbcs.describe import build, describe
+from gbcs.text.describe import build, describe
 from tests.interop import emissions
 from tests.unit.meter_sim.estate import Estate
 

@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 
-from gbcs.alerts import GenericAlert, encode_generic_alert
 from gbcs.block_transfer import acknowledge, split, transfer_of
 from gbcs.codes import Cra, CredentialsReplacementMode, MessageCode, RemotePartyRole, StatusCode
-from gbcs.credentials import (
+from gbcs.date_time import to_date_time
+from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
+from gbcs.payloads.alerts import GenericAlert, encode_generic_alert
+from gbcs.payloads.credentials import (
     CellId,
     CellOutcome,
     CredentialsOutcome,
@@ -29,8 +31,6 @@ from gbcs.credentials import (
     encode_response,
     encode_update,
 )
-from gbcs.date_time import to_date_time
-from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
 from gbcs.protect import add_mac
 from tests.interop import emissions
 from tests.interop.emissions import Said

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from keys.authorities import revoke
-from keys.ceremony import load_plan, run_ceremony
 from keys.certificate import Certificate
 from keys.certification_request import read_certification_request
-from keys.device_keys import DeviceKeys
-from keys.issue import Flaw, flawed_certificate
+from keys.issuing.authorities import revoke
+from keys.issuing.ceremony import load_plan, run_ceremony
+from keys.issuing.issue import Flaw, flawed_certificate
 from keys.roles import OrganisationRole, Usage
-from keys.software import SoftwareKeyStore, read_secret
+from keys.stores.device_keys import DeviceKeys
+from keys.stores.software import SoftwareKeyStore, read_secret
 
 pytestmark = [
     pytest.mark.check,

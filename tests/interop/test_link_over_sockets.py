@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from services.chassis.http import client
+from services.chassis.web.http import client
 from services.link.client import LinkClient
 from services.link.errors import LinkRefused, PeerUnavailable
 from services.link.evidence import verify_evidence

@@ -11,13 +11,13 @@ import pytest
 from stack_bench import Bench
 from stack_services import SUPPLIER
 
-from cli.connection import Connection
 from cli.keys_commands import hold_ceremony
-from cli.layout import load_stack
-from cli.processes import start, stop
-from cli.provision import provision
-from cli.receiver import Receiver
 from keys.certificate import Certificate
+from stack.connection import Connection
+from stack.layout import load_stack
+from stack.processes import start, stop
+from stack.provision import provision
+from stack.receiver import Receiver
 
 
 @pytest.fixture(scope="session")

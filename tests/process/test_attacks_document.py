@@ -14,7 +14,7 @@ from stack_bench import Bench
 from typer.testing import CliRunner
 
 from cli.app import app
-from cli.layout import save_stack
+from stack.layout import save_stack
 
 pytestmark = [pytest.mark.check, pytest.mark.xdist_group("matrix"), pytest.mark.timeout(1800)]
 

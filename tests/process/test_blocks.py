@@ -10,19 +10,19 @@ import pytest
 from stack_bench import Bench
 from stack_homes import new_home
 
-from cli.clocks import real_clocks, set_clocks
-from cli.connection import Connection
-from cli.export import export, messages_of
 from cli.keys_commands import hold_ceremony
-from cli.processes import start, stop
-from cli.provision import provision
-from cli.receiver import Receiver
 from gbcs.block_transfer import decode_block, is_block
 from gbcs.codes import AlertCode
-from gbcs.credentials import decode_alert
-from gbcs.describe_blocks import put_together
 from gbcs.message import decode
-from services.chassis.clock import SystemClock
+from gbcs.payloads.credentials import decode_alert
+from gbcs.text.blocks import put_together
+from services.chassis.time.clock import SystemClock
+from stack.clocks import real_clocks, set_clocks
+from stack.connection import Connection
+from stack.export import export, messages_of
+from stack.processes import start, stop
+from stack.provision import provision
+from stack.receiver import Receiver
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(300)]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from stack_bench import Bench
 
-from cli.receiver import Receiver
-from cli.switching import switch
 from gbcs.codes import Cra, StatusCode
-from gbcs.credentials import decode_response
 from gbcs.message import decode
+from gbcs.payloads.credentials import decode_response
+from stack.receiver import Receiver
+from stack.switching import switch
 
 pytestmark = pytest.mark.xdist_group("stack")
 

@@ -20,13 +20,13 @@ import pytest
 from stack_bench import Bench
 from stack_homes import Home, new_home
 
-from cli.connection import Connection
 from cli.keys_commands import hold_ceremony
-from cli.processes import launch, start, stop, wait_until_ready
-from cli.receiver import Receiver
-from cli.switching import FINAL_STATES
 from gbcs.message import decode
-from services.chassis.clock import SystemClock
+from services.chassis.time.clock import SystemClock
+from stack.connection import Connection
+from stack.processes import launch, start, stop, wait_until_ready
+from stack.receiver import Receiver
+from stack.switching import FINAL_STATES
 
 pytestmark = [pytest.mark.check, pytest.mark.xdist_group("crashes"), pytest.mark.timeout(300)]
 

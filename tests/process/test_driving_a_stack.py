@@ -15,10 +15,10 @@ from stack_bench import Bench
 from typer.testing import CliRunner
 
 from cli.app import app
-from cli.errors import UNREACHABLE, USAGE
-from cli.layout import SYSTEMS, Stack, save_stack
-from cli.processes import runs
 from duis.codes import ResponseCode
+from stack.errors import UNREACHABLE, USAGE
+from stack.layout import SYSTEMS, Stack, save_stack
+from stack.processes import runs
 
 pytestmark = pytest.mark.xdist_group("stack")
 

@@ -19,14 +19,14 @@ from stack_homes import new_home
 from typer.testing import CliRunner
 
 from cli.app import app
-from cli.clocks import real_clocks, set_clocks
-from cli.connection import Connection
-from cli.evidence import Unreadable, judge, write_bundle
-from cli.evidence_collect import body_of, collect, seal, text_of
-from cli.evidence_documents import NOTHING, READ_BACK
-from cli.provision import provision
 from keys.certificate import Certificate
-from services.chassis.clock import SystemClock
+from services.chassis.time.clock import SystemClock
+from stack.clocks import real_clocks, set_clocks
+from stack.connection import Connection
+from stack.evidence import Unreadable, judge, write_bundle
+from stack.evidence_collect import body_of, collect, seal, text_of
+from stack.evidence_documents import NOTHING, READ_BACK
+from stack.provision import provision
 
 pytestmark = pytest.mark.xdist_group("stack")
 

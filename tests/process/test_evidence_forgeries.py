@@ -31,10 +31,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stack_bench import Bench
 
-from cli.connection import Connection
-from cli.evidence import Unreadable, judge, write_bundle
-from cli.evidence_collect import collect
-from cli.provision import provision
+from stack.connection import Connection
+from stack.evidence import Unreadable, judge, write_bundle
+from stack.evidence_collect import collect
+from stack.provision import provision
 
 pytestmark = pytest.mark.xdist_group("stack")
 

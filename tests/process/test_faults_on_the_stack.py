@@ -18,22 +18,22 @@ from stack_bench import Bench
 from stack_homes import Home, new_home
 from typer.testing import CliRunner
 
-from cli import faults
 from cli.app import app
-from cli.clocks import real_clocks, set_clocks, step_clocks
-from cli.connection import Connection
-from cli.errors import CommandError
-from cli.evidence import judge, write_bundle
-from cli.evidence_collect import collect
-from cli.pcapng import Packet, write
-from cli.provision import provision
-from cli.receiver import Receiver
-from cli.story import tell
-from cli.switching import FINAL_STATES
-from gbcs.credentials import decode_alert, decode_response
-from gbcs.device_ber import as_der
 from gbcs.message import decode
-from services.chassis.clock import SystemClock
+from gbcs.payloads.credentials import decode_alert, decode_response
+from gbcs.payloads.device_ber import as_der
+from services.chassis.time.clock import SystemClock
+from stack import faults
+from stack.clocks import real_clocks, set_clocks, step_clocks
+from stack.connection import Connection
+from stack.errors import CommandError
+from stack.evidence import judge, write_bundle
+from stack.evidence_collect import collect
+from stack.pcapng import Packet, write
+from stack.provision import provision
+from stack.receiver import Receiver
+from stack.story import tell
+from stack.switching import FINAL_STATES
 
 pytestmark = pytest.mark.xdist_group("stack")
 

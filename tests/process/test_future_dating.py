@@ -19,13 +19,7 @@ from stack_bench import Bench
 from stack_homes import new_home
 from typer.testing import CliRunner
 
-from cli import faults
 from cli.app import app
-from cli.clocks import agree, read_clocks, real_clocks, set_clocks, step_clocks
-from cli.layout import COS_PARTIES, SYSTEMS
-from cli.receiver import Receiver
-from cli.supplier import Supplier
-from cli.switching import Outcome
 from duis.alerts import ChangeOfSupplier
 from duis.model import (
     CANCEL_DATE,
@@ -40,11 +34,17 @@ from duis.model import (
 from duis.request_id import RequestId
 from duis.xml import request_from_xml, request_to_xml
 from gbcs.codes import AlertCode, Cra, StatusCode
-from gbcs.credentials import CredentialsAlert, decode_alert, decode_response
 from gbcs.message import decode
-from keys.issue import Flaw, flawed_certificate
+from gbcs.payloads.credentials import CredentialsAlert, decode_alert, decode_response
+from keys.issuing.issue import Flaw, flawed_certificate
 from keys.roles import OrganisationRole, Usage
-from services.chassis.clock import SystemClock
+from services.chassis.time.clock import SystemClock
+from stack import faults
+from stack.clocks import agree, read_clocks, real_clocks, set_clocks, step_clocks
+from stack.layout import COS_PARTIES, SYSTEMS
+from stack.receiver import Receiver
+from stack.supplier import Supplier
+from stack.switching import Outcome
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(300)]
 

@@ -14,14 +14,14 @@ from stack_bench import Bench
 from typer.testing import CliRunner
 
 from cli.app import app
-from cli.connection import Connection
-from cli.errors import CommandError
 from cli.keys_commands import hold_ceremony
-from cli.processes import start, stop
-from cli.provision import provision
-from keys.authorities import LISTS, Authorities, published_list
 from keys.crl import read_crl
-from services.chassis.clock import SystemClock
+from keys.issuing.authorities import LISTS, Authorities, published_list
+from services.chassis.time.clock import SystemClock
+from stack.connection import Connection
+from stack.errors import CommandError
+from stack.processes import start, stop
+from stack.provision import provision
 
 INFRASTRUCTURE = "infrastructure"
 ASKING = ("acb", "tcos_party", "ecos_party")

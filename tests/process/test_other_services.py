@@ -12,10 +12,14 @@ from stack_services import SUPPLIER, ask, refused, renewed
 from typer.testing import CliRunner
 
 from cli.app import app
-from cli.cells import cells_of
-from cli.receiver import Receiver
 from cli.request_commands import update_credentials
-from cli.service_requests import (
+from duis.model import Inventory, RemotePartyRole, ResponseMessage
+from gbcs.message import decode, encode
+from gbcs.payloads.details import decode_details
+from gbcs.protect import sign
+from stack.cells import cells_of
+from stack.receiver import Receiver
+from stack.service_requests import (
     NewCertificates,
     ask_update,
     read_credentials,
@@ -24,11 +28,7 @@ from cli.service_requests import (
     send_update,
     sign_pre_command,
 )
-from cli.switching import Outcome
-from duis.model import Inventory, RemotePartyRole, ResponseMessage
-from gbcs.details import decode_details
-from gbcs.message import decode, encode
-from gbcs.protect import sign
+from stack.switching import Outcome
 
 pytestmark = pytest.mark.xdist_group("stack")
 

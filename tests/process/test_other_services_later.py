@@ -14,17 +14,17 @@ from stack_services import SUPPLIER, ask, refused, renewed
 from typer.testing import CliRunner
 
 from cli.app import app
-from cli.cells import cells_of
-from cli.clocks import real_clocks, set_clocks, step_clocks
-from cli.own_keys import KeyName, command_device, issue
-from cli.receiver import Receiver
-from cli.service_requests import ask_update, request_handover, send_update, sign_pre_command
-from cli.switching import Outcome
 from duis.model import FutureDatedAlert, Response, ResponseMessage
 from duis.request_id import RequestId
 from gbcs.codes import AlertCode
 from keys.certificate import Certificate
-from services.chassis.clock import SystemClock
+from services.chassis.time.clock import SystemClock
+from stack.cells import cells_of
+from stack.clocks import real_clocks, set_clocks, step_clocks
+from stack.own_keys import KeyName, command_device, issue
+from stack.receiver import Receiver
+from stack.service_requests import ask_update, request_handover, send_update, sign_pre_command
+from stack.switching import Outcome
 
 pytestmark = pytest.mark.xdist_group("stack")
 

@@ -11,12 +11,12 @@ from stack_bench import Bench
 from typer.testing import CliRunner
 
 from cli.app import app
-from cli.layout import save_stack
 from probe.catalogue import catalogue, chosen
 from probe.matrix import without
 from probe.model import Attack, Result, Stop
 from probe.runner import run
 from probe.world import World
+from stack.layout import save_stack
 
 pytestmark = pytest.mark.xdist_group("stack")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.connection import Connection
-from cli.provision import provision
+from stack.connection import Connection
+from stack.provision import provision
 
 pytestmark = pytest.mark.xdist_group("stack")
 

@@ -15,13 +15,13 @@ import httpx
 import pytest
 from stack_bench import Bench
 
-from cli.supplier import Supplier
-from cli.switching import FINAL_STATES
 from duis.signature import sign_document
 from keys.certificate import Certificate
-from keys.issue import Flaw, flawed_certificate
+from keys.issuing.issue import Flaw, flawed_certificate
 from keys.roles import OrganisationRole, Usage
-from services.chassis.clock import SystemClock
+from services.chassis.time.clock import SystemClock
+from stack.supplier import Supplier
+from stack.switching import FINAL_STATES
 
 pytestmark = pytest.mark.xdist_group("stack")
 

@@ -13,8 +13,8 @@ from datetime import timedelta
 import pytest
 from stack_bench import Bench
 
-from cli.switching import Outcome
-from services.chassis.clock import SystemClock
+from services.chassis.time.clock import SystemClock
+from stack.switching import Outcome
 
 pytestmark = pytest.mark.xdist_group("stack")
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from stack_bench import Bench
 
-from cli.cells import cells_of
-from cli.receiver import Receiver
 from duis.model import DeviceAlert, Response
-from gbcs.alerts import decode_generic_alert
 from gbcs.codes import AlertCode
 from gbcs.message import decode
+from gbcs.payloads.alerts import decode_generic_alert
 from gbcs.protect import verify_signature
 from keys.certificate import Certificate
+from stack.cells import cells_of
+from stack.receiver import Receiver
 
 pytestmark = pytest.mark.xdist_group("stack")
 

@@ -17,15 +17,15 @@ from pathlib import Path
 import pytest
 from stack_bench import Bench
 
-from cli.connection import Connection
-from cli.evidence import judge, write_bundle
-from cli.evidence_collect import collect
-from cli.evidence_report import Report
 from cli.keys_commands import hold_ceremony
-from cli.layout import Stack
-from cli.processes import start, stop
-from cli.provision import provision
-from cli.switching import FINAL_STATES
+from stack.connection import Connection
+from stack.evidence import judge, write_bundle
+from stack.evidence_collect import collect
+from stack.evidence_report import Report
+from stack.layout import Stack
+from stack.processes import start, stop
+from stack.provision import provision
+from stack.switching import FINAL_STATES
 from tamper.exchange import Exchange, Response
 from tamper.proxy import Proxy
 from tamper.script import Script, load_script

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.layout import SYSTEMS, load_stack
-from cli.processes import runs
+from stack.layout import SYSTEMS, load_stack
+from stack.processes import runs
 
 pytestmark = pytest.mark.check
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from acb import gather
 from acb.checks import RESPONSE_CHECKS, book
-from acb.outbound import AnswerUnusable, CosPartyLink
-from acb.read_back import READ_BACK_CHECKS, question, read_details
-from acb.request_checks import FORM_CHECKS
+from acb.peers.outbound import AnswerUnusable, CosPartyLink
+from acb.rules.read_back import READ_BACK_CHECKS, question, read_details
+from acb.rules.request import FORM_CHECKS
+from acb.steps import gather
 from services.chassis.checks import Refused
 from tests.unit.acb.estate import ACB, DEVICE, Estate, response_message, signed_octets
 

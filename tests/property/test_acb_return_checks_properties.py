@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from acb import gather
 from acb.checks import RETURN_CHECKS, book
 from acb.model import CosParty, ReturnEvidence
+from acb.steps import gather
 from duis.model import CANCEL_DATE, ServiceRequest
 from gbcs.codes import (
     CellUsage,
@@ -25,8 +25,8 @@ from gbcs.codes import (
     KeyUsage,
     RemotePartyRole,
 )
-from gbcs.credentials import CellId, Replacement, SeqNumberChange, SpecialistSeqNumber
 from gbcs.message import OtherInformation, decode, encode
+from gbcs.payloads.credentials import CellId, Replacement, SeqNumberChange, SpecialistSeqNumber
 from services.chassis.checks import Refused
 from tests.unit.acb.estate import (
     DEVICE,

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from services.chassis.audit import AuditBrokenError, AuditLog, verify_chain
-from services.chassis.store import Database
+from services.chassis.data.audit import AuditBrokenError, AuditLog, verify_chain
+from services.chassis.data.store import Database
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(1 - 2**53, 2**53 - 1) | st.text(),

@@ -10,8 +10,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.chassis.counters import OriginatorCounter
-from services.chassis.store import Database
+from services.chassis.data.counters import OriginatorCounter
+from services.chassis.data.store import Database
 
 ACTS = st.lists(st.sampled_from(["next", "reserve", "fail", "restart"]), max_size=25)
 

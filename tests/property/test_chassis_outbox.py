@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select
 
-from services.chassis.inbox import first_time
-from services.chassis.outbox import Outbox, OutboxItem, Pool, Retry, TryLater
-from services.chassis.store import Database
+from services.chassis.data.inbox import first_time
+from services.chassis.data.outbox import Outbox, OutboxItem, Pool, Retry, TryLater
+from services.chassis.data.store import Database
 
 own = MetaData()
 effects = Table("effect", own, Column("id", Integer, primary_key=True), Column("key", Text))

@@ -12,11 +12,11 @@ import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.chassis.audit import AuditBrokenError, verify_chain
-from services.chassis.authority import Authority, AuthorityError
 from services.chassis.checks import CheckBook
-from services.chassis.edge import BodyGate, edge_checks
+from services.chassis.data.audit import AuditBrokenError, verify_chain
 from services.chassis.settings import Settings, SettingsError, read_settings
+from services.chassis.web.authority import Authority, AuthorityError
+from services.chassis.web.edge import BodyGate, edge_checks
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
 LEAVES = st.booleans() | st.integers(-(2**63), 2**63 - 1) | TEXT | st.datetimes() | st.dates()

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cos_party.build import pre_command
 from cos_party.model import ChangeRequest
+from cos_party.rules.build import pre_command
 from duis.model import CANCEL_DATE, Header, UpdateSecurityCredentialsCoS
 from duis.request_id import RequestId
 from gbcs.codes import Cra, CredentialsReplacementMode
-from gbcs.credentials import UpdateCredentials, decode_update
 from gbcs.message import Message, decode, encode
+from gbcs.payloads.credentials import UpdateCredentials, decode_update
 
 euis = st.binary(min_size=8, max_size=8).map(bytes.hex)
 floors = st.integers(0, 2**63 - 1)

@@ -19,7 +19,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from cos_party import store
+from cos_party.store import decisions as store
 from services.chassis.checks import Refused
 from tests.unit.cos_party.estate import Estate, Party, open_party
 

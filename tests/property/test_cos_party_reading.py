@@ -7,7 +7,12 @@ from functools import cache
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cos_party.reading import read_path_certificates, read_replacements, read_request, read_return
+from cos_party.rules.reading import (
+    read_path_certificates,
+    read_replacements,
+    read_request,
+    read_return,
+)
 from duis.errors import DuisError
 from duis.signature import verify_document
 from tests.unit.cos_party.estate import SUPPLIER_B, Estate

@@ -13,7 +13,7 @@ from fuzz.noise import Noise, mutated
 from gbcs.errors import ParseError, SignatureInvalid
 from gbcs.message import decode
 from gbcs.protect import verify_mac, verify_signature
-from meter_sim.device_types import TRANS_COS_DS
+from meter_sim.device.device_types import TRANS_COS_DS
 
 RUN = 20_000
 

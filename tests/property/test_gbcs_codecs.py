@@ -10,8 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gbcs import alerts, block_transfer, credentials, date_time, describe, details
-from gbcs import device_certificates as certificates
+from gbcs import block_transfer, date_time
 from gbcs.codes import (
     MODE_OF_MESSAGE_CODE,
     CellUsage,
@@ -22,10 +21,13 @@ from gbcs.codes import (
     RemotePartyRole,
     StatusCode,
 )
-from gbcs.device_ber import as_der
 from gbcs.errors import GbcsError
 from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
+from gbcs.payloads import alerts, credentials, details
+from gbcs.payloads import device_certificates as certificates
+from gbcs.payloads.device_ber import as_der
 from gbcs.reassembly import Reassembler
+from gbcs.text import describe
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

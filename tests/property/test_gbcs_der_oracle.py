@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gbcs.codes import CellUsage, CredentialsReplacementMode, KeyUsage, RemotePartyRole
-from gbcs.credentials import (
+from gbcs.payloads.credentials import (
     CellId,
     Replacement,
     SeqNumberChange,

@@ -11,19 +11,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keys import profiles
 from keys.certificate import Certificate, key_identifier
 from keys.certification_request import read_certification_request
 from keys.crl import make_crl, read_crl, read_crl_pem
-from keys.device_keys import DeviceKeys
 from keys.errors import KeysError, PathError
 from keys.hardware_module import read_hardware_module_name, write_hardware_module_name
+from keys.issuing import profiles
+from keys.issuing.profiles import Issuer, Validity
 from keys.path import validate_path
-from keys.private import HeldSigner
 from keys.profile_rules import broken_rules, profile_of
-from keys.profiles import Issuer, Validity
 from keys.roles import OrganisationRole, Usage
 from keys.simulated import DEVICE_POLICY, INFRASTRUCTURE_POLICY, ORGANISATION_POLICY
+from keys.stores.device_keys import DeviceKeys
+from keys.stores.private import HeldSigner
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 YEARS = Validity(NOW, NOW + timedelta(days=3650))

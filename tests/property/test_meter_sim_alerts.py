@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gbcs.alerts import decode_generic_alert
 from gbcs.codes import AlertCode
 from gbcs.message import decode
-from meter_sim.alerts import NUMBER, PERIOD, Tally, count_refusal
+from gbcs.payloads.alerts import decode_generic_alert
+from meter_sim.device.alerts import NUMBER, PERIOD, Tally, count_refusal
 from tests.unit.meter_sim.estate import NOW, Estate
 from tests.unit.meter_sim.running import Running
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from gbcs.block_transfer import Block, decode_block, encode_block, is_block, split
 from gbcs.codes import Cra
 from gbcs.message import decode
-from meter_sim.block_checks import BLOCK_CHECKS, LIMITS
+from meter_sim.device.block_checks import BLOCK_CHECKS, LIMITS
 from tests.unit.meter_sim.estate import DEVICE, SUPPLIER_A, SUPPLIER_B, Estate
 from tests.unit.meter_sim.running import Running
 

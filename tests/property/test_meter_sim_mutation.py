@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 from gbcs.codes import CredentialsReplacementMode as Mode
 from gbcs.codes import KeyUsage
 from gbcs.codes import RemotePartyRole as Role
-from gbcs.credentials import SeqNumberChange, SpecialistSeqNumber, encode_update
-from gbcs.device_certificates import (
+from gbcs.errors import EncodeError
+from gbcs.message import encode
+from gbcs.payloads.credentials import SeqNumberChange, SpecialistSeqNumber, encode_update
+from gbcs.payloads.device_certificates import (
     CertificateUpdate,
     KeyUsageRequest,
     encode_certificate_update,
     encode_key_usage_request,
 )
-from gbcs.errors import EncodeError
-from gbcs.message import encode
-from meter_sim.book import meter_checks
-from meter_sim.contingency import wrap
-from meter_sim.device_types import TRANS_COS_DS
-from meter_sim.model import NotUnderstood, OwnKey
+from meter_sim.checks import meter_checks
+from meter_sim.device.contingency import wrap
+from meter_sim.device.device_types import TRANS_COS_DS
+from meter_sim.device.model import NotUnderstood, OwnKey
 from services.chassis.checks import Refused
 from tests.unit.meter_sim.estate import (
     TCOS,

@@ -20,9 +20,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from gbcs.codes import CertificateReadFailure, CertificateUpdateResult, Cra, KeyUsage
 from gbcs.codes import CredentialsReplacementMode as Mode
 from gbcs.codes import RemotePartyRole as Role
-from gbcs.credentials import CANCEL_EXECUTION, CellId, Replacement, SeqNumberChange
 from gbcs.date_time import to_generalized_time
-from gbcs.device_certificates import (
+from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
+from gbcs.payloads.credentials import CANCEL_EXECUTION, CellId, Replacement, SeqNumberChange
+from gbcs.payloads.device_certificates import (
     CertificateUpdate,
     KeyUsageRequest,
     decode_certificate_read_response,
@@ -31,20 +32,19 @@ from gbcs.device_certificates import (
     encode_certificate_update,
     encode_key_usage_request,
 )
-from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
 from gbcs.protect import add_mac, sign, verify_signature
 from keys.certificate import Certificate
-from keys.private import agree
 from keys.roles import Usage
-from meter_sim.device_types import (
+from keys.stores.private import agree
+from meter_sim.device.device_types import (
     SUPPLIER_DS,
     SUPPLIER_KA,
     SUPPLIER_TOP_UP,
     TRANS_COS_DS,
     DeviceType,
 )
-from meter_sim.future import due_roles, execute
-from meter_sim.model import CounterKind, DeviceState, Means
+from meter_sim.device.future import due_roles, execute
+from meter_sim.device.model import CounterKind, DeviceState, Means
 from services.chassis.checks import Refused
 from tests.unit.meter_sim.estate import (
     DEVICE,

@@ -11,10 +11,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gbcs.alerts import decode_generic_alert
 from gbcs.codes import AlertCode, Cra
 from gbcs.message import decode
-from meter_sim.disturbances import Disturbances, Knob, WanOrder, Way
+from gbcs.payloads.alerts import decode_generic_alert
+from meter_sim.wan.disturbances import Disturbances, Knob, WanOrder, Way
 from tests.unit.meter_sim.estate import DEVICE, NOW, Estate
 from tests.unit.meter_sim.running import Running
 

@@ -9,7 +9,7 @@ import pytest
 
 from acb.checks import book as broker_book
 from cos_party.checks import check_book
-from meter_sim.book import meter_checks
+from meter_sim.checks import meter_checks
 from services.link.checks import link_checks
 from services.registration.checks import CHECKS as REGISTRATION_CHECKS
 from services.smki_repository.checks import CHECKS as REPOSITORY_CHECKS

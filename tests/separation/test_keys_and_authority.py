@@ -1,6 +1,6 @@
 """Each system holds its own keys, knows its permitted peers, and shares no network with others.
 
-Who may talk to whom is written down once, in `cli.layout.PEERS`; configurations, authority tables,
+Who may talk to whom is written down once, in `stack.layout.PEERS`; configurations, authority tables,
 the networks of the containers and their images must all say the same.
 """
 
@@ -22,12 +22,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from cli.containers import lay_out
 from cli.keys_commands import hold_ceremony
-from cli.layout import COS_PARTIES, MODULES, PEERS, SYSTEMS, Stack, write_config
 from keys.errors import KeyStoreError
-from keys.software import SoftwareKeyStore
-from services.chassis.authority import ANYONE, Authority
+from keys.stores.software import SoftwareKeyStore
+from services.chassis.web.authority import ANYONE, Authority
+from stack.containers import lay_out
+from stack.layout import COS_PARTIES, MODULES, PEERS, SYSTEMS, Stack, write_config
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN_ROOMS = {

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from functools import cache
 
 from acb.model import DeviceRecord, State, Tracked
-from acb.replies import Replies
+from acb.peers.replies import Replies
 from duis.model import Header, Inventory, InventoryDevice, PreCommand
 from duis.request_id import RequestId
-from gbcs.alerts import GenericAlert, encode_generic_alert
 from gbcs.codes import AlertCode, Cra, CredentialsReplacementMode
-from gbcs.credentials import CellId, Replacement, UpdateCredentials
 from gbcs.message import GroupingHeader, Message, OtherInformation, encode
+from gbcs.payloads.alerts import GenericAlert, encode_generic_alert
+from gbcs.payloads.credentials import CellId, Replacement, UpdateCredentials
 from gbcs.protect import sign
 from tests.unit.meter_sim.estate import Estate, Identity
 

@@ -26,7 +26,8 @@ from gbcs.codes import (
     RemotePartyRole,
     StatusCode,
 )
-from gbcs.credentials import (
+from gbcs.message import GroupingHeader, Message, OtherInformation, encode
+from gbcs.payloads.credentials import (
     CellId,
     CellOutcome,
     CredentialsAlert,
@@ -40,14 +41,13 @@ from gbcs.credentials import (
     encode_response,
     encode_update,
 )
-from gbcs.message import GroupingHeader, Message, OtherInformation, encode
 from gbcs.protect import sign
-from keys.ceremony import load_plan, run_ceremony
 from keys.certificate import Certificate
 from keys.crl import make_crl, read_crl_pem
-from keys.device_keys import DeviceKeys
-from keys.software import SoftwareKeyStore, read_secret
-from services.chassis.clock import SystemClock
+from keys.issuing.ceremony import load_plan, run_ceremony
+from keys.stores.device_keys import DeviceKeys
+from keys.stores.software import SoftwareKeyStore, read_secret
+from services.chassis.time.clock import SystemClock
 
 DATE_TIME = bytes.fromhex("07df0101ff000000008000ff")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from duis.model import ServiceRequest
 from gbcs.codes import MessageCode
-from gbcs.credentials import UpdateCredentials, decode_update
 from gbcs.message import decode, encode
+from gbcs.payloads.credentials import UpdateCredentials, decode_update
 from gbcs.protect import sign
 from keys.certificate import Certificate
 from tests.unit.acb.estate import (

@@ -9,11 +9,11 @@ from typing import Any
 
 import httpx
 
+from meter_sim.factory.own_keys import Fleet
 from meter_sim.main import assemble
-from meter_sim.own_keys import Fleet
 from meter_sim.settings import MeterSettings
-from services.chassis import http
 from services.chassis.app import Service
+from services.chassis.web import http
 from tests.unit.acb.estate import DEVICE
 from tests.unit.acb.world import Surroundings, World
 

@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from acb.block_checks import BLOCK_CHECKS, LIMITS
-from acb.blocks import ROUNDS, BlockWan, Incoming
-from acb.outbound import Unreachable, Wan
+from acb.peers.blocks import ROUNDS, BlockWan, Incoming
+from acb.peers.outbound import Unreachable, Wan
+from acb.rules.block import BLOCK_CHECKS, LIMITS
 from gbcs.block_transfer import acknowledge, decode_block, encode_block, is_block, split
 from gbcs.codes import Cra
 from gbcs.message import decode

@@ -6,15 +6,15 @@ import base64
 from dataclasses import replace
 from typing import Any
 
-from acb import store
-from acb.outcome import Outcomes
-from acb.supported import ASK_COS_PARTY
+from acb.services.table import ASK_COS_PARTY
+from acb.steps.outcome import Outcomes
+from acb.store import requests as store
 from duis.alerts import CosCertificateAlert
 from duis.model import DccAlert, Header, RemotePartyRole, ServiceRequest
 from duis.model import RetrieveDeviceSecurityCredentialsKRP as Retrieve
 from duis.request_id import RequestId
 from gbcs.codes import CredentialsReplacementMode, StatusCode
-from gbcs.credentials import (
+from gbcs.payloads.credentials import (
     CellId,
     CellOutcome,
     CredentialsOutcome,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gbcs.message import decode
-from services.chassis.store import Database
+from services.chassis.data.store import Database
 from tests.unit.acb.estate import CELLS, SUPPLIER_A, SUPPLIER_B
 from tests.unit.acb.meters import Meters, recorded
 from tests.unit.acb.world import Answer, World

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from acb import store
+from acb.store import requests as store
 from duis.alerts import DccAlert, SecurityCredentialsUpdated
 from duis.model import (
     CANCEL_DATE,
@@ -27,12 +27,12 @@ from duis.model import (
 from duis.request_id import RequestId
 from gbcs.codes import CredentialsReplacementMode, KeyUsage
 from gbcs.codes import RemotePartyRole as Role
-from gbcs.credentials import CellId, Replacement, decode_update, encode_update
 from gbcs.message import Message, OtherInformation, decode, encode
+from gbcs.payloads.credentials import CellId, Replacement, decode_update, encode_update
 from gbcs.protect import sign
-from keys import profiles
-from keys.authorities import ORGANISATION_ISSUING, Authorities, years_from
 from keys.certificate import Certificate
+from keys.issuing import profiles
+from keys.issuing.authorities import ORGANISATION_ISSUING, Authorities, years_from
 from keys.roles import OrganisationRole, Usage
 from keys.simulated import ORGANISATION_POLICY
 from tests.unit.acb.estate import (

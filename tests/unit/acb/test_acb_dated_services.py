@@ -10,8 +10,8 @@ import pytest
 
 from duis.model import CANCEL_DATE, FutureDatedAlert, ResponseMessage, ServiceRequest
 from gbcs.codes import Cra, StatusCode
-from gbcs.credentials import CredentialsOutcome, UpdateCredentials, decode_update
 from gbcs.message import Message, decode
+from gbcs.payloads.credentials import CredentialsOutcome, UpdateCredentials, decode_update
 from keys.certificate import Certificate
 from keys.roles import Usage
 from tests.unit.acb.estate import (

@@ -11,8 +11,8 @@ from duis.model import RetrieveDeviceSecurityCredentialsKRP as Retrieve
 from duis.request_id import RequestId
 from gbcs.codes import RemotePartyRole as Role
 from gbcs.codes import StatusCode
-from gbcs.details import CredentialDetails, RoleDetails, decode_details
 from gbcs.message import decode, encode
+from gbcs.payloads.details import CredentialDetails, RoleDetails, decode_details
 from tests.unit.acb.estate import ACB, DEVICE, SUPPLIER_A, SUPPLIER_B
 from tests.unit.acb.meters import Meters
 from tests.unit.acb.world import World

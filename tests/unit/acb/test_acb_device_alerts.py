@@ -11,18 +11,13 @@ from typing import Any
 import httpx
 import pytest
 
-from acb.device_alert_checks import (
-    DEVICE_ALERT_CHECKS,
-    MOST_AN_HOUR,
-    SECTION,
-    read_device_alert,
-)
 from acb.model import DeviceRecord
+from acb.rules.device_alert import DEVICE_ALERT_CHECKS, MOST_AN_HOUR, SECTION, read_device_alert
 from duis.model import DeviceAlert, Response
 from duis.request_id import RequestId
-from gbcs.alerts import GenericAlert, encode_generic_alert
 from gbcs.codes import AlertCode, Cra
 from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
+from gbcs.payloads.alerts import GenericAlert, encode_generic_alert
 from gbcs.protect import add_mac, sign
 from keys.certificate import Certificate
 from services.chassis.checks import CheckBook, Refused

@@ -11,13 +11,13 @@ import pytest
 
 from duis.model import ServiceRequest, SignedPreCommand, UpdateSecurityCredentialsDevice
 from gbcs.codes import CertificateUpdateResult
-from gbcs.device_certificates import (
+from gbcs.message import Message, decode
+from gbcs.payloads.device_certificates import (
     CertificateUpdate,
     decode_certificate_update_response,
     encode_certificate_update,
 )
-from gbcs.message import Message, decode
-from keys.odd_forms import OddForm
+from keys.issuing.odd_forms import OddForm
 from tests.unit.acb.estate import DEVICE, OTHER_DEVICE, SUPPLIER_A
 from tests.unit.acb.meters import Meters
 from tests.unit.acb.test_acb_device_credentials import (

@@ -23,18 +23,18 @@ from duis.model import (
 )
 from duis.request_id import RequestId
 from gbcs.codes import CertificateUpdateResult, CertificationRequestFailure, Cra
-from gbcs.device_certificates import (
+from gbcs.message import GroupingHeader, Message, decode, encode
+from gbcs.payloads.device_certificates import (
     IssueResponse,
     decode_certificate_read_response,
     decode_certificate_update_response,
     decode_issue_response,
     encode_issue_response,
 )
-from gbcs.message import GroupingHeader, Message, decode, encode
 from gbcs.protect import sign
-from keys.authorities import DEVICE_ISSUING, Authorities
-from keys.issue import certify_request
-from keys.odd_forms import OddForm, in_odd_form
+from keys.issuing.authorities import DEVICE_ISSUING, Authorities
+from keys.issuing.issue import certify_request
+from keys.issuing.odd_forms import OddForm, in_odd_form
 from tests.unit.acb.estate import DEVICE, OTHER_DEVICE, SUPPLIER_A, SUPPLIER_B
 from tests.unit.acb.meters import Meters
 from tests.unit.acb.world import World

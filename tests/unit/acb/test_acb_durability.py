@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from acb import store
+from acb.store import requests as store
 from duis.model import CANCEL_DATE, FutureDatedAlert, ResponseMessage
 from gbcs.codes import StatusCode
-from gbcs.credentials import decode_update
 from gbcs.message import decode
+from gbcs.payloads.credentials import decode_update
 from services.link.opened import Opened
 from tests.unit.acb.estate import (
     CELLS,

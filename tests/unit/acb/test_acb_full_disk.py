@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from services.chassis.store import Database, StoreUnwritableError
+from services.chassis.data.store import Database, StoreUnwritableError
 from tests.unit.acb.world import World
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from keys.certificate import Certificate
-from keys.odd_forms import OddForm
+from keys.issuing.odd_forms import OddForm
 from tests.unit.acb.estate import DEVICE, SUPPLIER_A, SUPPLIER_B
 from tests.unit.acb.test_acb_device_credentials import odd
 from tests.unit.acb.world import World

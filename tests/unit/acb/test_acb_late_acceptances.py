@@ -9,8 +9,8 @@ import pytest
 
 from duis.model import CANCEL_DATE, ServiceRequest, UpdateSecurityCredentialsCoS
 from gbcs.codes import MessageCode
-from gbcs.credentials import CANCEL_EXECUTION, decode_update
 from gbcs.message import OtherInformation, decode, encode
+from gbcs.payloads.credentials import CANCEL_EXECUTION, decode_update
 from gbcs.protect import sign
 from tests.unit.acb.estate import DEVICE, OTHER_DEVICE, SUPPLIER_A, response_message
 from tests.unit.acb.meters import Meters

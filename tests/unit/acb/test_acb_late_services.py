@@ -15,17 +15,17 @@ from duis.model import (
     UpdateSecurityCredentialsDevice,
 )
 from gbcs.codes import CertificateUpdateResult, Cra, MessageCode, RemotePartyRole, StatusCode
-from gbcs.credentials import decode_update
-from gbcs.details import CredentialDetails, RoleDetails
-from gbcs.device_certificates import (
+from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
+from gbcs.payloads.credentials import decode_update
+from gbcs.payloads.details import CredentialDetails, RoleDetails
+from gbcs.payloads.device_certificates import (
     CertificateUpdateResponse,
     decode_issue_response,
     encode_certificate_update_response,
 )
-from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
 from gbcs.protect import sign
 from keys.certificate import Certificate
-from keys.issue import certify_request
+from keys.issuing.issue import certify_request
 from tests.unit.acb import test_acb_device_credentials as own
 from tests.unit.acb.estate import (
     ACB,

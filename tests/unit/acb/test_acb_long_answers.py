@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from acb.outbound import LONGEST_ANSWER, Unreachable, Users, Wan
+from acb.peers.outbound import LONGEST_ANSWER, Unreachable, Users, Wan
 
 PART = 65_536
 

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from acb import lookups
-from acb.lookups import RECORDS, Absent, Lookups
-from services.chassis.strangers import RECORD, Strangers
+from acb.peers import lookups
+from acb.peers.lookups import RECORDS, Absent, Lookups
+from services.chassis.data.strangers import RECORD, Strangers
 from services.link.opened import Opened
 from tests.unit.acb.estate import SUPPLIER_A, SUPPLIER_B
 from tests.unit.acb.world import Answer, World

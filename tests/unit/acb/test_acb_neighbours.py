@@ -7,13 +7,13 @@ from typing import Any
 
 import httpx
 
-from acb import records
-from acb.lanes import DEVICES
 from acb.model import FINAL
+from acb.steps.lanes import DEVICES
+from acb.store import records
 from duis.gate import parse
 from duis.model import ServiceRequest
 from duis.xml import request_from_xml
-from services.chassis.outbox import NOTICES
+from services.chassis.data.outbox import NOTICES
 from tests.unit.acb.estate import DEVICE, OTHER_DEVICE, SUPPLIER_A, SUPPLIER_B
 from tests.unit.acb.world import World
 

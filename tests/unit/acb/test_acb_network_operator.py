@@ -22,13 +22,13 @@ from duis.model import (
 from duis.request_id import RequestId
 from duis.signature import sign_document
 from duis.xml import request_to_xml
-from gbcs.credentials import decode_update
 from gbcs.message import Message, decode, encode
+from gbcs.payloads.credentials import decode_update
 from gbcs.protect import sign
-from keys.authorities import Authorities, years_from
 from keys.certificate import Certificate
-from keys.private import HeldSigner
+from keys.issuing.authorities import Authorities, years_from
 from keys.roles import OrganisationRole, Usage
+from keys.stores.private import HeldSigner
 from tests.unit.acb.estate import DEVICE, Estate
 from tests.unit.acb.meters import Meters, recorded
 from tests.unit.acb.world import World

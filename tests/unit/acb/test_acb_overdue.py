@@ -9,7 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import delete
 
-from acb.awaited import awaited_table
+from acb.store.awaited import awaited_table
 from duis.model import FutureDatedAlert, ResponseMessage
 from gbcs.message import decode, encode
 from gbcs.protect import add_mac

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gbcs.credentials import decode_update
-from gbcs.details import decode_read
+from gbcs.payloads.credentials import decode_update
+from gbcs.payloads.details import decode_read
 from keys.certificate import Certificate
 from keys.roles import Usage
 from tests.unit.acb.estate import CELLS, DEVICE, OTHER_DEVICE, SUPPLIER_A

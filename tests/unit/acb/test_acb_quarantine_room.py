@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from acb.quarantine import GAVE_WAY, RECORDS
+from acb.steps.quarantine import GAVE_WAY, RECORDS
 from duis.model import ServiceRequest
-from services.chassis.strangers import RECORD, Strangers
+from services.chassis.data.strangers import RECORD, Strangers
 from tests.unit.acb.estate import OTHER_DEVICE, SUPPLIER_A, SUPPLIER_B
 from tests.unit.acb.world import World
 from tests.unit.link.estate import HeldClock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from acb.quirks import PRE_COMMAND_TRAILING_ZERO
+from acb.rules.quirks import PRE_COMMAND_TRAILING_ZERO
 from duis.model import PreCommand, ResponseMessage
 from gbcs.errors import ParseError
 from gbcs.message import decode, encode

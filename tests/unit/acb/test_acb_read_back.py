@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import httpx
 import pytest
 
-from acb.read_back import READ_BACK_CHECKS, question, read_details
+from acb.rules.read_back import READ_BACK_CHECKS, question, read_details
 from gbcs.codes import Cra, MessageCode, RemotePartyRole, StatusCode
-from gbcs.details import CredentialDetails, RoleDetails, decode_details, encode_details
 from gbcs.message import Message, OtherInformation, decode, encode
+from gbcs.payloads.details import CredentialDetails, RoleDetails, decode_details, encode_details
 from gbcs.protect import add_mac, verify_mac
 from services.chassis.checks import CheckBook, Refused
 from tests.unit.acb.estate import ACB, CELLS, DEVICE, OTHER_DEVICE, SUPPLIER_A, SUPPLIER_B, Estate

@@ -14,11 +14,11 @@ import httpx
 import pytest
 from respelling import oddly
 
-from acb import records
 from acb.model import RequestEvidence
-from acb.request_checks import FORM_CHECKS, IDENTITY_CHECKS, REQUEST_CHECKS
-from acb.standing_checks import STANDING_CHECKS
-from acb.supported import RULES
+from acb.rules.request import FORM_CHECKS, IDENTITY_CHECKS, REQUEST_CHECKS
+from acb.rules.standing import STANDING_CHECKS
+from acb.services.table import RULES
+from acb.store import records
 from duis.model import ServiceRequest
 from duis.signature import sign_document
 from duis.xml import request_to_xml

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from acb import gather
 from acb.checks import RESPONSE_CHECKS
 from acb.model import CosParty, DeviceRecord, IssuedCommand, ResponseEvidence
+from acb.steps import gather
 from gbcs.codes import Cra, CredentialsReplacementMode, RemotePartyRole, StatusCode
-from gbcs.credentials import CredentialsOutcome, SeqNumberChange, UpdateCredentials
 from gbcs.message import OtherInformation, encode
+from gbcs.payloads.credentials import CredentialsOutcome, SeqNumberChange, UpdateCredentials
 from gbcs.protect import add_mac, sign
 from keys.certificate import Certificate
 from services.chassis.checks import CheckBook, Refused

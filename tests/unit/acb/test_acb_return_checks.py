@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from acb import gather
 from acb.checks import RETURN_CHECKS
 from acb.model import CosParty, ReturnEvidence
+from acb.steps import gather
 from duis.model import CANCEL_DATE, ServiceRequest
 from gbcs.codes import CellUsage, Cra, CredentialsReplacementMode, KeyUsage, RemotePartyRole
-from gbcs.credentials import (
+from gbcs.message import Message, OtherInformation, encode
+from gbcs.payloads.credentials import (
     CellId,
     Replacement,
     SeqNumberChange,
@@ -27,7 +28,6 @@ from gbcs.credentials import (
     UpdateCredentials,
     encode_update,
 )
-from gbcs.message import Message, OtherInformation, encode
 from gbcs.protect import add_mac, sign
 from services.chassis.checks import CheckBook, Refused
 from tests.unit.acb.estate import (

@@ -17,16 +17,17 @@ from typing import Any
 
 import pytest
 
-from acb import records, store
 from acb.model import PathEvidence
-from acb.path_rule import UNREFRESHED, hold_path, hold_unrevoked
-from acb.smki import Smki
-from acb.trust import Trust
+from acb.peers.smki import Smki
+from acb.peers.trust import Trust
+from acb.rules.path import UNREFRESHED, hold_path, hold_unrevoked
+from acb.store import records
+from acb.store import requests as store
 from keys.certificate import Certificate
 from keys.crl import RevocationList, read_crl
 from services.chassis.checks import CheckFailed
-from services.chassis.sharing import MOST
-from services.chassis.store import Database
+from services.chassis.data.store import Database
+from services.chassis.time.sharing import MOST
 from services.link.errors import PeerRefused, PeerUnavailable
 from services.link.trust import LinkTrust
 from tests.unit.cos_party import pki

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from acb.lookups import RECORDS
+from acb.peers.lookups import RECORDS
 from gbcs.block_transfer import split
-from services.chassis.strangers import RECORD, Strangers
+from services.chassis.data.strangers import RECORD, Strangers
 from tests.unit.acb.world import World
 from tests.unit.link.estate import HeldClock
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from acb import store
 from acb.model import State
-from acb.supported import ASK_COS_PARTY
+from acb.services.table import ASK_COS_PARTY
+from acb.store import requests as store
 from services.link.opened import Opened
 from tests.unit.acb.world import Answer, World
 

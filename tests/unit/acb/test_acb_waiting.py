@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from acb.outcome import Outcomes
+from acb.steps.outcome import Outcomes
 from duis.model import CANCEL_DATE, ServiceRequest
 from duis.request_id import RequestId
 from gbcs.message import decode

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from acb import codes
+from acb.rules import codes
 from duis.model import CANCEL_DATE, ResponseMessage, ServiceRequest
 from services.link.opened import Opened
 from tests.unit.acb.estate import SUPPLIER_A, SUPPLIER_B

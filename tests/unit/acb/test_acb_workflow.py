@@ -14,11 +14,11 @@ from duis.model import Acknowledgement, ResponseMessage
 from duis.signature import sign_document
 from duis.xml import request_to_xml
 from gbcs.codes import StatusCode
-from gbcs.credentials import decode_update
 from gbcs.message import decode
+from gbcs.payloads.credentials import decode_update
 from gbcs.protect import verify_mac, verify_signature
 from keys.certificate import Certificate
-from services.chassis.problems import Problem
+from services.chassis.web.problems import Problem
 from services.link.opened import Opened
 from tests.unit.acb.estate import (
     CELLS,

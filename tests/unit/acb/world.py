@@ -23,27 +23,27 @@ from fastapi import APIRouter, FastAPI
 
 from acb.checks import book
 from acb.main import parts_of, service_of
-from acb.parts import Parts
 from acb.settings import AcbSettings
-from acb.store import tables
+from acb.steps.context import Parts
+from acb.store.requests import tables
 from duis.gate import parse
 from duis.model import Response, ServiceRequest
 from duis.signature import verify_document
 from duis.xml import request_from_xml, response_from_xml
 from gbcs.codes import Cra, MessageCode, RemotePartyRole, StatusCode
-from gbcs.credentials import CellId, CredentialsOutcome, decode_update
-from gbcs.details import CredentialDetails, HeldCredential, RoleDetails, encode_details
 from gbcs.message import GroupingHeader, Message, decode, encode
+from gbcs.payloads.credentials import CellId, CredentialsOutcome, decode_update
+from gbcs.payloads.details import CredentialDetails, HeldCredential, RoleDetails, encode_details
 from gbcs.protect import add_mac
 from keys.certificate import Certificate
 from keys.crl import read_crl_pem
 from services.chassis.app import Service
-from services.chassis.audit import AuditLog
 from services.chassis.checks import CheckBook
-from services.chassis.clock import LabClock, SystemClock
+from services.chassis.data.audit import AuditLog
+from services.chassis.data.outbox import Retry
+from services.chassis.data.store import Database
 from services.chassis.foundation import Foundation
-from services.chassis.outbox import Retry
-from services.chassis.store import Database
+from services.chassis.time.clock import LabClock, SystemClock
 from services.link.checks import link_checks, response_checks
 from services.link.evidence import EvidenceLog
 from services.link.identity import LinkIdentity

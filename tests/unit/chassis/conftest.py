@@ -15,14 +15,14 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 
-from services.chassis import http
 from services.chassis.app import Ready, Service, StartError
 from services.chassis.checks import Check, CheckBook, CheckFailed
+from services.chassis.data.store import Database
 from services.chassis.foundation import Foundation
 from services.chassis.log import note
-from services.chassis.problems import Problem
 from services.chassis.settings import Listen, Settings
-from services.chassis.store import Database
+from services.chassis.web import http
+from services.chassis.web.problems import Problem
 
 TOKEN = "lab-token-of-the-test-party"
 LIMIT = 1000  # octets, of the test party's interface

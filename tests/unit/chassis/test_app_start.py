@@ -19,10 +19,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from services.chassis import http
 from services.chassis.app import Service, StartError, run, server_tls
+from services.chassis.data.store import StoreError
 from services.chassis.settings import Listen, Settings, TlsSettings
-from services.chassis.store import StoreError
+from services.chassis.web import http
 
 NAME = "party.example"
 

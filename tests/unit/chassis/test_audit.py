@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from services.chassis.audit import (
+from services.chassis.data.audit import (
     APPEND_ONLY,
     GENESIS,
     AuditBrokenError,
@@ -20,9 +20,9 @@ from services.chassis.audit import (
     row_hash,
     verify_chain,
 )
-from services.chassis.canonical import NotCanonicalError
-from services.chassis.clock import Clock
-from services.chassis.store import Database, StoreError
+from services.chassis.data.canonical import NotCanonicalError
+from services.chassis.data.store import Database, StoreError
+from services.chassis.time.clock import Clock
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ async def test_only_json_is_recorded(audit: AuditLog, database: Database) -> Non
 async def test_an_engine_without_triggers_is_refused(
     database: Database, held_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.chassis.audit.APPEND_ONLY", {})
+    monkeypatch.setattr("services.chassis.data.audit.APPEND_ONLY", {})
     assert "sqlite" in APPEND_ONLY
     with pytest.raises(StoreError, match="sqlite"):
         AuditLog(database, held_clock)

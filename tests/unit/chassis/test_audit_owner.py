@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from services.chassis.audit import GENESIS, AuditLog, audit_table, row_hash
-from services.chassis.clock import SystemClock
-from services.chassis.store import Database
+from services.chassis.data.audit import GENESIS, AuditLog, audit_table, row_hash
+from services.chassis.data.store import Database
+from services.chassis.time.clock import SystemClock
 
 
 async def test_the_owner_of_a_log_can_write_all_of_it_anew(tmp_path: Path) -> None:

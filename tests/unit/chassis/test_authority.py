@@ -8,7 +8,7 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from starlette.routing import Mount
 
-from services.chassis.authority import Authority, AuthorityError, mounted_routes
+from services.chassis.web.authority import Authority, AuthorityError, mounted_routes
 
 GOOD = """
 [accepts]

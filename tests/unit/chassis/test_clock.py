@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from services.chassis.clock import ClockError, LabClock, SystemClock
+from services.chassis.time.clock import ClockError, LabClock, SystemClock
 
 
 class Base:

@@ -13,9 +13,9 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from services.chassis import connection
 from services.chassis.app import _config
-from services.chassis.connection import HEAD_LIMIT
+from services.chassis.web import connection
+from services.chassis.web.connection import HEAD_LIMIT
 
 if TYPE_CHECKING:
     from conftest import Party

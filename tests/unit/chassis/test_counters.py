@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis.counters import LARGEST, CounterExhaustedError, OriginatorCounter
-from services.chassis.store import Database
+from services.chassis.data.counters import LARGEST, CounterExhaustedError, OriginatorCounter
+from services.chassis.data.store import Database
 
 
 async def test_it_counts_from_its_first_and_is_named(database: Database) -> None:

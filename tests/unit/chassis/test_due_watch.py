@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.chassis.clock import LabClock
-from services.chassis.due_watch import DueWatch
+from services.chassis.time.clock import LabClock
+from services.chassis.time.due_watch import DueWatch
 
 NOON = datetime(2030, 1, 2, 12, tzinfo=UTC)
 LIMIT = 20  # seconds for what takes next to none

@@ -15,11 +15,11 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.chassis import http
-from services.chassis.fault_board import MOST_LIVE
-from services.chassis.fault_points import HANG_UP
-from services.chassis.faults import Direction, FaultOrder, Kind, Part
-from services.chassis.unsafe_network import Answer, Asked
+from services.chassis.faults.board import MOST_LIVE
+from services.chassis.faults.orders import Direction, FaultOrder, Kind, Part
+from services.chassis.faults.unsafe_network import Answer, Asked
+from services.chassis.web import http
+from services.chassis.web.fault_points import HANG_UP
 
 if TYPE_CHECKING:
     from conftest import Party

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chassis import fault_seen, faults
-from services.chassis.fault_seen import Seen
-from services.chassis.faults import (
+from services.chassis.faults import orders as faults
+from services.chassis.faults import seen as fault_seen
+from services.chassis.faults.orders import (
     FITS,
     TAKES,
     Claim,
@@ -24,6 +24,7 @@ from services.chassis.faults import (
     Match,
     Part,
 )
+from services.chassis.faults.seen import Seen
 from services.link import profile
 
 REQUEST_ID = "02-53-49-4D-00-00-00-0A:02-53-49-4D-D0-00-00-01:1700"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from services.chassis.inbox import (
+from services.chassis.data.inbox import (
     KeyReusedError,
     StoredAnswer,
     first_time,
     store_answer,
     stored_answer,
 )
-from services.chassis.store import Database
+from services.chassis.data.store import Database
 
 ANSWER = StoredAnswer(201, "application/json", b'{"a": 1}')
 

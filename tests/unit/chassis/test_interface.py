@@ -258,7 +258,7 @@ async def test_ready_means_that_the_store_can_be_written(
 ) -> None:
     """Told before a write has failed, on both ports, and again ready when there is space again."""
     with monkeypatch.context() as full:
-        full.setattr("services.chassis.store.LEAST_FREE", 2**62)
+        full.setattr("services.chassis.data.store.LEAST_FREE", 2**62)
         for client in (party.interface, party.stranger):
             answer = await client.get("/readyz")
             assert answer.status_code == 503

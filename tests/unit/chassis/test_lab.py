@@ -13,11 +13,11 @@ import pytest
 from fastapi.routing import APIRoute
 from structlog.testing import capture_logs
 
-from services.chassis.answers import Answer
 from services.chassis.app import StartError
-from services.chassis.audit import verify_chain
-from services.chassis.lab import INTACT
-from services.chassis.outbox import OutboxItem, Undeliverable
+from services.chassis.data.audit import verify_chain
+from services.chassis.data.outbox import OutboxItem, Undeliverable
+from services.chassis.lab.routes import INTACT
+from services.chassis.web.answers import Answer
 
 if TYPE_CHECKING:
     from conftest import BuildParty, Party

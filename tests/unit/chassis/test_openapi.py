@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import BaseModel
 
-from services.chassis.openapi import body, content, link_body
+from services.chassis.web.openapi import body, content, link_body
 
 if TYPE_CHECKING:
     from conftest import Party

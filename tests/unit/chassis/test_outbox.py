@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.chassis.clock import SystemClock
-from services.chassis.outbox import Outbox, OutboxItem, Retry, TryLater, Undeliverable
-from services.chassis.store import Database, StoreError
+from services.chassis.data.outbox import Outbox, OutboxItem, Retry, TryLater, Undeliverable
+from services.chassis.data.store import Database, StoreError
+from services.chassis.time.clock import SystemClock
 
 if TYPE_CHECKING:
     from conftest import HeldClock
@@ -293,7 +293,7 @@ async def test_a_store_that_fails_does_not_end_the_worker(
     receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("services.chassis.outbox.STORE_PAUSE", timedelta(0))
+    monkeypatch.setattr("services.chassis.data.outbox.STORE_PAUSE", timedelta(0))
     failures = [OperationalError("select", None, Exception("disk"))] * 3
     claim = outbox._claim
 

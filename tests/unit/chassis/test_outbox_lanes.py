@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.chassis.outbox import NOTICES, WORK, Outbox, OutboxItem, Pool, Retry, TryLater
-from services.chassis.store import Database
+from services.chassis.data.outbox import NOTICES, WORK, Outbox, OutboxItem, Pool, Retry, TryLater
+from services.chassis.data.store import Database
 
 if TYPE_CHECKING:
     from conftest import HeldClock

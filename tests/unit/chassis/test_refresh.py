@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from services.chassis.refresh import Refresher
+from services.chassis.time.refresh import Refresher
 
 
 class Source:

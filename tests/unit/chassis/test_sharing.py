@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from services.chassis.sharing import Shared
+from services.chassis.time.sharing import Shared
 
 LONG = 60.0
 """Seconds: longer than any test."""

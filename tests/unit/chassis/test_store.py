@@ -16,9 +16,9 @@ from sqlalchemy import Column, Integer, MetaData, Table, Text, event, func, inse
 from sqlalchemy.exc import OperationalError, StatementError
 
 from services.chassis.checks import CheckBook
+from services.chassis.data.store import Database, StoreError, UtcDateTime
 from services.chassis.foundation import Foundation
 from services.chassis.settings import Settings
-from services.chassis.store import Database, StoreError, UtcDateTime
 
 own = MetaData()
 things = Table(

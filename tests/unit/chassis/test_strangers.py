@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.chassis.strangers import RECORD, Strangers
+from services.chassis.data.strangers import RECORD, Strangers
 
 if TYPE_CHECKING:
     from conftest import HeldClock
@@ -65,7 +65,7 @@ def test_one_known_sender_pays_neither_for_strangers_nor_for_another(held_clock:
 def test_senders_longest_quiet_are_forgotten(
     held_clock: HeldClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.chassis.strangers.SENDERS", 2)
+    monkeypatch.setattr("services.chassis.data.strangers.SENDERS", 2)
     strangers = Strangers(held_clock, sender_purse=RECORD)
     assert [strangers.afford(sender=one) for one in ("a", "b", "a", "c")] == [
         True,

@@ -7,11 +7,11 @@ import base64
 
 import pytest
 
-from services.chassis.changes import Changes
 from services.chassis.checks import Verdict
-from services.chassis.clock import Clock
-from services.chassis.store import Database
-from services.chassis.trace import Traces
+from services.chassis.data.store import Database
+from services.chassis.data.trace import Traces
+from services.chassis.time.changes import Changes
+from services.chassis.time.clock import Clock
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from cli.keys_commands import hold_ceremony
-from cli.supplier import Supplier
-from keys.authorities import ORGANISATION_ISSUING, Authorities
 from keys.certificate import Certificate
-from keys.device_keys import DeviceKeys
-from keys.odd_forms import OddForm, in_odd_form
+from keys.issuing.authorities import ORGANISATION_ISSUING, Authorities
+from keys.issuing.odd_forms import OddForm, in_odd_form
 from keys.roles import Usage
+from keys.stores.device_keys import DeviceKeys
+from stack.supplier import Supplier
 
 METER = "0253494dd0000001"
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from cli import clock_commands
 from cli.app import app
-from cli.clocks import (
+from stack.clocks import (
     ORDER,
     agree,
     parse_duration,
@@ -22,8 +22,8 @@ from cli.clocks import (
     set_clocks,
     step_clocks,
 )
-from cli.errors import UNREACHABLE, USAGE, CommandError
-from cli.layout import SYSTEMS, Stack
+from stack.errors import UNREACHABLE, USAGE, CommandError
+from stack.layout import SYSTEMS, Stack
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.app import app
-from cli.errors import USAGE, CommandError
-from cli.processes import read_detours
+from stack.errors import USAGE, CommandError
+from stack.processes import read_detours
 
 
 def test_each_is_read() -> None:

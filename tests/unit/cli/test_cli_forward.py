@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from cli.forward import serve
+from stack.forward import serve
 
 
 async def test_what_is_sent_arrives_and_the_answer_comes_back() -> None:

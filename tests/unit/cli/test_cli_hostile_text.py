@@ -26,13 +26,13 @@ from typer.testing import CliRunner
 from cli import console as shown
 from cli import evidence_commands
 from cli.app import app
-from cli.cells import CellHeld
 from cli.console import Columns, SafeConsole, line, visible, words
-from cli.evidence_report import Finding, Report
 from cli.gbcs_commands import tree_branch, tree_of
-from cli.layout import Stack
 from cli.show import cells_table, story_of
-from cli.story import Story, Told
+from stack.cells import CellHeld
+from stack.evidence_report import Finding, Report
+from stack.layout import Stack
+from stack.story import Story, Told
 
 ROOT = Path(__file__).parents[3]
 

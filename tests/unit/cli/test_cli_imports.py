@@ -34,7 +34,7 @@ OURS = {
     "cli",
     "cli.app",
     "cli.console",
-    "cli.errors",
+    "stack.errors",
     "cli.lazy",
     "cli.options",
     "keys",

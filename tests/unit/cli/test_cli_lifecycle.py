@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from cli import lifecycle
-from cli.layout import SYSTEMS, Addresses, Stack, save_stack
-from cli.processes import runs, stop, why_not_ready
+from stack.layout import SYSTEMS, Addresses, Stack, save_stack
+from stack.processes import runs, stop, why_not_ready
 
 
 def stack_of(data: Path, pid: int) -> Stack:

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from cli.callback_commands import take
-from cli.receiver import Receiver
-from cli.supplier import Supplier
 from duis.errors import SignatureInvalid
+from stack.receiver import Receiver
+from stack.supplier import Supplier
 
 
 class NobodysReader:

@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.app import app
-from cli.errors import MISSING, USAGE
-from cli.layout import Addresses, Stack, save_stack
 from cli.logs import Filter, lines_of
+from stack.errors import MISSING, USAGE
+from stack.layout import Addresses, Stack, save_stack
 
 ID = "02-53-49-4D-20-00-00-00:02-53-49-4D-D0-00-00-01:7"
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from cli.app import app
-from cli.octets import NotOctets, octets_of
 from gbcs.codes import Cra
 from gbcs.message import GroupingHeader, Message, OtherInformation, encode
+from stack.octets import NotOctets, octets_of
 
 MESSAGE = encode(
     Message(

@@ -12,9 +12,9 @@ from typer.core import TyperCommand, TyperGroup
 from cli import console as shown
 from cli.app import COMMANDS
 from cli.console import Columns, lay, sentence
-from cli.layout import Stack
 from cli.show import story_of
-from cli.story import Story, Told
+from stack.layout import Stack
+from stack.story import Story, Told
 
 NAME = "pre-command-trailing-zero"
 PROSE = "A Pre-Command ends in 0x00, the length of a signature that is not there"

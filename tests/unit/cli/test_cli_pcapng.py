@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.pcapng import Packet, exported_pdu, write
+from stack.pcapng import Packet, exported_pdu, write
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cli import processes
-from cli.errors import UNREACHABLE, CommandError
-from cli.layout import (
+from stack import processes
+from stack.errors import UNREACHABLE, CommandError
+from stack.layout import (
     FIRST_PORT,
     QUIET_FROM,
     QUIET_PORTS,

@@ -11,10 +11,6 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.app import app
-from cli.errors import CommandError
-from cli.own_keys import Act, KeyName, issue, provide, said, signed
-from cli.service_requests import NewCertificates, sign_pre_command
-from cli.supplier import Supplier
 from duis.model import PreCommand, Response, ResponseMessage
 from gbcs.codes import (
     CertificateReadFailure,
@@ -24,8 +20,9 @@ from gbcs.codes import (
     MessageCode,
 )
 from gbcs.codes import CredentialsReplacementMode as Mode
-from gbcs.credentials import CellId, UpdateCredentials, encode_update
-from gbcs.device_certificates import (
+from gbcs.message import GroupingHeader, Message, OtherInformation, encode
+from gbcs.payloads.credentials import CellId, UpdateCredentials, encode_update
+from gbcs.payloads.device_certificates import (
     CertificateReadResponse,
     CertificateUpdateResponse,
     IssueResponse,
@@ -33,7 +30,10 @@ from gbcs.device_certificates import (
     encode_certificate_update_response,
     encode_issue_response,
 )
-from gbcs.message import GroupingHeader, Message, OtherInformation, encode
+from stack.errors import CommandError
+from stack.own_keys import Act, KeyName, issue, provide, said, signed
+from stack.service_requests import NewCertificates, sign_pre_command
+from stack.supplier import Supplier
 
 SUPPLIER = "0253494d10000000"
 METER = "0253494dd0000001"

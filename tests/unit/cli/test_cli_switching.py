@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
-from cli.connection import Connection
-from cli.errors import UNDER_WAY, UNREACHABLE, CommandError
-from cli.layout import Addresses, Stack
-from cli.switching import submit
 from duis.model import Acknowledgement, Response
 from duis.request_id import RequestId
 from duis.xml import response_to_xml
+from stack.connection import Connection
+from stack.errors import UNDER_WAY, UNREACHABLE, CommandError
+from stack.layout import Addresses, Stack
+from stack.switching import submit
 
 ID = "02-53-49-4D-20-00-00-00:02-53-49-4D-D0-00-00-01:7"
 CHECK = "link.response.signature"

@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.app import app, main
-from cli.containers import in_containers
-from cli.errors import MISSING, REFUSED, USAGE
-from cli.layout import Addresses, Stack, save_stack, stack_file
+from stack.containers import in_containers
+from stack.errors import MISSING, REFUSED, USAGE
+from stack.layout import Addresses, Stack, save_stack, stack_file
 
 FOREIGN = """-----BEGIN CERTIFICATE-----
 AAAA

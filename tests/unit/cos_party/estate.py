@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from cos_party.checks import check_book
-from cos_party.device_returns import DeviceReturns
-from cos_party.gather import Gatherer
 from cos_party.model import Delivery, Limits, Thresholds, Trust
-from cos_party.outbound import KnownExtract, SourceRefused, SourceUnavailable
-from cos_party.pull import Puller
+from cos_party.peers.outbound import KnownExtract, SourceRefused, SourceUnavailable
+from cos_party.peers.pull import Puller
+from cos_party.peers.wire import RegistrationExtract
 from cos_party.settings import CosPartySettings
-from cos_party.tables import metadata
-from cos_party.wire import RegistrationExtract
-from cos_party.workflow import CosWorkflow
+from cos_party.steps.device_messages import DeviceReturns
+from cos_party.steps.gather import Gatherer
+from cos_party.steps.sign_command import CosWorkflow
+from cos_party.store.tables import metadata
 from duis.model import Header, ServiceRequest, UpdateSecurityCredentialsCoS
 from duis.request_id import RequestId
 from duis.signature import SignatureReference, sign_document
@@ -31,10 +31,10 @@ from duis.xml import request_to_xml
 from keys.crl import RevocationList, read_crl
 from keys.errors import KeysError
 from services.chassis.checks import Approved, Check, CheckBook
-from services.chassis.clock import LabClock
-from services.chassis.counters import OriginatorCounter
+from services.chassis.data.counters import OriginatorCounter
 from services.chassis.foundation import Foundation
 from services.chassis.settings import Listen
+from services.chassis.time.clock import LabClock
 from services.link.opened import Opened
 from tests.unit.cos_party import pki
 from tests.unit.cos_party.pki import NOW, Authority, Identity
@@ -207,7 +207,7 @@ def extract(number: int = 1, **changes: Any) -> RegistrationExtract:
 
 
 class Published:
-    """Registration and the SMKI repository, as `cos_party.outbound.Sources` shows them."""
+    """Registration and the SMKI repository, as `cos_party.peers.outbound.Sources` shows them."""
 
     def __init__(self, estate: Estate) -> None:
         self.extract = extract()

@@ -20,8 +20,8 @@ from cryptography.x509.oid import NameOID
 from keys.certificate import Certificate, key_identifier
 from keys.crl import make_crl
 from keys.hardware_module import HARDWARE_MODULE_NAME, write_hardware_module_name
-from keys.private import sign_raw
 from keys.profile_rules import NO_EXPIRY
+from keys.stores.private import sign_raw
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 ORGANISATION = "2.999.1.1"
@@ -44,7 +44,7 @@ def usages(*wanted: str) -> x509.KeyUsage:
 
 @dataclass(frozen=True)
 class Identity:
-    """A private key and its certificate; a `keys.store.Signer`."""
+    """A private key and its certificate; a `keys.stores.store.Signer`."""
 
     private: ec.EllipticCurvePrivateKey
     certificate: Certificate

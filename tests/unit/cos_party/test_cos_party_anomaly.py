@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from cos_party import anomaly_checks, store
 from cos_party.model import Earlier, Intent, Thresholds
-from cos_party.tables import metadata
+from cos_party.rules import anomaly as anomaly_checks
+from cos_party.store import decisions as store
+from cos_party.store.tables import metadata
 from services.chassis.checks import CheckFailed
-from services.chassis.store import Database
+from services.chassis.data.store import Database
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 

@@ -12,12 +12,12 @@ import httpx
 import pytest
 
 from cos_party.assembly import CosKeys, Organisation, assemble
+from cos_party.peers.wire import LONGEST_BASE64
 from cos_party.settings import LINK_BODY, CosPartySettings
-from cos_party.wire import LONGEST_BASE64
 from ecos_party.identity import ORGANISATION as ECOS_PARTY
 from ecos_party.main import open_keys as open_ecos_keys
-from keys.ceremony import load_plan, run_ceremony
-from keys.software import SoftwareKeyStore, read_secret
+from keys.issuing.ceremony import load_plan, run_ceremony
+from keys.stores.software import SoftwareKeyStore, read_secret
 from services.chassis.app import Service, StartError
 from services.chassis.settings import MAX_BODY, Listen
 from tcos_party.identity import ORGANISATION as TCOS_PARTY

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from cos_party import copies, store
 from cos_party.model import Intent
-from cos_party.outbound import KnownExtract
-from cos_party.wire import RegistrationExtract
+from cos_party.peers import copies
+from cos_party.peers.outbound import KnownExtract
+from cos_party.peers.wire import RegistrationExtract
+from cos_party.store import decisions as store
 from services.chassis.checks import Refused
 from tests.unit.cos_party.estate import Estate, Party, Published, extract, open_party
 from tests.unit.cos_party.pki import NOW

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from cos_party import copies, store
 from cos_party.model import Limits
-from cos_party.outbound import KnownExtract, Sources, SourceUnavailable
+from cos_party.peers import copies
+from cos_party.peers.outbound import KnownExtract, Sources, SourceUnavailable
+from cos_party.store import decisions as store
 from duis.signature import SignatureReference
 from keys.crl import read_crl
 from services.chassis.checks import Refused
-from services.chassis.refresh import Refresher
+from services.chassis.time.refresh import Refresher
 from services.link.errors import PeerUnavailable
 from services.link.trust import LinkTrust
 from services.registration.model import Register

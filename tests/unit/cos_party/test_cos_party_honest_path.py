@@ -10,8 +10,8 @@ import pytest
 
 from duis.model import CANCEL_DATE
 from gbcs.codes import Cra, CredentialsReplacementMode
-from gbcs.credentials import UpdateCredentials, decode_update
 from gbcs.message import Message, decode
+from gbcs.payloads.credentials import UpdateCredentials, decode_update
 from gbcs.protect import verify_signature
 from tests.unit.cos_party.estate import (
     DEVICE,

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cos_party import outbound, wire
-from cos_party.outbound import Sources
-from cos_party.wire import RegistrationExtract, read_extract
+from cos_party.peers import outbound, wire
+from cos_party.peers.outbound import Sources
+from cos_party.peers.wire import RegistrationExtract, read_extract
 from services.registration.model import Register
 from tests.unit.cos_party.estate import NOW, Estate, Party, extract
 

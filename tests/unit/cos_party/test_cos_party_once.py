@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from cos_party import store
 from cos_party.model import Intent, Thresholds
-from cos_party.signing import NotApprovedError, sign_intent
+from cos_party.steps.signing import NotApprovedError, sign_intent
+from cos_party.store import decisions as store
 from gbcs.message import decode
 from gbcs.protect import verify_signature
 from services.chassis.checks import Approved, Check, CheckBook, Refused
-from services.chassis.problems import Problem
+from services.chassis.web.problems import Problem
 from tests.unit.cos_party.estate import PARTIES, Estate, Party, open_party
 from tests.unit.cos_party.pki import NOW
 

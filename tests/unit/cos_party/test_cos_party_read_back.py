@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from cos_party.checks import read_back_checks_of
-from cos_party.store import BY_BROKER, device_cells
-from gbcs.cells import CellId
+from cos_party.store.decisions import BY_BROKER, device_cells
 from gbcs.codes import Cra, MessageCode, RemotePartyRole, StatusCode
-from gbcs.credentials import decode_update
-from gbcs.details import CredentialDetails, HeldCredential, RoleDetails, encode_details
 from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
+from gbcs.payloads.cells import CellId
+from gbcs.payloads.credentials import decode_update
+from gbcs.payloads.details import CredentialDetails, HeldCredential, RoleDetails, encode_details
 from gbcs.protect import add_mac
 from keys.certificate import Certificate
 from services.chassis.checks import Refused

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select
 
-from cos_party import store
-from cos_party.judging import RECORDS
 from cos_party.model import Thresholds
-from services.chassis.audit import audit_table
+from cos_party.steps.judging import RECORDS
+from cos_party.store import decisions as store
 from services.chassis.checks import Refused
-from services.chassis.strangers import RECORD, Strangers
-from services.chassis.trace import trace_table
+from services.chassis.data.audit import audit_table
+from services.chassis.data.strangers import RECORD, Strangers
+from services.chassis.data.trace import trace_table
 from tests.unit.cos_party.estate import Estate, Party
 from tests.unit.link.estate import HeldClock
 

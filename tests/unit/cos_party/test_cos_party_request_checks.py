@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from respelling import oddly
 
-from cos_party import store
 from cos_party.checks import request_checks_of
-from cos_party.error_codes import ECOS_ERROR_CODES
 from cos_party.model import Thresholds
+from cos_party.rules.codes import ECOS_ERROR_CODES
+from cos_party.store import decisions as store
 from duis.model import CANCEL_DATE, Header, ReadInventory, ServiceRequest
 from duis.xml import request_to_xml
 from services.chassis.checks import Refused

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from cos_party import store
 from cos_party.checks import return_checks_of
-from cos_party.error_codes import ECOS_ERROR_CODES
+from cos_party.rules.codes import ECOS_ERROR_CODES
+from cos_party.store import decisions as store
 from gbcs.codes import Cra, CredentialsReplacementMode, RemotePartyRole, StatusCode
-from gbcs.credentials import (
+from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
+from gbcs.payloads.credentials import (
     CellOutcome,
     CredentialsAlert,
     CredentialsOutcome,
@@ -24,7 +25,6 @@ from gbcs.credentials import (
     encode_alert,
     encode_response,
 )
-from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
 from gbcs.protect import sign
 from keys.certificate import Certificate
 from services.chassis.checks import Refused

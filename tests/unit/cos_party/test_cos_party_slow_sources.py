@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from cos_party.model import Limits
-from cos_party.outbound import KnownExtract
-from cos_party.pull import Pulled
-from cos_party.wire import RegistrationExtract
+from cos_party.peers.outbound import KnownExtract
+from cos_party.peers.pull import Pulled
+from cos_party.peers.wire import RegistrationExtract
 from services.chassis.checks import Refused
-from services.chassis.sharing import MOST, Shared
+from services.chassis.time.sharing import MOST, Shared
 from tests.unit.cos_party.estate import SUPPLIER_B, Estate, Party, Published, open_party
 
 CROWD = 20

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from cos_party.lab import lab_routes
+from cos_party.lab.routes import lab_routes
 from duis.model import CANCEL_DATE
 from services.chassis.checks import Refused
 from tests.unit.cos_party.estate import (

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gbcs.codes import Cra, CredentialsReplacementMode, KeyUsage, RemotePartyRole
-from gbcs.credentials import (
+from gbcs.message import GroupingHeader, Message, OtherInformation
+from gbcs.payloads.credentials import (
     CellId,
     Replacement,
     SeqNumberChange,
@@ -22,7 +23,6 @@ from gbcs.credentials import (
     UpdateCredentials,
     encode_update,
 )
-from gbcs.message import GroupingHeader, Message, OtherInformation
 from gbcs.protect import add_mac, sign
 
 COS_PARTY = "0253494d00000005"
@@ -113,11 +113,12 @@ def update(cos_party: Party) -> UpdateCredentials:
         authorising_cell=CellId(RemotePartyRole.TRANSITIONAL_COS, KeyUsage.DIGITAL_SIGNATURE),
         replacements=tuple(
             Replacement(
-                make_certificate(cos_party.signing, name), CellId.from_name(f"supplier/{name}")
+                make_certificate(cos_party.steps.signing, name),
+                CellId.from_name(f"supplier/{name}"),
             )
             for name in names
         ),
-        path_certificates=(make_certificate(cos_party.signing, "SIM-Z1"),),
+        path_certificates=(make_certificate(cos_party.steps.signing, "SIM-Z1"),),
         other_changes=(SeqNumberChange(supplier, 0, (SpecialistSeqNumber(0),)),),
     )
 

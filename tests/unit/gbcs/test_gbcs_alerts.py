@@ -8,10 +8,15 @@ from typing import Any
 
 import pytest
 
-from gbcs.alerts import GenericAlert, ZigBeeAlert, decode_generic_alert, encode_generic_alert
 from gbcs.codes import AlertCode
-from gbcs.details_json import generic_alert_from_json, generic_alert_to_json
 from gbcs.errors import EncodeError, ParseError
+from gbcs.payloads.alerts import (
+    GenericAlert,
+    ZigBeeAlert,
+    decode_generic_alert,
+    encode_generic_alert,
+)
+from gbcs.text.details import generic_alert_from_json, generic_alert_to_json
 
 MOMENT = datetime(2026, 11, 21, 1, 2, 3, tzinfo=UTC)
 COUNTER = (1 << 40) + 0x0A0B0C

@@ -15,7 +15,8 @@ from gbcs.answer_rules import (
 )
 from gbcs.codes import Cra, RemotePartyRole, StatusCode
 from gbcs.codes import CredentialsReplacementMode as Mode
-from gbcs.credentials import (
+from gbcs.message import GroupingHeader, Message, OtherInformation
+from gbcs.payloads.credentials import (
     CANCEL_EXECUTION,
     CellId,
     CellOutcome,
@@ -26,7 +27,6 @@ from gbcs.credentials import (
     SpecialistSeqNumber,
     UpdateCredentials,
 )
-from gbcs.message import GroupingHeader, Message, OtherInformation
 from gbcs.rules import Rule
 
 OLD, NEW = bytes(8), bytes(7) + b"\x01"

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from gbcs.cells import CellId
 from gbcs.codes import CellUsage, CredentialsReplacementMode, KeyUsage, RemotePartyRole
-from gbcs.credentials import (
+from gbcs.errors import EncodeError, ParseError
+from gbcs.payloads.cells import CellId
+from gbcs.payloads.credentials import (
     CANCEL_EXECUTION,
     Replacement,
     SeqNumberChange,
@@ -18,7 +19,6 @@ from gbcs.credentials import (
     decode_update,
     encode_update,
 )
-from gbcs.errors import EncodeError, ParseError
 
 ACB_CELL = CellId(RemotePartyRole.ACCESS_CONTROL_BROKER, KeyUsage.KEY_AGREEMENT)
 CERTIFICATE = b"\x30\x03\x02\x01\x05"

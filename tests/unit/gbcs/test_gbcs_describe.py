@@ -11,10 +11,11 @@ import pytest
 from cryptography import x509
 from cryptography.x509.name import _ASN1Type
 
-from gbcs.alerts import GenericAlert, encode_generic_alert
-from gbcs.certificate_json import certificate_from_json, certificate_to_json
 from gbcs.codes import CellUsage, Cra, KeyUsage, RemotePartyRole, StatusCode
-from gbcs.credentials import (
+from gbcs.errors import EncodeError, ParseError
+from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
+from gbcs.payloads.alerts import GenericAlert, encode_generic_alert
+from gbcs.payloads.credentials import (
     CellId,
     CellOutcome,
     CredentialsAlert,
@@ -26,11 +27,10 @@ from gbcs.credentials import (
     encode_response,
     encode_update,
 )
-from gbcs.describe import build, describe, mac_parties
-from gbcs.details import CredentialDetails, HeldCredential, RoleDetails, encode_details
-from gbcs.errors import EncodeError, ParseError
-from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
+from gbcs.payloads.details import CredentialDetails, HeldCredential, RoleDetails, encode_details
 from gbcs.protect import verify_mac, verify_signature
+from gbcs.text.certificate import certificate_from_json, certificate_to_json
+from gbcs.text.describe import build, describe, mac_parties
 
 
 class Keys:
@@ -265,7 +265,7 @@ def test_received_octets_are_used_only_while_they_say_the_same(
 
 
 def test_certificates_are_shown_in_brief(command: Message, certificate_for: Any, cos_party: Any):
-    key = cos_party.signing
+    key = cos_party.steps.signing
     unique = [
         x509.NameAttribute(x509.NameOID.ORGANIZATIONAL_UNIT_NAME, "02"),
         x509.NameAttribute(
@@ -285,7 +285,7 @@ def test_certificates_are_shown_in_brief(command: Message, certificate_for: Any,
 def test_a_certificate_that_is_not_positive_is_unreadable_or_shown(
     certificate_for: Any, cos_party: Any
 ):
-    der = certificate_for(cos_party.signing, serial=1)
+    der = certificate_for(cos_party.steps.signing, serial=1)
     zero = der.replace(b"\x02\x01\x01", b"\x02\x01\x00", 1)
     assert certificate_to_json(zero)["base64"] == base64.b64encode(zero).decode()
 

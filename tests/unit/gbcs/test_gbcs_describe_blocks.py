@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from gbcs.block_transfer import acknowledge, cut, decode_block, encode_block, first_frame, split
-from gbcs.describe import build, describe
-from gbcs.describe_blocks import put_together
 from gbcs.errors import EncodeError, ParseError
 from gbcs.message import Message, encode
+from gbcs.text.blocks import put_together
+from gbcs.text.describe import build, describe
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from gbcs.codes import CellUsage, KeyUsage, RemotePartyRole, StatusCode
-from gbcs.credentials import CellId
-from gbcs.details import (
+from gbcs.errors import EncodeError, ParseError
+from gbcs.payloads.credentials import CellId
+from gbcs.payloads.details import (
     CredentialDetails,
     HeldCredential,
     ReadCredentials,
@@ -19,7 +20,6 @@ from gbcs.details import (
     encode_details,
     encode_read,
 )
-from gbcs.errors import EncodeError, ParseError
 
 SUBJECT, KEY = bytes.fromhex("0253494d10000000"), bytes.fromhex("4000000000000001")
 ACB_CELL = CellId(RemotePartyRole.ACCESS_CONTROL_BROKER, KeyUsage.KEY_AGREEMENT)

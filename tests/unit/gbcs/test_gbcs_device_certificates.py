@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from gbcs import device_certificates as dc
 from gbcs.codes import (
     CertificateReadFailure,
     CertificateUpdateResult,
@@ -14,6 +13,7 @@ from gbcs.codes import (
     KeyUsage,
 )
 from gbcs.errors import EncodeError, ParseError
+from gbcs.payloads import device_certificates as dc
 
 SEQUENCE = b"\x30\x03\x02\x01\x05"
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from gbcs.codes import CredentialsReplacementMode, RemotePartyRole, StatusCode
-from gbcs.credentials import (
+from gbcs.errors import EncodeError, ParseError
+from gbcs.payloads.credentials import (
     CellId,
     CellOutcome,
     CredentialsAlert,
@@ -20,8 +21,7 @@ from gbcs.credentials import (
     encode_alert,
     encode_response,
 )
-from gbcs.device_ber import as_der
-from gbcs.errors import EncodeError, ParseError
+from gbcs.payloads.device_ber import as_der
 
 OLD, OLD_KEY = bytes.fromhex("0253494d10000000"), bytes.fromhex("4000000000000001")
 NEW, NEW_KEY = bytes.fromhex("0253494d20000000"), bytes.fromhex("4000000000000002")

@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-from gbcs.cells import CellId
 from gbcs.codes import MESSAGE_CODE_OF_MODE, Cra, RemotePartyRole
 from gbcs.codes import CredentialsReplacementMode as Mode
-from gbcs.credentials import (
+from gbcs.errors import RuleBroken
+from gbcs.message import GroupingHeader, Message, OtherInformation
+from gbcs.mode_facts import MODE_FACTS
+from gbcs.payloads.cells import CellId
+from gbcs.payloads.credentials import (
     CANCEL_EXECUTION,
     Replacement,
     SeqNumberChange,
     SpecialistSeqNumber,
     UpdateCredentials,
 )
-from gbcs.errors import RuleBroken
-from gbcs.message import GroupingHeader, Message, OtherInformation
-from gbcs.mode_facts import MODE_FACTS
 from gbcs.rules import Rule, command_findings, protection_findings, require
 
 SUPPLIER_CELL = CellId.from_name("supplier/digitalSignature/management")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from keys.ceremony import load_plan, run_ceremony
+from keys.issuing.ceremony import load_plan, run_ceremony
 from tests.unit.keys.workshop import NOW, Workshop
 
 

@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 import tomli_w
 
-from keys.ceremony import load_plan, run_ceremony
 from keys.certificate import Certificate
 from keys.crl import read_crl_pem
 from keys.errors import CeremonyError
+from keys.issuing.ceremony import load_plan, run_ceremony
+from keys.issuing.plan import CeremonyPlan
 from keys.path import validate_path
-from keys.plan import CeremonyPlan
 from keys.profile_rules import broken_rules, profile_of
 from keys.roles import Usage
-from keys.software import SoftwareKeyStore, read_secret
+from keys.stores.software import SoftwareKeyStore, read_secret
 from keys.verify import verify_folder
 from tests.unit.keys.workshop import NOW
 

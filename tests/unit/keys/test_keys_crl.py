@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from keys.crl import MAX_LIST_OCTETS, MAX_NUMBER, make_crl, read_crl, read_crl_pem, revocation_times
 from keys.errors import CertificateError, RevocationListError
 from keys.octets import value as tlv
-from keys.stencil import assemble
+from keys.sign_with import assemble
 from tests.unit.keys.workshop import NOW, Workshop, issuing
 
 

@@ -17,10 +17,10 @@ from keys.certification_request import (
     CertificationRequest,
     read_certification_request,
 )
-from keys.device_keys import DeviceKeys
 from keys.errors import CertificateError, KeyStoreError
 from keys.key_usage import key_usage_extension
 from keys.roles import Usage
+from keys.stores.device_keys import DeviceKeys
 from tests.unit.keys.workshop import Workshop, hardware, new_key, policy, usage
 
 SEED = bytes(range(32))

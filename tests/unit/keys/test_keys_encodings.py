@@ -8,10 +8,10 @@ import textwrap
 import pytest
 
 from keys.certificate import Certificate
-from keys.device_keys import DeviceKeys
 from keys.encodings import CERTIFICATE, REQUEST, certificate_of, der_of
 from keys.errors import CertificateError
 from keys.roles import Usage
+from keys.stores.device_keys import DeviceKeys
 from tests.unit.keys.workshop import Workshop
 
 ASKED = DeviceKeys(bytes(range(32))).certification_request(

@@ -10,14 +10,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from keys.authorities import DEVICE_ISSUING, Authorities
 from keys.certificate import Certificate
-from keys.disclosure import WARNING, unsafe_device_key, unsafe_private_key
 from keys.errors import CertificateError, KeyStoreError, NotSimulated
-from keys.folder import KeyFolder
-from keys.odd_forms import OddForm, in_odd_form
+from keys.issuing.authorities import DEVICE_ISSUING, Authorities
+from keys.issuing.odd_forms import OddForm, in_odd_form
 from keys.roles import Usage
-from keys.software import SoftwareKeyStore, read_secret
+from keys.stores.disclosure import WARNING, unsafe_device_key, unsafe_private_key
+from keys.stores.folder import KeyFolder
+from keys.stores.software import SoftwareKeyStore, read_secret
 from tests.unit.keys.workshop import Workshop, new_key, policy
 
 METER = "0253494dd0000001"

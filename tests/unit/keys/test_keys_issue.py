@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from keys.authorities import DEVICE_ISSUING, ORGANISATION_ISSUING, Authorities, revoke
 from keys.certificate import Certificate
 from keys.crl import read_crl, read_crl_pem, revocation_times
 from keys.errors import CeremonyError, CertificateError, NotSimulated, PathError, PathFailure
-from keys.issue import (
+from keys.issuing.authorities import DEVICE_ISSUING, ORGANISATION_ISSUING, Authorities, revoke
+from keys.issuing.issue import (
     ODD_FORMS,
     Flaw,
     add_devices,
@@ -21,12 +21,12 @@ from keys.issue import (
     flawed_certificate,
     publish,
 )
+from keys.issuing.plan import DevicesPlan, OrganisationPlan, load_plan
 from keys.path import validate_path
-from keys.plan import DevicesPlan, OrganisationPlan, load_plan
 from keys.profile_rules import broken_rules, profile_of
 from keys.roles import OrganisationRole, Usage
 from keys.simulated import require_simulated
-from keys.software import SoftwareKeyStore, read_secret
+from keys.stores.software import SoftwareKeyStore, read_secret
 from keys.verify import verify_folder
 from tests.unit.keys.workshop import NOW, Workshop, new_key
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from keys.certificate import Certificate
 from keys.certification_request import read_certification_request
 from keys.crl import read_crl
-from keys.device_keys import DeviceKeys
 from keys.errors import CertificateError, RevocationListError
+from keys.issuing.odd_forms import OddForm, in_odd_form
 from keys.octets import (
     PUBLIC_KEY_START,
     content,
@@ -23,10 +23,10 @@ from keys.octets import (
     public_key_fault,
     value,
 )
-from keys.odd_forms import OddForm, in_odd_form
 from keys.profile_rules import Profile, ProfileRule, broken_rules
 from keys.roles import Usage
-from keys.stencil import assemble
+from keys.sign_with import assemble
+from keys.stores.device_keys import DeviceKeys
 from tests.unit.keys.workshop import Workshop, new_key
 
 

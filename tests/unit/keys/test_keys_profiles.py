@@ -11,16 +11,16 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from keys import profiles
 from keys.certificate import Certificate
 from keys.errors import CertificateError, ProfileError
-from keys.odd_forms import OddForm, in_odd_form, unused_signature_bits
+from keys.issuing import profiles
+from keys.issuing.odd_forms import OddForm, in_odd_form, unused_signature_bits
+from keys.issuing.profiles import Issuer
 from keys.path import validate_path
-from keys.private import HeldSigner
 from keys.profile_rules import Profile, ProfileRule, broken_rules, check_profile, profile_of
-from keys.profiles import Issuer
 from keys.roles import OrganisationRole, Usage
 from keys.simulated import DEVICE_POLICY, INFRASTRUCTURE_POLICY, ORGANISATION_POLICY
+from keys.stores.private import HeldSigner
 from tests.unit.keys.workshop import (
     COMMON,
     NOW,

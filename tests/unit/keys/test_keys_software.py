@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
 from keys.certificate import Certificate
 from keys.errors import KeyStoreError, NotSimulated
 from keys.roles import Usage
-from keys.software import SoftwareKeyStore, read_secret, write_secret
-from keys.store import KeyAgreement, KeyStore, Signer
+from keys.stores.software import SoftwareKeyStore, read_secret, write_secret
+from keys.stores.store import KeyAgreement, KeyStore, Signer
 from tests.unit.keys.workshop import Workshop, issuing, new_key, policy, root, usage
 
 PASSPHRASE = b"a passphrase of the tests"

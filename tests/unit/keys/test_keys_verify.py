@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from cryptography.x509 import CertificatePolicies
 
-from keys.authorities import revoke
 from keys.certificate import Certificate
+from keys.issuing.authorities import revoke
 from keys.verify import verify_folder
 from tests.unit.keys.workshop import NOW, Workshop
 

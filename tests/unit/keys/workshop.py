@@ -13,15 +13,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from keys import profiles
 from keys.certificate import Certificate, key_identifier
 from keys.crl import make_crl
 from keys.hardware_module import HARDWARE_MODULE_NAME, write_hardware_module_name
+from keys.issuing import profiles
+from keys.issuing.profiles import Issuer, Validity
 from keys.key_usage import key_usage_extension
-from keys.private import HeldSigner
-from keys.profiles import Issuer, Validity
 from keys.roles import OrganisationRole, Usage
 from keys.simulated import ORGANISATION_POLICY
+from keys.stores.private import HeldSigner
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 TEN_YEARS = Validity(NOW - timedelta(days=1), NOW + timedelta(days=3650))

@@ -22,10 +22,10 @@ from fastapi import APIRouter, FastAPI
 
 from keys.certificate import Certificate, key_identifier
 from keys.crl import make_crl
-from services.chassis.audit import AuditLog
 from services.chassis.checks import CheckBook
-from services.chassis.http import client
-from services.chassis.store import Database
+from services.chassis.data.audit import AuditLog
+from services.chassis.data.store import Database
+from services.chassis.web.http import client
 from services.link.checks import link_checks
 from services.link.client import LinkClient
 from services.link.evidence import EvidenceLog
@@ -55,7 +55,7 @@ class HeldClock:
 
 
 class Held:
-    """A key with its certificate, as `keys.store.Signer` has it."""
+    """A key with its certificate, as `keys.stores.store.Signer` has it."""
 
     def __init__(self, private: ec.EllipticCurvePrivateKey, certificate: Certificate) -> None:
         self._private = private

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from services.chassis.audit import verify_chain
+from services.chassis.data.audit import verify_chain
 from services.link.errors import EvidenceError
 from services.link.evidence import verify_evidence
 from services.link.fields import Item, write_dictionary

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from services.chassis.checks import Refused
-from services.chassis.problems import Problem
+from services.chassis.web.problems import Problem
 from services.link import client, envelope
 from services.link.client import LinkClient
 from services.link.errors import (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis.strangers import RECORD, Strangers
+from services.chassis.data.strangers import RECORD, Strangers
 from services.link.message import HttpRequest
 from tests.unit.link.estate import Estate, HeldClock, Party, open_party
 from tests.unit.link.forge import Forge

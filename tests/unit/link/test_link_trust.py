@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from keys.crl import read_crl
-from services.chassis.problems import Problem
+from services.chassis.web.problems import Problem
 from services.link.errors import LinkSetupError
 from services.link.identity import LinkIdentity
 from services.link.opened import Opened, encode_answer

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from meter_sim.model import DeviceState
+from meter_sim.device.model import DeviceState
 from tests.unit.meter_sim.estate import Estate
 from tests.unit.meter_sim.running import Running
 

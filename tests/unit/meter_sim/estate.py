@@ -20,21 +20,21 @@ from cryptography.x509.oid import NameOID
 
 from gbcs.codes import MESSAGE_CODE_OF_MODE, Cra, KeyUsage, RemotePartyRole
 from gbcs.codes import CredentialsReplacementMode as Mode
-from gbcs.credentials import CellId, Replacement, UpdateCredentials, encode_update
-from gbcs.details import ReadCredentials, encode_read
 from gbcs.message import GroupingHeader, Message, OtherInformation, encode
+from gbcs.payloads.credentials import CellId, Replacement, UpdateCredentials, encode_update
+from gbcs.payloads.details import ReadCredentials, encode_read
 from gbcs.protect import add_mac, sign
 from keys.certificate import Certificate, key_identifier
-from keys.device_keys import DeviceKeys
 from keys.hardware_module import HARDWARE_MODULE_NAME, write_hardware_module_name
-from keys.private import agree, sign_raw
 from keys.roles import Usage
-from meter_sim.book import meter_checks
-from meter_sim.device_types import CELLS, SUPPLIER_DS, DeviceType
-from meter_sim.model import DeviceState, Means, Reaction
-from meter_sim.modes import Protection, rule
-from meter_sim.own_keys import Fleet
-from meter_sim.processing import process
+from keys.stores.device_keys import DeviceKeys
+from keys.stores.private import agree, sign_raw
+from meter_sim.checks import meter_checks
+from meter_sim.device.device_types import CELLS, SUPPLIER_DS, DeviceType
+from meter_sim.device.model import DeviceState, Means, Reaction
+from meter_sim.device.modes import Protection, rule
+from meter_sim.device.processing import process
+from meter_sim.factory.own_keys import Fleet
 from services.chassis.checks import CheckBook
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

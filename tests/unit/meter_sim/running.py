@@ -10,16 +10,16 @@ from typing import Any
 
 import httpx
 
-from gbcs.credentials import CellId
+from gbcs.payloads.credentials import CellId
 from keys.certificate import Certificate
 from meter_sim import main
-from meter_sim.device_types import DeviceType
-from meter_sim.due_watch import DueWatch
+from meter_sim.device.device_types import DeviceType
 from meter_sim.settings import MeterSettings
-from meter_sim.workflow import Workflow
-from services.chassis import http
+from meter_sim.steps.workflow import Workflow
+from meter_sim.wan.due_watch import DueWatch
 from services.chassis.app import Service
 from services.chassis.settings import Listen
+from services.chassis.web import http
 from tests.unit.meter_sim.estate import DEVICE, NOW, Estate
 
 TOKEN = "a token of the lab port"

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from gbcs.alerts import GenericAlert, ZigBeeAlert, decode_generic_alert
 from gbcs.codes import AlertCode, Cra
 from gbcs.message import Message, OtherInformation, decode
+from gbcs.payloads.alerts import GenericAlert, ZigBeeAlert, decode_generic_alert
 from gbcs.protect import verify_signature
 from keys.roles import Usage
-from meter_sim.alerts import NUMBER, PERIOD, RECIPIENT, Tally, count_refusal, raise_alert
-from meter_sim.device_types import SUPPLIER_DS, WAN_PROVIDER_DS, DeviceType
+from meter_sim.device.alerts import NUMBER, PERIOD, RECIPIENT, Tally, count_refusal, raise_alert
+from meter_sim.device.device_types import SUPPLIER_DS, WAN_PROVIDER_DS, DeviceType
 from tests.unit.meter_sim.estate import ACB, DEVICE, NOW, SUPPLIER_A, SUPPLIER_B, WAN, Estate
 from tests.unit.meter_sim.running import Running
 

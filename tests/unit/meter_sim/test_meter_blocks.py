@@ -16,10 +16,10 @@ import pytest
 
 from gbcs.block_transfer import Block, acknowledge, decode_block, encode_block, split, transfer_of
 from gbcs.codes import Cra
-from gbcs.credentials import decode_alert
 from gbcs.message import decode
+from gbcs.payloads.credentials import decode_alert
 from gbcs.reassembly import Reassembler
-from meter_sim.block_checks import BLOCK_CHECKS, LIMITS
+from meter_sim.device.block_checks import BLOCK_CHECKS, LIMITS
 from tests.unit.meter_sim.estate import DEVICE, NOW, SUPPLIER_A, SUPPLIER_B, TCOS, Estate
 from tests.unit.meter_sim.running import Running
 

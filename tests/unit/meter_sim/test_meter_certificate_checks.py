@@ -11,19 +11,19 @@ from functools import partial
 import pytest
 
 from gbcs.codes import RemotePartyRole, StatusCode
-from gbcs.credentials import (
+from gbcs.message import decode
+from gbcs.payloads.credentials import (
     CellOutcome,
     Replacement,
     SeqNumberChange,
     SpecialistSeqNumber,
     decode_response,
 )
-from gbcs.message import decode
-from keys.odd_forms import OddForm, in_odd_form
-from keys.private import sign_raw
-from meter_sim.certificate_checks import CERTIFICATE_CHECKS
-from meter_sim.device_types import SUPPLIER_DS, SUPPLIER_KA, SUPPLIER_TOP_UP, DeviceType
-from meter_sim.model import Reaction
+from keys.issuing.odd_forms import OddForm, in_odd_form
+from keys.stores.private import sign_raw
+from meter_sim.device.certificate_checks import CERTIFICATE_CHECKS
+from meter_sim.device.device_types import SUPPLIER_DS, SUPPLIER_KA, SUPPLIER_TOP_UP, DeviceType
+from meter_sim.device.model import Reaction
 from tests.unit.meter_sim.estate import NOW, SUPPLIER_A, SUPPLIER_B, Estate, hear, make_book
 
 LONG_AGO = (NOW - timedelta(days=400), NOW - timedelta(days=30))

@@ -10,12 +10,12 @@ import pytest
 from gbcs.codes import CredentialsReplacementMode as Mode
 from gbcs.codes import RemotePartyRole as Role
 from gbcs.codes import StatusCode
-from gbcs.credentials import CellId, Replacement, SeqNumberChange, decode_update
 from gbcs.message import decode
+from gbcs.payloads.credentials import CellId, Replacement, SeqNumberChange, decode_update
 from keys.certificate import Certificate
-from meter_sim.contingency import WRAPPED_OCTETS, NoContingencyKeyError, unwrap, wrap
-from meter_sim.device_types import ROOT, SUPPLIER_DS
-from meter_sim.model import DeviceState
+from meter_sim.device.contingency import WRAPPED_OCTETS, NoContingencyKeyError, unwrap, wrap
+from meter_sim.device.device_types import ROOT, SUPPLIER_DS
+from meter_sim.device.model import DeviceState
 from services.chassis.checks import Refused
 from tests.unit.meter_sim.estate import (
     DEVICE,

@@ -8,16 +8,16 @@ import pytest
 
 from gbcs.codes import CredentialsReplacementMode as Mode
 from gbcs.codes import RemotePartyRole as Role
-from gbcs.credentials import Replacement, SeqNumberChange, SpecialistSeqNumber
 from gbcs.message import encode
-from meter_sim.device_types import (
+from gbcs.payloads.credentials import Replacement, SeqNumberChange, SpecialistSeqNumber
+from meter_sim.device.device_types import (
     SUPPLIER_CELLS,
     SUPPLIER_DS,
     SUPPLIER_KA,
     SUPPLIER_TOP_UP,
     TRANS_COS_DS,
 )
-from meter_sim.model import Counters, DeviceState
+from meter_sim.device.model import Counters, DeviceState
 from services.chassis.checks import Refused
 from tests.unit.meter_sim.estate import (
     ECOS,

@@ -9,8 +9,8 @@ import pytest
 from gbcs.codes import CredentialsReplacementMode as Mode
 from gbcs.codes import RemotePartyRole as Role
 from gbcs.message import decode
-from meter_sim.dcc_controlled import HELD_BY_BROKER, BrokerCertificates, dcc_controlled
-from meter_sim.device_types import CELLS, DeviceType
+from meter_sim.device.dcc_controlled import HELD_BY_BROKER, BrokerCertificates, dcc_controlled
+from meter_sim.device.device_types import CELLS, DeviceType
 from tests.unit.meter_sim.estate import (
     ACB,
     DEVICE,

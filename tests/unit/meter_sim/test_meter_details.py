@@ -9,12 +9,12 @@ import pytest
 
 from gbcs.codes import Cra, StatusCode
 from gbcs.codes import RemotePartyRole as Role
-from gbcs.credentials import CellId
-from gbcs.details import CredentialDetails, decode_details
 from gbcs.message import Message, decode, encode
+from gbcs.payloads.credentials import CellId
+from gbcs.payloads.details import CredentialDetails, decode_details
 from gbcs.protect import sign, verify_mac, verify_signature
 from keys.roles import Usage
-from meter_sim.device_types import (
+from meter_sim.device.device_types import (
     ACB_DS,
     LOAD_CONTROLLER_DS,
     NETWORK_DS,
@@ -24,7 +24,7 @@ from meter_sim.device_types import (
     TRANS_COS_DS,
     DeviceType,
 )
-from meter_sim.model import Counters, DeviceState, NotUnderstood
+from meter_sim.device.model import Counters, DeviceState, NotUnderstood
 from services.chassis.checks import Refused
 from tests.unit.meter_sim.estate import (
     ACB,

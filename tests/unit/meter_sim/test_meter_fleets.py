@@ -12,8 +12,8 @@ from sqlalchemy import func, select
 from gbcs.message import decode
 from gbcs.protect import verify_signature
 from keys.roles import Usage
-from meter_sim.fleets import eui_of
-from meter_sim.tables import certificates, devices, fleets
+from meter_sim.store.fleets import eui_of
+from meter_sim.store.tables import certificates, devices, fleets
 from tests.unit.meter_sim.estate import SUPPLIER_A, SUPPLIER_B, Estate
 from tests.unit.meter_sim.running import Running
 

@@ -8,19 +8,19 @@ from datetime import timedelta
 from gbcs.codes import AlertCode, Cra, MessageCode, StatusCode
 from gbcs.codes import CredentialsReplacementMode as Mode
 from gbcs.codes import RemotePartyRole as Role
-from gbcs.credentials import (
+from gbcs.message import decode
+from gbcs.payloads.credentials import (
     CANCEL_EXECUTION,
     Replacement,
     SeqNumberChange,
     decode_alert,
     decode_response,
 )
-from gbcs.message import decode
 from gbcs.protect import verify_signature
 from keys.roles import Usage
-from meter_sim.device_types import SUPPLIER_CELLS, SUPPLIER_DS, SUPPLIER_KA, TRANS_COS_DS
-from meter_sim.future import due_roles, execute
-from meter_sim.model import DeviceState
+from meter_sim.device.device_types import SUPPLIER_CELLS, SUPPLIER_DS, SUPPLIER_KA, TRANS_COS_DS
+from meter_sim.device.future import due_roles, execute
+from meter_sim.device.model import DeviceState
 from tests.unit.meter_sim.estate import (
     DEVICE,
     ECOS,

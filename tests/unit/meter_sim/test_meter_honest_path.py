@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from gbcs.codes import Cra, RemotePartyRole, StatusCode
-from gbcs.credentials import CellId, SeqNumberChange, SpecialistSeqNumber, decode_response
 from gbcs.date_time import from_date_time
 from gbcs.message import decode
+from gbcs.payloads.credentials import CellId, SeqNumberChange, SpecialistSeqNumber, decode_response
 from gbcs.protect import verify_signature
 from keys.roles import Usage
-from meter_sim.device_types import SUPPLIER_CELLS, SUPPLIER_DS
-from meter_sim.model import DeviceState
+from meter_sim.device.device_types import SUPPLIER_CELLS, SUPPLIER_DS
+from meter_sim.device.model import DeviceState
 from tests.unit.meter_sim.estate import (
     DEVICE,
     NOW,

@@ -12,14 +12,20 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from gbcs.credentials import decode_alert
 from gbcs.message import decode
-from keys.odd_forms import OddForm, in_odd_form
-from keys.private import sign_raw
-from meter_sim import history
-from meter_sim.device_types import CELLS, SUPPLIER_DS, SUPPLIER_KA, SUPPLIER_TOP_UP, DeviceType
-from meter_sim.installation import INSTALLATION_CHECKS
-from meter_sim.security_log import KEPT
+from gbcs.payloads.credentials import decode_alert
+from keys.issuing.odd_forms import OddForm, in_odd_form
+from keys.stores.private import sign_raw
+from meter_sim.device.device_types import (
+    CELLS,
+    SUPPLIER_DS,
+    SUPPLIER_KA,
+    SUPPLIER_TOP_UP,
+    DeviceType,
+)
+from meter_sim.device.security_log import KEPT
+from meter_sim.factory.installation import INSTALLATION_CHECKS
+from meter_sim.store import history
 from tests.unit.meter_sim.estate import (
     ACB,
     DEVICE,

@@ -11,15 +11,15 @@ import pytest
 
 from gbcs.codes import Cra, RemotePartyRole
 from gbcs.codes import CredentialsReplacementMode as Mode
-from gbcs.credentials import SeqNumberChange, SpecialistSeqNumber
 from gbcs.message import OtherInformation, encode
+from gbcs.payloads.credentials import SeqNumberChange, SpecialistSeqNumber
 from gbcs.protect import sign
-from meter_sim.checks import MESSAGE_CHECKS
-from meter_sim.device_types import NETWORK_DS, SUPPLIER_DS, TRANS_COS_DS, DeviceType
-from meter_sim.evidence import Authority, Claimed
-from meter_sim.model import Counters, DeviceState, NotUnderstood
-from meter_sim.processing import process
-from meter_sim.use_cases import authority_of
+from meter_sim.device.device_types import NETWORK_DS, SUPPLIER_DS, TRANS_COS_DS, DeviceType
+from meter_sim.device.evidence import Authority, Claimed
+from meter_sim.device.message_checks import MESSAGE_CHECKS
+from meter_sim.device.model import Counters, DeviceState, NotUnderstood
+from meter_sim.device.processing import process
+from meter_sim.device.use_cases import authority_of
 from services.chassis.checks import Check, CheckRun, Refused
 from tests.unit.meter_sim.estate import (
     ACB,

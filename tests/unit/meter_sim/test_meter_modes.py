@@ -7,11 +7,11 @@ import pytest
 from gbcs.codes import CredentialsReplacementMode as Mode
 from gbcs.codes import RemotePartyRole as Role
 from gbcs.codes import StatusCode
-from gbcs.credentials import Replacement
 from gbcs.message import decode
 from gbcs.mode_facts import MODE_FACTS
-from meter_sim.device_types import ACB_DS, ACB_KA, CELLS, ROOT, SUPPLIER_DS, DeviceType
-from meter_sim.modes import MODES, Protection, rule
+from gbcs.payloads.credentials import Replacement
+from meter_sim.device.device_types import ACB_DS, ACB_KA, CELLS, ROOT, SUPPLIER_DS, DeviceType
+from meter_sim.device.modes import MODES, Protection, rule
 from services.chassis.checks import Refused
 from tests.unit.meter_sim.estate import (
     ACB,
@@ -132,7 +132,7 @@ FACTS_BEYOND_THE_METER = {
     (Mode.ANY_EXCEPT_ABNORMAL_ROOT_BY_RECOVERY, "cells"): {ROOT},
     (Mode.ANY_EXCEPT_ABNORMAL_ROOT_BY_RECOVERY, "roles"): {Role.ROOT},
 }
-"""What gbcs says that a mode may carry, and a meter refuses, on purpose (meter_sim.modes)."""
+"""What gbcs says that a mode may carry, and a meter refuses, on purpose (meter_sim.device.modes)."""
 
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.label)

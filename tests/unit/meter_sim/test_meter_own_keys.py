@@ -17,7 +17,9 @@ from gbcs.codes import (
     KeyUsage,
     RemotePartyRole,
 )
-from gbcs.device_certificates import (
+from gbcs.errors import SignatureInvalid
+from gbcs.message import Message, decode
+from gbcs.payloads.device_certificates import (
     CertificateUpdate,
     KeyUsageRequest,
     decode_certificate_read_response,
@@ -26,15 +28,13 @@ from gbcs.device_certificates import (
     encode_certificate_update,
     encode_key_usage_request,
 )
-from gbcs.errors import SignatureInvalid
-from gbcs.message import Message, decode
 from gbcs.protect import verify_signature
 from keys.certificate import Certificate
 from keys.roles import Usage
-from meter_sim.cells import STORE_FAULTS
-from meter_sim.device_types import SUPPLIER_DS, DeviceType
-from meter_sim.model import DeviceState, OwnKey, OwnKeyFault, Reaction
-from meter_sim.own_certificate_checks import OWN_CERTIFICATE_CHECKS
+from meter_sim.device.cells import STORE_FAULTS
+from meter_sim.device.device_types import SUPPLIER_DS, DeviceType
+from meter_sim.device.model import DeviceState, OwnKey, OwnKeyFault, Reaction
+from meter_sim.device.own_certificate_checks import OWN_CERTIFICATE_CHECKS
 from services.chassis.checks import Refused
 from tests.unit.meter_sim.estate import (
     DEVICE,

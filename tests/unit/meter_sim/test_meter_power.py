@@ -9,7 +9,7 @@ import pytest
 
 from gbcs.codes import CredentialsReplacementMode as Mode
 from gbcs.message import decode
-from meter_sim.power import STEPS
+from meter_sim.steps.power import STEPS
 from tests.unit.meter_sim.estate import DEVICE, NOW, RECOVERY, SUPPLIER_A, SUPPLIER_B, TCOS, Estate
 from tests.unit.meter_sim.running import Running
 

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbcs.credentials import decode_alert, decode_response, encode_response
-from gbcs.device_ber import DEFAULT_WRITTEN, NON_MINIMAL_LENGTH, as_der, departures
 from gbcs.errors import ParseError
 from gbcs.message import decode
 from gbcs.octets import length_octets
+from gbcs.payloads.credentials import decode_alert, decode_response, encode_response
+from gbcs.payloads.device_ber import DEFAULT_WRITTEN, NON_MINIMAL_LENGTH, as_der, departures
 from gbcs.protect import verify_signature
 from keys.roles import Usage
-from meter_sim.quirks import (
+from meter_sim.device.quirks import (
     DEFAULT_WRITTEN_OUT,
     NON_MINIMAL_LENGTHS,
     with_default_written,

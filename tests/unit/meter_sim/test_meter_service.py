@@ -11,8 +11,8 @@ import pytest
 from gbcs.codes import AlertCode
 from gbcs.codes import CredentialsReplacementMode as Mode
 from gbcs.message import decode
-from meter_sim.checks import MESSAGE_CHECKS
-from meter_sim.security_log import CODE_OF_CHECK
+from meter_sim.device.message_checks import MESSAGE_CHECKS
+from meter_sim.device.security_log import CODE_OF_CHECK
 from tests.unit.meter_sim.estate import (
     DEVICE,
     SUPPLIER_A,

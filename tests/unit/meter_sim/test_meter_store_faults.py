@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from gbcs.codes import AlertCode, StatusCode
-from gbcs.credentials import Replacement, SeqNumberChange, decode_alert
 from gbcs.message import decode
-from meter_sim.device_types import SUPPLIER_DS, SUPPLIER_KA, DeviceType
-from meter_sim.model import DeviceState, OwnKeyFault
+from gbcs.payloads.credentials import Replacement, SeqNumberChange, decode_alert
+from meter_sim.device.device_types import SUPPLIER_DS, SUPPLIER_KA, DeviceType
+from meter_sim.device.model import DeviceState, OwnKeyFault
 from tests.unit.meter_sim.estate import DEVICE, NOW, SUPPLIER_A, SUPPLIER_B, Estate, hear
 from tests.unit.meter_sim.running import Running
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.chassis.strangers import RECORD, Strangers
+from services.chassis.data.strangers import RECORD, Strangers
 from tests.unit.link.estate import HeldClock
 from tests.unit.meter_sim.estate import DEVICE, Estate
 from tests.unit.meter_sim.running import Running

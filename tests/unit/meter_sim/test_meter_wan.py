@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from gbcs.message import decode
-from meter_sim.disturbances import Disturbances, Knob, WanOrder, Way
+from meter_sim.wan.disturbances import Disturbances, Knob, WanOrder, Way
 from tests.unit.meter_sim.estate import DEVICE, NOW, SUPPLIER_A, SUPPLIER_B, TCOS, Estate
 from tests.unit.meter_sim.running import Running
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import tomli_w
 
-from cli.errors import CommandError
-from cli.layout import SYSTEMS, Addresses, Stack
 from probe.between import FILE, PAIRS, Between
+from stack.errors import CommandError
+from stack.layout import SYSTEMS, Addresses, Stack
 from tamper.exchange import Exchange, Request
 
 CALLERS = {caller for caller, _ in PAIRS}

@@ -8,9 +8,8 @@ from collections import Counter
 import pytest
 
 from acb.checks import book as acb_book
-from cli.layout import SYSTEMS
 from cos_party.checks import check_book
-from meter_sim.book import meter_checks
+from meter_sim.checks import meter_checks
 from probe.catalogue import NOT_ATTACKED, NOT_RUN, catalogue, chosen
 from probe.matrix import document, recorded, weakened, without
 from probe.model import Attack, Rung, Stop
@@ -18,6 +17,7 @@ from probe.world import COS
 from services.link.checks import link_checks, request_checks, response_checks
 from services.registration import checks as registration_checks
 from services.smki_repository import checks as smki_checks
+from stack.layout import SYSTEMS
 
 ATTACKS = catalogue()
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from cli.errors import CommandError
 from probe.catalogue import catalogue
 from probe.model import Attack, Result, Rung, Seen, Stop
 from probe.own_attacks import attacks_in
 from probe.reports import as_json, as_junit, as_sarif, complaint
 from probe.runner import judge, run
+from stack.errors import CommandError
 
 ROOT = Path(__file__).resolve().parents[3]
 CHECK = Stop("ecos_party", "link.request.nonce")
@@ -186,7 +186,7 @@ def test_every_attack_is_at_a_line_of_its_familys_file() -> None:
 
 
 MINE = """
-from probe.making import attack
+from probe.attacks.making import attack
 from probe.model import Rung, Seen
 
 ATTACKS = [

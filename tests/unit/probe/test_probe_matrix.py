@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cli.errors import CommandError
 from probe.matrix import next_lines
 from probe.model import Attack, Result, Rung, Seen, Stop
+from stack.errors import CommandError
 
 NONCE, LABEL = Stop("ecos_party", "link.request.nonce"), Stop("ecos_party", "link.request.label")
 MAC, SIGNATURE = Stop("meter_sim", "meter.mac"), Stop("meter_sim", "meter.signature")

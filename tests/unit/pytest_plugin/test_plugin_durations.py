@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cli.clocks import parse_duration
-from cli.errors import CommandError
 from pytest_cos_stack.durations import duration, instant
+from stack.clocks import parse_duration
+from stack.errors import CommandError
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,14 @@ from typing import Any
 import httpx
 import pytest
 
-from keys.ceremony import load_plan, run_ceremony
-from keys.software import SoftwareKeyStore, read_secret
-from services.chassis import http
+from keys.issuing.ceremony import load_plan, run_ceremony
+from keys.stores.software import SoftwareKeyStore, read_secret
 from services.chassis.app import Service
-from services.chassis.audit import AuditLog
 from services.chassis.checks import CheckBook
+from services.chassis.data.audit import AuditLog
+from services.chassis.data.store import Database
 from services.chassis.settings import Listen
-from services.chassis.store import Database
+from services.chassis.web import http
 from services.link.checks import response_checks
 from services.link.client import LinkAnswer, LinkClient
 from services.link.evidence import EvidenceLog

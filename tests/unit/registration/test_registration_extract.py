@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from services.chassis import http
 from services.chassis.app import StartError
+from services.chassis.web import http
 from services.link.errors import EnvelopeRefused, PeerRefused
 from services.registration.model import Register
 

@@ -11,7 +11,7 @@ import pytest
 
 from keys.certificate import Certificate
 from keys.crl import read_crl
-from services.chassis import http
+from services.chassis.web import http
 from services.link.errors import EnvelopeRefused, PeerRefused
 
 if TYPE_CHECKING:

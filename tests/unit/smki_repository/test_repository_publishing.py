@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from keys import profiles
-from keys.authorities import ORGANISATION_ISSUING, Authorities, years_from
-from keys.authorities import revoke as revoke_in_folder
 from keys.certificate import Certificate
 from keys.crl import read_crl
+from keys.issuing import profiles
+from keys.issuing.authorities import ORGANISATION_ISSUING, Authorities, years_from
+from keys.issuing.authorities import revoke as revoke_in_folder
 from keys.roles import OrganisationRole, Usage
 from keys.simulated import ORGANISATION_POLICY
 from services.chassis.app import StartError

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.keys_commands import hold_ceremony
-from services.chassis.clock import SystemClock
+from services.chassis.time.clock import SystemClock
 from services.link.envelope import Envelope
 from services.link.message import HttpRequest
 from services.link.profile import REQUEST, RESPONSE

@@ -1,0 +1,1 @@
+"""The broker's lab routes: for operators and testers, never on the interface."""

@@ -1,0 +1,304 @@
+"""The broker's own lab routes: provisioning, quarantine, what it has recorded."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl
+
+from acb.checks import PARTY
+from acb.model import DeviceRecord, Tracked, User
+from acb.steps.context import Parts
+from acb.steps.intake import Intake
+from acb.store import records
+from acb.store import requests as store
+from acb.store.block_sizes import BlockSize, put_block_size
+from gbcs.errors import EncodeError
+from gbcs.payloads.credentials import CellId
+from keys.certificate import Certificate
+from keys.errors import CertificateError
+from keys.octets import public_key_fault
+from keys.roles import Usage
+from services.chassis.lab.routes import Row
+from services.chassis.web.problems import Problem
+
+Eui = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+
+DEVICE_TYPES = r"^(ESME|GSME|CHF|GPF|PPMID|HCALCS|IHD|CAD|SAPC)$"
+"""Types of device DUIS knows (docs/domain facts 5.1)."""
+
+STATUSES = (
+    r"^(Pending|Whitelisted|InstalledNotCommissioned|Commissioned|Decommissioned|Withdrawn"
+    r"|Suspended|Recovery|Recovered)$"
+)
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class OwnCertificates(BaseModel):
+    """The device's own certificates, DER in base64."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    digital_signing: Annotated[str, Field(alias="digital-signing")]
+    key_agreement: Annotated[str, Field(alias="key-agreement")]
+
+
+class Device(_Body):
+    """A device as the inventory shall know it; `cells` by cell name, DER in base64."""
+
+    eui: Eui
+    device_type: Annotated[str, Field(pattern=DEVICE_TYPES)]
+    status: Annotated[str, Field(pattern=STATUSES)] = "Commissioned"
+    mpxns: Annotated[list[Annotated[str, Field(pattern=r"^[0-9]{1,13}$")]], Field(min_length=1)]
+    block_size: BlockSize | None = None
+    certificates: OwnCertificates
+    cells: dict[str, str]
+
+
+class NewUser(_Body):
+    """A user. Without a callback URL, one that was set before stays."""
+
+    name: str
+    participant: str
+    eui: Eui
+    roles: list[str]
+    callback_url: str | None = None
+
+
+class Callback(_Body):
+    """Where a user's responses and alerts go; null: nowhere, it asks for them."""
+
+    callback_url: str | None
+
+
+class Threshold(_Body):
+    """The most requests in a window; null: no limit."""
+
+    most: Annotated[int, Field(ge=0, le=2**31 - 1)] | None
+
+
+def routes(parts: Parts, intake: Intake) -> APIRouter:
+    """The broker's own lab routes."""
+    router = APIRouter(tags=["lab"])
+    database = parts.base.database
+
+    @router.post("/lab/devices", status_code=201)
+    async def provision(device: Device) -> dict[str, Any]:
+        record = DeviceRecord(
+            eui=device.eui,
+            device_type=device.device_type,
+            status=device.status,
+            mpxns=tuple(device.mpxns),
+            certificates={
+                "digital-signing": _own(
+                    device.certificates.digital_signing, Usage.DIGITAL_SIGNATURE
+                ),
+                "key-agreement": _own(device.certificates.key_agreement, Usage.KEY_AGREEMENT),
+            },
+            cells={_cell(name): _certificate(text) for name, text in device.cells.items()},
+        )
+        async with database.begin() as conn:
+            await records.put_device(conn, record)
+            await put_block_size(conn, device.eui, device.block_size)
+            await parts.base.audit.append(
+                conn, "lab.device", device.eui, {"cells": _cells(record.cells)}
+            )
+        parts.blocks.forget_device(device.eui)
+        return _device(record)
+
+    @router.get("/lab/devices")
+    async def devices() -> dict[str, Any]:
+        async with database.connect() as conn:
+            return {"devices": [_device(item) for item in await records.list_devices(conn)]}
+
+    @router.get("/lab/devices/{eui}")
+    async def device(eui: str) -> dict[str, Any]:
+        async with database.connect() as conn:
+            record = await records.find_device(conn, eui)
+        if record is None:
+            raise Problem(404, "No such device", "not in the inventory", party=PARTY)
+        return _device(record)
+
+    @router.post("/lab/users", status_code=201)
+    async def add_user(user: NewUser) -> dict[str, Any]:
+        if user.callback_url is not None:
+            _url(user.callback_url)
+        async with database.begin() as conn:
+            before = await records.find_user(conn, user.eui)
+            kept = before.callback_url if before is not None else None
+            added = User(
+                eui=user.eui,
+                name=user.name,
+                participant=user.participant,
+                roles=tuple(user.roles),
+                callback_url=user.callback_url or kept,
+            )
+            await records.put_user(conn, added)
+        return _user(added)
+
+    @router.get("/lab/users")
+    async def users() -> dict[str, Any]:
+        async with database.connect() as conn:
+            return {"users": [_user(item) for item in await records.list_users(conn)]}
+
+    @router.put("/lab/users/{eui}/callback")
+    async def set_callback(eui: str, callback: Callback) -> dict[str, Any]:
+        if callback.callback_url is not None:
+            _url(callback.callback_url)
+        async with database.begin() as conn:
+            user = await records.find_user(conn, eui)
+            if user is None:
+                raise Problem(404, "No such user", "not known here", party=PARTY)
+            changed = User(user.eui, user.name, user.participant, user.roles, callback.callback_url)
+            await records.put_user(conn, changed)
+        return _user(changed)
+
+    @router.get("/lab/requests")
+    async def requests() -> dict[str, Any]:
+        async with database.connect() as conn:
+            return {"requests": [_request(item) for item in await store.list_requests(conn)]}
+
+    @router.get("/lab/notices")
+    async def notices(user: str | None = None) -> dict[str, Any]:
+        async with database.connect() as conn:
+            rows = await store.list_notices(conn, user)
+        return {
+            "notices": [
+                {
+                    "id": row.id,
+                    "user": row.user,
+                    "code": row.code,
+                    "at": row.at.isoformat(),
+                    "delivered_at": None
+                    if row.delivered_at is None
+                    else row.delivered_at.isoformat(),
+                    "document": base64.b64encode(row.document).decode("ascii"),
+                }
+                for row in rows
+            ]
+        }
+
+    @router.put("/lab/thresholds/{scope}")
+    async def set_threshold(scope: str, threshold: Threshold) -> dict[str, Any]:
+        async with database.begin() as conn:
+            await records.put_threshold(conn, scope, threshold.most)
+            await parts.base.audit.append(conn, "lab.threshold", scope, {"most": threshold.most})
+        return {"scope": scope, "most": threshold.most}
+
+    @router.get("/lab/quarantine")
+    async def quarantine() -> dict[str, Any]:
+        async with database.connect() as conn:
+            return {"quarantined": [_request(item) for item in await store.quarantined(conn)]}
+
+    @router.post("/lab/quarantine/{reference}/release")
+    async def release(reference: Row) -> dict[str, Any]:
+        return _found(await intake.release(reference))
+
+    @router.delete("/lab/quarantine/{reference}")
+    async def delete(reference: Row) -> dict[str, Any]:
+        return _found(await intake.delete(reference))
+
+    return router
+
+
+def _found(tracked: Tracked | None) -> dict[str, Any]:
+    if tracked is None:
+        raise Problem(404, "Nothing quarantined", "no such reference in quarantine", party=PARTY)
+    return _request(tracked)
+
+
+def _certificate(text: str) -> Certificate:
+    try:
+        certificate = Certificate.from_der(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError, CertificateError) as error:
+        raise Problem(422, "Not a certificate", str(error), party=PARTY) from None
+    if not certificate.simulated:
+        raise Problem(422, "Not simulated material", "refused: a real certificate?", party=PARTY)
+    if fault := public_key_fault(certificate.octets.public_key):
+        raise Problem(422, "Not a public key of a device's certificate", fault, party=PARTY)
+    return certificate
+
+
+def _own(text: str, usage: Usage) -> Certificate:
+    """A device's own certificate: without the right kind of key nothing could be done with it."""
+    certificate = _certificate(text)
+    if certificate.usage != usage:
+        raise Problem(
+            422,
+            "Not that kind of certificate",
+            "a device has one certificate for signing and one for key agreement",
+            party=PARTY,
+            expected=usage.value,
+            found=str(certificate.usage),
+        )
+    return certificate
+
+
+def _cell(name: str) -> str:
+    try:
+        return CellId.from_name(name).name
+    except EncodeError as error:
+        raise Problem(422, "Not a trust anchor cell", str(error), party=PARTY) from None
+
+
+def _url(text: str) -> None:
+    try:
+        HttpUrl(text)
+    except ValueError:
+        raise Problem(422, "Not a URL", "a callback is an http URL", party=PARTY) from None
+
+
+def _device(record: DeviceRecord) -> dict[str, Any]:
+    return {
+        "eui": record.eui,
+        "device_type": record.device_type,
+        "status": record.status,
+        "mpxns": list(record.mpxns),
+        "cells": _cells(record.cells),
+        "certificates": _cells(record.certificates),
+    }
+
+
+def _cells(cells: Mapping[str, Certificate]) -> dict[str, dict[str, str]]:
+    return {
+        name: {
+            "subject": held.subject_unique_id.hex(),
+            "key_identifier": held.key_identifier.hex(),
+            "fingerprint": held.fingerprint,
+        }
+        for name, held in cells.items()
+    }
+
+
+def _user(user: User) -> dict[str, Any]:
+    return {
+        "eui": user.eui,
+        "name": user.name,
+        "participant": user.participant,
+        "roles": list(user.roles),
+        "callback_url": user.callback_url,
+    }
+
+
+def _request(tracked: Tracked) -> dict[str, Any]:
+    return {
+        "request_id": tracked.request_id,
+        "service": tracked.service_reference_variant,
+        "originator": tracked.originator,
+        "state": tracked.state.value,
+        "response_code": tracked.response_code,
+        "refused": None if tracked.refusal is None else tracked.refusal.check,
+        "target": tracked.target,
+        "cos_party": tracked.cos_party,
+        "transaction": tracked.transaction,
+        "command_counter": tracked.command_counter,
+        "quarantine_ref": tracked.quarantine_ref,
+        "accepted_at": tracked.accepted_at.isoformat(),
+    }

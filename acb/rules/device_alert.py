@@ -1,0 +1,189 @@
+"""The checks on a security alert: what a device says unasked when it was spoken to wrongly.
+
+Message code 0x1000: signed by the device, with its own alert counter, to the party responsible for
+it. Codes and their names: docs/domain facts 1.4. That a broker makes these checks, and who may be
+told, is a reconstruction [K].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from acb.model import SUPPLIER_CELL, DeviceRecord
+from acb.rules.need import need
+from gbcs.codes import AlertCode, Cra, MessageCode
+from gbcs.errors import GbcsError, ParseError
+from gbcs.message import Message, OtherInformation
+from gbcs.payloads.alerts import AnyAlert, GenericAlert, decode_generic_alert, invoke_id_of
+from gbcs.protect import verify_signature
+from services.chassis.checks import Check, CheckFailed
+
+SECTION: Final = "device_alert"
+SIGNING_KEY: Final = "digital-signing"
+WAN_PROVIDER_CELL: Final = "wanProvider/digitalSignature/management"
+
+CODES: Final = frozenset(
+    {
+        AlertCode.TRUSTED_SOURCE_AUTHENTICATION_FAILURE,
+        AlertCode.UNAUTHORISED_COMMUNICATION_ACCESS,
+        AlertCode.AUTHENTICATION_FAILURE,
+        AlertCode.UNUSUAL_COMMANDS,
+    }
+)
+"""What a device may say in this form. Future-dated alerts have one of their own."""
+
+MOST_AN_HOUR: Final = 120
+"""Alerts of one device that are passed on in an hour [K]: more than a device here says in a day
+(each code once an hour), so that one whose network was away for a day loses nothing."""
+
+NOT_IN_USE: Final = frozenset({"Pending", "Decommissioned", "Withdrawn"})
+"""Inventory statuses of devices that are not, or no longer, part of anybody's home [K]."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceAlertEvidence:
+    """Everything the checks on a security alert may look at.
+
+    Attributes:
+        message: the alert, its frame read.
+        alert: its payload; None if unreadable.
+        fault: why not.
+        device: record of the device it is from; None if there is none.
+        last_counter: greatest counter of an alert of this code that was heard from the device.
+        passed: how many alerts of the device were passed on since its hour began.
+    """
+
+    message: Message
+    alert: AnyAlert | None
+    fault: str | None
+    device: DeviceRecord | None = None
+    last_counter: int | None = None
+    passed: int = 0
+
+
+def is_device_alert(message: Message | None) -> bool:
+    """Whether a message is judged here, by its message code alone."""
+    return message is not None and message.message_code == MessageCode.GENERIC_CRITICAL_ALERT
+
+
+def read_device_alert(message: Message) -> DeviceAlertEvidence:
+    """The alert, read as far as it can be."""
+    try:
+        return DeviceAlertEvidence(message, decode_generic_alert(message.payload), None)
+    except ParseError as error:
+        return DeviceAlertEvidence(message, None, str(error))
+
+
+def responsible(device: DeviceRecord) -> str | None:
+    """Who is told of a device's refusals, by our record: its supplier; a hub's WAN provider [K]."""
+    held = device.cells.get(WAN_PROVIDER_CELL if device.device_type == "CHF" else SUPPLIER_CELL)
+    return None if held is None else held.subject_eui
+
+
+def decoded(evidence: DeviceAlertEvidence) -> None:
+    """It is an alert, with nothing beside its message code, and its payload can be read."""
+    if evidence.fault is not None:
+        raise CheckFailed(evidence.fault)
+    header = evidence.message.header
+    if header.cra is not Cra.ALERT:
+        raise CheckFailed("not an alert", expected=Cra.ALERT.label, found=header.cra.label)
+    plain = OtherInformation(int(MessageCode.GENERIC_CRITICAL_ALERT))
+    if header.date_time is not None or header.other != plain:
+        raise CheckFailed("an alert carries its message code and no date-time")
+    alert = evidence.alert
+    if isinstance(alert, GenericAlert) and alert.invoke_id != invoke_id_of(header.counter):
+        raise CheckFailed(
+            "its invoke-id is not of its counter",
+            expected=f"{invoke_id_of(header.counter):06x}",
+            found=f"{alert.invoke_id:06x}",
+        )
+
+
+def device_known(evidence: DeviceAlertEvidence) -> None:
+    """It is from a device in the inventory that is in use."""
+    device = evidence.device
+    if device is None:
+        raise CheckFailed("no such device", found=evidence.message.header.originator)
+    if device.status in NOT_IN_USE:
+        raise CheckFailed("the device is not in use", found=device.status)
+
+
+def signature(evidence: DeviceAlertEvidence) -> None:
+    """The device signed it, and it carries no MAC."""
+    device = need(evidence.device, "record of the device")
+    certificate = device.certificates.get(SIGNING_KEY)
+    if certificate is None:
+        raise CheckFailed("the record holds no signing certificate of the device")
+    if evidence.message.mac is not None:
+        raise CheckFailed("a critical alert is signed and carries no MAC")
+    try:
+        verify_signature(evidence.message, certificate.public_key)
+    except GbcsError as error:
+        raise CheckFailed(
+            "the signature is not the device's", expected=certificate.key_identifier.hex()
+        ) from error
+
+
+def code(evidence: DeviceAlertEvidence) -> None:
+    """Its alert code is one that is said in this form."""
+    alert = evidence.alert
+    found = need(None if alert is None else alert.alert_code, "payload")
+    if found not in CODES:
+        raise CheckFailed(
+            "not a security alert",
+            expected=", ".join(f"0x{int(one):04X}" for one in sorted(CODES)),
+            found=f"0x{found:04X}",
+        )
+
+
+def recipient(evidence: DeviceAlertEvidence) -> None:
+    """It is to the party that the record says is responsible for the device."""
+    wanted = responsible(need(evidence.device, "record of the device"))
+    found = evidence.message.header.recipient
+    if found != wanted:
+        raise CheckFailed("it is to another party", expected=wanted, found=found)
+
+
+def counter(evidence: DeviceAlertEvidence) -> None:
+    """It was not heard before: its counter is above those of earlier alerts of this code.
+
+    Of this code, because alerts of one device may overtake each other on their way; those of one
+    code are an hour apart.
+    """
+    found, last = evidence.message.header.counter, evidence.last_counter
+    if last is not None and found <= last:
+        raise CheckFailed(
+            "the device's alert counter did not advance", expected=f"> {last}", found=str(found)
+        )
+
+
+def rate(evidence: DeviceAlertEvidence) -> None:
+    """Its device has not said more within the hour than an honest one has to say."""
+    if evidence.passed >= MOST_AN_HOUR:
+        raise CheckFailed(
+            "the device has said more than is passed on in an hour",
+            expected=f"at most {MOST_AN_HOUR} an hour",
+            found=str(evidence.passed + 1),
+        )
+
+
+def _check(
+    name: str, title: str, run: Callable[[DeviceAlertEvidence], None], source: str
+) -> Check[DeviceAlertEvidence]:
+    return Check(f"acb.{SECTION}.{name}", title, source, run, section=SECTION)
+
+
+_OURS: Final = "reconstruction: docs/domain facts 1.4, 6.2"
+
+DEVICE_ALERT_CHECKS: Final[tuple[Check[DeviceAlertEvidence], ...]] = (
+    _check("decode", "It is an alert that can be read", decoded, "docs/domain facts 2.1, 2.4"),
+    _check("device", "It is from a device in use", device_known, _OURS),
+    _check("signature", "The device signed it", signature, "docs/domain facts 2.2, 2.4"),
+    _check("code", "It is a security alert", code, "docs/domain facts 1.4"),
+    _check("recipient", "It is to the party responsible for the device", recipient, _OURS),
+    _check("counter", "It was not heard before", counter, "docs/domain facts 1.5"),
+    _check("rate", "Its device has not said too much within the hour", rate, _OURS),
+)
+"""The checks on a security alert, in order."""

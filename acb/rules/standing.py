@@ -1,0 +1,250 @@
+"""The last checks on a service request: may this user ask this of this device, now.
+
+They look at the broker's own records and are judged in the transaction that keeps the request.
+Whoever they refuse is known by then, so each carries the response code of the field's own answer
+(see `acb.rules.request`, and `acb.rules.codes` for what the codes are worth).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from acb.model import COS_CELL, RequestEvidence, ServiceRules
+from acb.rules import codes
+from acb.rules.need import need
+from acb.rules.request_rule import RECEIPT, request_check, requested, rules_for
+from duis.model import CANCEL_DATE
+from keys.roles import OrganisationRole
+from services.chassis.checks import Check, CheckFailed
+
+
+def user_known(evidence: RequestEvidence) -> None:
+    """The originator is a user of this interface."""
+    if evidence.user is None:
+        raise CheckFailed("no such user", found=requested(evidence).header.request_id.originator)
+
+
+def user_role(evidence: RequestEvidence) -> None:
+    """The user holds a role that may ask for this service."""
+    user = need(evidence.user, "user")
+    allowed = rules_for(evidence).roles
+    if not allowed & set(user.roles):
+        raise CheckFailed(
+            "the user's roles do not allow this service",
+            expected=" or ".join(sorted(allowed)),
+            found=", ".join(user.roles) or "none",
+        )
+
+
+def command_variant(evidence: RequestEvidence) -> None:
+    """The command variant is one this service has, and the variant belongs to the service."""
+    rules = rules_for(evidence)
+    header = requested(evidence).header
+    if header.command_variant not in rules.command_variants:
+        raise CheckFailed(
+            "the service does not have this command variant",
+            expected=", ".join(map(str, sorted(rules.command_variants))),
+            found=str(header.command_variant),
+        )
+    if header.service_reference != rules.reference:
+        raise CheckFailed(
+            "the service reference does not go with its variant",
+            expected=rules.reference,
+            found=header.service_reference,
+        )
+
+
+def duplicate(evidence: RequestEvidence) -> None:
+    """No request with this identifier was accepted before, not even this very one."""
+    if need(evidence.already_accepted, "search for the same request"):
+        raise CheckFailed(
+            "a request with this identifier was accepted before",
+            found=str(requested(evidence).header.request_id),
+        )
+
+
+def counter(evidence: RequestEvidence) -> None:
+    """The counter is above every counter accepted from this originator for this device."""
+    last = evidence.last_counter
+    found = requested(evidence).header.request_id.counter
+    if last is not None and found <= last:
+        raise CheckFailed(
+            "the request's counter is not above the last", expected=f"> {last}", found=str(found)
+        )
+
+
+def execution_date(evidence: RequestEvidence) -> None:
+    """The execution date is absent, the cancellation value, or a whole second still to come."""
+    at: datetime | None = getattr(requested(evidence).body, "execution_date_time", None)
+    now = need(evidence.now, "time")
+    if at is None or at == CANCEL_DATE:
+        return
+    if at.microsecond:
+        raise CheckFailed("a device counts in whole seconds", found=at.isoformat())
+    if at <= now:
+        raise CheckFailed(
+            "the execution date is past", expected=f"after {now.isoformat()}", found=at.isoformat()
+        )
+
+
+def device_known(evidence: RequestEvidence) -> None:
+    """The target is in the inventory."""
+    if evidence.device is None:
+        raise CheckFailed(
+            "the device is not in the inventory",
+            found=requested(evidence).header.request_id.target,
+        )
+
+
+def device_status(evidence: RequestEvidence) -> None:
+    """The target is in a state in which this service may be asked of it."""
+    device = need(evidence.device, "device record")
+    allowed = rules_for(evidence).device_statuses
+    if device.status not in allowed:
+        raise CheckFailed(
+            "the device's status does not allow this service",
+            expected=" or ".join(sorted(allowed)),
+            found=device.status,
+        )
+
+
+def device_cos_party(evidence: RequestEvidence) -> None:
+    """The device's role-5 cell holds the certificate of a CoS Party that is connected here."""
+    device = need(evidence.device, "device record")
+    held = device.cells.get(COS_CELL)
+    if held is None:
+        raise CheckFailed("the record does not say which CoS Party the device trusts")
+    if held.role != OrganisationRole.TRANSITIONAL_COS:
+        raise CheckFailed(
+            "the certificate on record is not a CoS Party's",
+            expected=f"role {OrganisationRole.TRANSITIONAL_COS.value}",
+            found=f"role {held.role}",
+        )
+    known = {party.eui: party for party in evidence.cos_parties}
+    if held.subject_eui not in known:
+        raise CheckFailed(
+            "the CoS Party the device trusts is not connected here",
+            expected=" or ".join(sorted(known)),
+            found=held.subject_eui,
+        )
+
+
+def anomaly(evidence: RequestEvidence) -> None:
+    """The user, and all users together, stay within their anomaly detection thresholds.
+
+    Where all together exceed theirs, whoever has sent no more than an even share of it is not held
+    back for what others sent [K]: one user must not be able to stop all. All together may so come
+    to about twice the threshold.
+    """
+    tally = need(evidence.tally, "count of recent requests")
+    if tally.released:
+        return
+    share = tally.share
+    for who, count, limit in (
+        ("user", tally.user, tally.user_limit),
+        ("everyone", tally.everyone, tally.everyone_limit),
+    ):
+        if limit is None or count + 1 <= limit:
+            continue
+        if who == "everyone" and share is not None and tally.user + 1 <= share:
+            continue
+        raise CheckFailed(
+            f"the anomaly detection threshold ({who}) is exceeded",
+            expected=f"at most {limit} in {tally.window_seconds} s",
+            found=str(count + 1),
+        )
+
+
+def open_requests(evidence: RequestEvidence) -> None:
+    """Not too many requests of this user for this device are under way already."""
+    tally = need(evidence.tally, "count of open requests")
+    if tally.open_here >= tally.open_limit:
+        raise CheckFailed(
+            "too many requests of this user for this device are under way; send it when one ended",
+            expected=f"at most {tally.open_limit}",
+            found=str(tally.open_here + 1),
+        )
+
+
+def set_aside(rules: ServiceRules | None, check: str) -> str | None:
+    """Why a check does not apply to a service; None if it does."""
+    if rules is None:
+        return None
+    if check == "acb.device.cos_party" and not rules.uses_cos_party:
+        return "no CoS Party takes part in this service"
+    if check in OF_DEVICES and not rules.targets_device:
+        return "no device is the target of this service"
+    return None
+
+
+OF_DEVICES: Final = ("acb.device.known", "acb.device.status", "acb.user.open_requests")
+
+STANDING_CHECKS: Final[tuple[Check[RequestEvidence], ...]] = (
+    request_check(
+        "user.known", "The originator is a user", user_known, RECEIPT, codes.USER_NOT_KNOWN
+    ),
+    request_check(
+        "user.role",
+        "The user may ask for this service",
+        user_role,
+        "service request matrix: docs/domain facts 5.2",
+        codes.USER_ROLE_NOT_ELIGIBLE,
+    ),
+    request_check(
+        "request.command_variant",
+        "The service has this command variant",
+        command_variant,
+        "docs/domain facts 5.1, 5.2",
+        codes.COMMAND_VARIANT,
+    ),
+    request_check(
+        "request.duplicate", "It was not accepted before", duplicate, RECEIPT, codes.DUPLICATE
+    ),
+    request_check(
+        "request.counter", "Its counter is above the last", counter, RECEIPT, codes.SEQUENCE
+    ),
+    request_check(
+        "request.execution_date",
+        "Its execution date can be kept",
+        execution_date,
+        RECEIPT,
+        codes.EXECUTION_DATE,
+    ),
+    request_check(
+        "device.known",
+        "The device is in the inventory",
+        device_known,
+        RECEIPT,
+        codes.DEVICE_NOT_ELIGIBLE,
+    ),
+    request_check(
+        "device.status",
+        "The device's status allows it",
+        device_status,
+        RECEIPT,
+        codes.DEVICE_NOT_ELIGIBLE,
+    ),
+    request_check(
+        "device.cos_party",
+        "The device trusts a CoS Party connected here",
+        device_cos_party,
+        "docs/domain facts 1.1, 7",
+        codes.INCOMPATIBLE_DEVICE,
+    ),
+    request_check(
+        "user.open_requests",
+        "The user has not too many requests under way for the device",
+        open_requests,
+        "reconstruction [K]: no number is published",
+        codes.ANOMALY,
+    ),
+    request_check(
+        "anomaly.threshold",
+        "The anomaly detection thresholds are kept",
+        anomaly,
+        "SEC Appendix AA, reconstruction [K]: docs/domain facts 9",
+        codes.ANOMALY,
+    ),
+)
+"""Whether this user may ask this of this device now, by the broker's own records."""

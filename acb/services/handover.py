@@ -1,0 +1,101 @@
+"""6.21 Request Handover of DCC Controlled Device: the broker signs its own cells away.
+
+A new device may hold the broker's certificates in the cells of its supplier or network operator.
+On request the broker puts the asker's there: CS02b mode 2 or 3, signed by the broker's signing key
+(whose certificate is in the authorising cell), with the broker's identifier and its own counter.
+RTDS vector 6.21; docs/domain facts 1.8.
+
+A date for the future is the broker's to keep (future dating pattern "DSP"): nothing is sent before
+it, and the checks below are made again on the day (`acb.steps.waiting`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from acb.model import ServiceRules
+from acb.rules import codes
+from acb.rules.need import need
+from acb.services.credentials import command_header, commanded, credential_checks, party_of
+from acb.services.evidence import ServiceEvidence, Variant, service_check
+from gbcs.codes import CellUsage, RemotePartyRole
+from gbcs.message import Message
+from gbcs.payloads.credentials import encode_update
+from services.chassis.checks import CheckFailed
+
+SECTION: Final = "handover"
+
+HANDOVER_RULES: Final = ServiceRules(
+    variant="6.21",
+    reference="6.21",
+    command_variants=frozenset({1}),
+    roles=frozenset({"IS", "GS", "ED", "GT"}),
+    device_statuses=frozenset({"Commissioned", "InstalledNotCommissioned"}),
+    uses_cos_party=False,
+)
+"""Roles: docs/domain facts 5.2 lists IS and GS; that network operators may ask too follows from
+mode 3 in 1.8 [K]. Eligible statuses are [K]."""
+
+
+def held(evidence: ServiceEvidence) -> None:
+    """By the record, the cells hold the broker's certificates, the signing cell its present one."""
+    update = commanded(evidence)
+    device = need(evidence.device, "device record")
+    signing = party_of(update).signing_cell.name
+    for name in (signing, *(item.cell.name for item in update.replacements)):
+        found = device.cells.get(name)
+        if found is None or found.subject_eui != evidence.broker.subject_eui:
+            raise CheckFailed(
+                f"{name} is not the broker's",
+                expected=evidence.broker.subject_eui,
+                found="nothing" if found is None else found.subject_eui,
+            )
+    if device.cells[signing].key_identifier != evidence.broker.key_identifier:
+        raise CheckFailed(f"{signing} holds another certificate of the broker")
+
+
+def top_up(evidence: ServiceEvidence) -> None:
+    """A supplier's floor for top-ups comes only with a key agreement certificate for top-ups.
+
+    RECONSTRUCTION [K]: a specialist floor is for a supplier that runs a sequence of its own for
+    top-ups (GBCS 0.8.1 page 179), and nothing says what it would count without that key. What the
+    CoS Parties make of it in 6.23 is theirs: it is judged apart here. That a network operator has
+    no such floor at all is the business of `form`.
+    """
+    update = commanded(evidence)
+    uses = {item.cell.cell_usage for item in update.replacements}
+    supplier = party_of(update).role is RemotePartyRole.SUPPLIER
+    if supplier and update.new_specialist_floors and CellUsage.PREPAYMENT_TOP_UP not in uses:
+        raise CheckFailed(
+            "a floor for top-ups is given, but no key agreement certificate for top-ups",
+            expected="both or no floor",
+            found=f"floor {update.new_specialist_floors[0].number}",
+        )
+
+
+def handover(evidence: ServiceEvidence, counter: int) -> Message:
+    """The command, for the broker to sign."""
+    update = commanded(evidence, counter)
+    header = command_header(
+        update,
+        evidence.broker.subject_eui or "",
+        evidence.request.header.request_id.target,
+    )
+    return Message(header, encode_update(update), signature=None)
+
+
+_ROLE, _FORM, *_WHOSE = credential_checks(SECTION, held, "The broker's own device, to give away")
+HANDOVER_CHECKS: Final = (
+    _ROLE,
+    _FORM,
+    service_check(
+        SECTION,
+        "top_up",
+        "A floor for top-ups comes with their certificate",
+        top_up,
+        codes.CREDENTIALS_FORM,
+        source="reconstruction [K]: GBCS 0.8.1 page 179",
+    ),
+    *_WHOSE,
+)
+HANDOVER: Final = {1: Variant(HANDOVER_CHECKS, command=handover, originates=True)}

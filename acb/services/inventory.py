@@ -1,0 +1,117 @@
+"""8.2 Read Inventory: the broker answers by itself, from its record of devices, at once.
+
+Reconstructions [K] (docs/domain facts 5.2 gives the service, its roles and its variant 8; who may
+see what is not public): the request is addressed to the broker itself; a user sees the devices one
+of whose cells holds its certificate; searching by property is not offered, because no properties
+are kept. What the record does not hold (manufacturer, model) is said to be unknown.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from acb.model import DeviceRecord, ServiceRules
+from acb.rules import codes
+from acb.services.evidence import ServiceEvidence, Variant, holds_a_cell, service_check
+from duis.model import Inventory, InventoryDevice, ReadInventory
+from services.chassis.checks import Check, CheckFailed
+
+SECTION: Final = "inventory"
+MOST: Final = 17
+"""Devices in one answer, at most (DUIS 5.4 XSD)."""
+NOT_KEPT: Final = "unknown"
+
+READ_INVENTORY_RULES: Final = ServiceRules(
+    variant="8.2",
+    reference="8.2",
+    command_variants=frozenset({8}),
+    roles=frozenset({"IS", "ES", "GS", "RSA", "ED", "GT", "OU"}),
+    device_statuses=frozenset(),
+    uses_cos_party=False,
+    targets_device=False,
+)
+
+
+def matches(device: DeviceRecord, body: ReadInventory) -> bool:
+    """Whether a device is what the search names."""
+    if body.device is not None:
+        return device.eui == body.device
+    return body.mpxn is not None and body.mpxn in device.mpxns
+
+
+def target(evidence: ServiceEvidence) -> None:
+    """It is addressed to the broker itself: no device is asked anything."""
+    found = evidence.request.header.request_id.target
+    if found != evidence.broker.subject_eui:
+        raise CheckFailed(
+            "not addressed to the broker", expected=evidence.broker.subject_eui, found=found
+        )
+
+
+def key(evidence: ServiceEvidence) -> None:
+    """It searches by what the record keeps: a device or a meter point."""
+    body = evidence.request.body
+    if not isinstance(body, ReadInventory) or (body.device is None and body.mpxn is None):
+        raise CheckFailed(
+            "properties are not kept here", expected="DeviceID or MPxN", found="another key"
+        )
+
+
+def found(evidence: ServiceEvidence) -> None:
+    """The inventory has such a device, and no more of them than one answer holds."""
+    if not 0 < len(evidence.found) <= MOST:
+        raise CheckFailed(
+            "no such device, or too many", expected=f"1 to {MOST}", found=str(len(evidence.found))
+        )
+
+
+def visible(evidence: ServiceEvidence) -> None:
+    """The user may see at least one of them; only those are shown."""
+    if not _seen(evidence):
+        raise CheckFailed("no cell of the device holds a certificate of the user")
+
+
+def inventory(evidence: ServiceEvidence) -> Inventory:
+    """The answer: of the devices found, those the user may see.
+
+    (All that were found, if the check `acb.inventory.visible` is switched off and there are none.)
+    """
+    shown = _seen(evidence) or evidence.found
+    return Inventory(
+        tuple(
+            InventoryDevice(
+                device=item.eui,
+                device_type=item.device_type,
+                manufacturer=NOT_KEPT,
+                model=NOT_KEPT,
+                status=item.status,
+                import_mpxn=item.mpxns[0] if item.mpxns else None,
+            )
+            for item in shown
+        )
+    )
+
+
+def _seen(evidence: ServiceEvidence) -> tuple[DeviceRecord, ...]:
+    return tuple(item for item in evidence.found if holds_a_cell(item, evidence.asker))
+
+
+INVENTORY_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (
+    service_check(
+        SECTION, "target", "Addressed to the broker itself", target, codes.DEVICE_NOT_ELIGIBLE
+    ),
+    service_check(
+        SECTION,
+        "key",
+        "Searched by device or meter point",
+        key,
+        codes.INVENTORY_KEY,
+        source="DUIS 5.4 XSD; a limit of this simulation",
+    ),
+    service_check(
+        SECTION, "found", "The inventory has such a device", found, codes.INVENTORY_NOTHING
+    ),
+    service_check(SECTION, "visible", "The user may see it", visible, codes.INVENTORY_NOTHING),
+)
+
+READ_INVENTORY: Final = {8: Variant(INVENTORY_CHECKS, answer=inventory)}

@@ -1,0 +1,1 @@
+"""The life of a request, step by step: I/O without rules."""

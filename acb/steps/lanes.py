@@ -1,0 +1,42 @@
+"""In which lane the broker's work waits, so that one party's trouble stays its own.
+
+Three pools of places (`services.chassis.data.outbox_entry.Pool`): what others must sign or the broker
+itself serves; what goes to devices; what users and CoS Parties are told. In each, whom an entry
+occupies has a share of the places, and a free place goes round those for whom it is done. All
+numbers are [K], ours.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from acb.model import Tracked
+from services.chassis.data.outbox import Pool
+
+DEVICES: Final = Pool("devices", places=64, share=32)
+"""Calls of devices: one that is slow has one place, and all of one user's not more than half."""
+
+
+def for_device(tracked: Tracked) -> str:
+    """The lane of what goes to a device: its user's, and in that the device's own."""
+    return f"user:{tracked.originator}/{tracked.target}"
+
+
+def at_broker(tracked: Tracked) -> str:
+    """The lane of what the broker does itself, for a user."""
+    return f"user:{tracked.originator}"
+
+
+def at_cos_party(party: str, tracked: Tracked) -> str:
+    """The lane of what a CoS Party is asked: the party's, and in that the user's own."""
+    return f"link:{party}/{tracked.originator}"
+
+
+def told_cos_party(party: str, tracked: Tracked) -> str:
+    """The lane of what a CoS Party is told: the party's, and in that the device's own."""
+    return f"link:{party}/{tracked.target}"
+
+
+def told_user(user: str) -> str:
+    """The lane of what a user is told at its callback."""
+    return f"callback:{user}"

@@ -1,0 +1,73 @@
+"""What one user may have waiting in quarantine.
+
+Nobody is obliged to look at what an anomaly threshold held back, so without a bound one account
+could have the broker keep its documents without end. A user's purse (`services.chassis.data.strangers`)
+pays for what is written down; with an empty purse a request is refused and not held. And of what is
+held, each user has so many requests and so many octets: beyond that its own oldest gives way. That
+request ends as refused, its user is told, and its octets are dropped wherever the broker kept them;
+who it was, which check held it and the digest of what was asked stay in the audit log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from acb.checks import PARTY
+from acb.model import Refusal, Tracked
+from acb.rules import codes
+from acb.steps.context import Parts
+from acb.steps.outcome import Outcomes
+from acb.store import requests as store
+
+RECORDS: Final = 8
+"""Records that one quarantined request leaves, in the end: the request itself, traces, documents
+owed and their places in the outbox, and the audit entry."""
+ANOMALY: Final = "acb.anomaly.threshold"
+GAVE_WAY: Final = "acb.quarantine.gave_way"
+"""The kind of that audit entry."""
+
+
+class Quarantine:
+    """The places in quarantine, of each user."""
+
+    def __init__(self, parts: Parts, outcomes: Outcomes) -> None:
+        self._parts = parts
+        self._outcomes = outcomes
+
+    def affords(self, user: str, body: bytes) -> bool:
+        """Whether one more of this user's may be held; it is paid for if so."""
+        strangers = self._parts.base.audit.strangers
+        return strangers.afford(2 * len(body), records=RECORDS, sender=user)
+
+    async def make_room(self, conn: AsyncConnection, held: Tracked) -> None:
+        """Let the oldest of its user give way to a request that is held from now on."""
+        settings = self._parts.settings
+        places = await store.quarantined_of(conn, held.originator)
+        rows, octets = len(places), sum(size for _, size in places)
+        for sequence, size in places:
+            within = rows <= settings.quarantine_requests and octets <= settings.quarantine_octets
+            if within or sequence == held.sequence:
+                return
+            rows, octets = rows - 1, octets - size
+            await self._give_way(conn, await store.get_request(conn, sequence), held)
+
+    async def _give_way(self, conn: AsyncConnection, old: Tracked, new: Tracked) -> None:
+        base = self._parts.base
+        check = ANOMALY if old.refusal is None else old.refusal.check
+        told = {
+            "user": old.originator,
+            "check": check,
+            "to": new.request_id,
+            "digest": hashlib.sha256(old.body).hexdigest(),
+            "octets": len(old.body),
+        }
+        await base.audit.append(conn, GAVE_WAY, old.request_id, told)
+        why = f"it gave way in quarantine to {new.request_id}"
+        refusal = Refusal(PARTY, check, why, codes.ANOMALY)
+        await base.traces.record(old.request_id, "refused", name=check, summary=why, conn=conn)
+        await self._outcomes.end_refused(conn, old, refusal)
+        await store.change(conn, old.sequence, body=b"")
+        await base.traces.forget_messages(conn, old.request_id)

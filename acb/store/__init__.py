@@ -1,0 +1,1 @@
+"""The broker's own tables, and how they are read and written."""

@@ -1,0 +1,51 @@
+"""Which devices are sent commands in blocks, and how long a block is: part of a device's record.
+
+Nothing on record: the setting `block_size` counts. 0: whole messages, whatever the setting says.
+Provisioning a device anew forgets it, as all else of its record.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field
+from sqlalchemy import Column, ForeignKey, Integer, Table, Text, delete, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from acb.store.records import device_table
+from acb.store.requests import tables
+
+SMALLEST: Final = 64
+"""Octets of message to a block, at least: a device takes only so many blocks."""
+
+
+def _not_tiny(octets: int) -> int:
+    if 0 < octets < SMALLEST:
+        raise ValueError(f"0, or at least {SMALLEST} octets")
+    return octets
+
+
+BlockSize = Annotated[int, Field(ge=0, le=65_535), AfterValidator(_not_tiny)]
+"""Octets of message to a block, as the lab takes it: 0, or 64 and more."""
+
+block_size_table: Final = Table(
+    "acb_block_size",
+    tables,
+    Column("device", Text, ForeignKey(device_table.c.eui, ondelete="CASCADE"), primary_key=True),
+    Column("octets", Integer, nullable=False),
+)
+
+
+async def put_block_size(conn: AsyncConnection, device: str, octets: int | None) -> None:
+    """Set a device's block size (0: whole messages), or with None have the setting count."""
+    await conn.execute(delete(block_size_table).where(block_size_table.c.device == device))
+    if octets is not None:
+        await conn.execute(insert(block_size_table).values(device=device, octets=octets))
+
+
+async def find_block_size(conn: AsyncConnection, device: str) -> int | None:
+    """A device's block size on record; None if there is none."""
+    query = select(block_size_table.c.octets).where(block_size_table.c.device == device)
+    found: int | None = (await conn.execute(query)).scalar_one_or_none()
+    return found

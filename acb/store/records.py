@@ -1,0 +1,336 @@
+"""The broker's records: users, devices and what their cells hold, counters seen, certificates.
+
+A cell's record changes in one way only: a device said, in a response or alert that passed every
+check, that the replacement of that cell succeeded (or a lab route provisions the device).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    Row,
+    Table,
+    Text,
+    delete,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from acb.model import DeviceRecord, Tracked, User
+from acb.store.requests import digits, request_table, tables
+from keys.certificate import Certificate
+from keys.crl import RevocationList
+from keys.roles import Usage
+from services.chassis.data.store import UtcDateTime
+
+user_table: Final = Table(
+    "acb_user",
+    tables,
+    Column("eui", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("participant", Text, nullable=False),
+    Column("roles", Text, nullable=False),
+    Column("callback_url", Text),
+)
+
+device_table: Final = Table(
+    "acb_device",
+    tables,
+    Column("eui", Text, primary_key=True),
+    Column("device_type", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("mpxns", Text, nullable=False),
+)
+
+device_certificate_table: Final = Table(
+    "acb_device_certificate",
+    tables,
+    Column("device", Text, ForeignKey(device_table.c.eui, ondelete="CASCADE"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("certificate", LargeBinary, nullable=False),
+)
+
+cell_table: Final = Table(
+    "acb_cell",
+    tables,
+    Column("device", Text, ForeignKey(device_table.c.eui, ondelete="CASCADE"), primary_key=True),
+    Column("cell", Text, primary_key=True),
+    Column("certificate", LargeBinary, nullable=False),
+    Column("request_id", Text),
+)
+
+party_counter_table: Final = Table(
+    "acb_party_counter",
+    tables,
+    Column("party", Text, primary_key=True),
+    Column("device", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""The greatest counter accepted from a CoS Party for a device, and (party = device) of alerts."""
+
+certificate_table: Final = Table(
+    "acb_certificate",
+    tables,
+    Column("issuer", Text, primary_key=True),
+    Column("serial", Text, primary_key=True),
+    Column("certificate", LargeBinary, nullable=False),
+)
+
+revocation_table: Final = Table(
+    "acb_revocation_list",
+    tables,
+    Column("authority", Text, primary_key=True),
+    Column("number", Text, nullable=False),
+    Column("list", LargeBinary, nullable=False),
+    Column("fetched_at", UtcDateTime, nullable=False),
+)
+
+threshold_table: Final = Table(
+    "acb_threshold",
+    tables,
+    Column("scope", Text, primary_key=True),
+    Column("most", Integer),
+)
+"""Anomaly detection thresholds: per user EUI, and "*" for all users together."""
+
+EVERYONE: Final = "*"
+
+
+async def put_user(conn: AsyncConnection, user: User) -> None:
+    """Add a user, or replace what is known of it."""
+    values = {
+        "name": user.name,
+        "participant": user.participant,
+        "roles": json.dumps(list(user.roles)),
+        "callback_url": user.callback_url,
+    }
+    await conn.execute(
+        insert(user_table)
+        .values(eui=user.eui, **values)
+        .on_conflict_do_update(index_elements=["eui"], set_=values)
+    )
+
+
+async def find_user(conn: AsyncConnection, eui: str) -> User | None:
+    """The user with this entity identifier."""
+    row = (await conn.execute(select(user_table).where(user_table.c.eui == eui))).one_or_none()
+    return None if row is None else _user(row)
+
+
+async def count_users(conn: AsyncConnection) -> int:
+    """How many users there are."""
+    return int((await conn.execute(select(func.count()).select_from(user_table))).scalar_one())
+
+
+async def list_users(conn: AsyncConnection) -> list[User]:
+    """Every user."""
+    return [_user(row) for row in await conn.execute(select(user_table).order_by("eui"))]
+
+
+async def put_device(conn: AsyncConnection, record: DeviceRecord) -> None:
+    """Provision a device: its whole record is replaced, counters seen for it are forgotten.
+
+    What is provisioned is another device as far as counters go, even under the same identifier:
+    its own alert counter begins anew.
+    """
+    await conn.execute(delete(device_table).where(device_table.c.eui == record.eui))
+    await conn.execute(
+        delete(party_counter_table).where(party_counter_table.c.device == record.eui)
+    )
+    await conn.execute(
+        insert(device_table).values(
+            eui=record.eui,
+            device_type=record.device_type,
+            status=record.status,
+            mpxns=json.dumps(list(record.mpxns)),
+        )
+    )
+    for name, certificate in record.certificates.items():
+        await conn.execute(
+            insert(device_certificate_table).values(
+                device=record.eui, name=name, certificate=certificate.der
+            )
+        )
+    await put_cells(conn, record.eui, record.cells, None)
+
+
+async def put_cells(
+    conn: AsyncConnection, device: str, cells: Mapping[str, Certificate], request_id: str | None
+) -> None:
+    """Record what cells hold now, and by which request that came about."""
+    for cell, certificate in cells.items():
+        values = {"certificate": certificate.der, "request_id": request_id}
+        await conn.execute(
+            insert(cell_table)
+            .values(device=device, cell=cell, **values)
+            .on_conflict_do_update(index_elements=["device", "cell"], set_=values)
+        )
+
+
+async def cells_set_after(conn: AsyncConnection, tracked: Tracked) -> frozenset[str]:
+    """The cells of a device that were set by a request that had the device after this one."""
+    query = (
+        select(cell_table.c.cell)
+        .join(request_table, request_table.c.request_id == cell_table.c.request_id)
+        .where(cell_table.c.device == tracked.target, request_table.c.turn > (tracked.turn or 0))
+    )
+    return frozenset((await conn.execute(query)).scalars())
+
+
+async def cells_set_by(conn: AsyncConnection, device: str, request_id: str) -> frozenset[str]:
+    """The cells of a device that hold, by the record, what this request put there."""
+    query = select(cell_table.c.cell).where(
+        cell_table.c.device == device, cell_table.c.request_id == request_id
+    )
+    return frozenset((await conn.execute(query)).scalars())
+
+
+async def put_own_certificate(conn: AsyncConnection, device: str, certificate: Certificate) -> None:
+    """Record a device's new certificate of its own, in place of the one for the same use."""
+    name = "key-agreement" if certificate.usage is Usage.KEY_AGREEMENT else "digital-signing"
+    values = {"certificate": certificate.der}
+    await conn.execute(
+        insert(device_certificate_table)
+        .values(device=device, name=name, **values)
+        .on_conflict_do_update(index_elements=["device", "name"], set_=values)
+    )
+
+
+async def find_device(conn: AsyncConnection, eui: str) -> DeviceRecord | None:
+    """The record of this device."""
+    row = (await conn.execute(select(device_table).where(device_table.c.eui == eui))).one_or_none()
+    if row is None:
+        return None
+    own = await conn.execute(
+        select(device_certificate_table).where(device_certificate_table.c.device == eui)
+    )
+    cells = await conn.execute(
+        select(cell_table).where(cell_table.c.device == eui).order_by(cell_table.c.cell)
+    )
+    return DeviceRecord(
+        eui=row.eui,
+        device_type=row.device_type,
+        status=row.status,
+        mpxns=tuple(json.loads(row.mpxns)),
+        certificates={item.name: Certificate.from_der(item.certificate) for item in own},
+        cells={item.cell: Certificate.from_der(item.certificate) for item in cells},
+    )
+
+
+async def list_devices(conn: AsyncConnection) -> list[DeviceRecord]:
+    """Every device's record."""
+    found = await conn.execute(select(device_table.c.eui).order_by(device_table.c.eui))
+    records = [await find_device(conn, row.eui) for row in found.all()]
+    return [record for record in records if record is not None]
+
+
+async def seen_counter(conn: AsyncConnection, party: str, device: str) -> int | None:
+    """The greatest counter accepted from a party for a device; None if none ever was."""
+    query = select(party_counter_table.c.value).where(
+        party_counter_table.c.party == party, party_counter_table.c.device == device
+    )
+    found = (await conn.execute(query)).scalar_one_or_none()
+    return None if found is None else int(found)
+
+
+async def raise_counter(conn: AsyncConnection, party: str, device: str, value: int) -> None:
+    """Remember a counter as seen; it never goes down."""
+    last = await seen_counter(conn, party, device)
+    if last is not None and last >= value:
+        return
+    text = digits(value)
+    await conn.execute(
+        insert(party_counter_table)
+        .values(party=party, device=device, value=text)
+        .on_conflict_do_update(index_elements=["party", "device"], set_={"value": text})
+    )
+
+
+async def find_certificate(conn: AsyncConnection, issuer: str, serial: int) -> Certificate | None:
+    """A certificate fetched before, by issuer and serial: certificates never change."""
+    query = select(certificate_table.c.certificate).where(
+        certificate_table.c.issuer == issuer, certificate_table.c.serial == str(serial)
+    )
+    der = (await conn.execute(query)).scalar_one_or_none()
+    return None if der is None else Certificate.from_der(der)
+
+
+async def keep_certificate(conn: AsyncConnection, certificate: Certificate) -> None:
+    """Keep a certificate fetched from the repository."""
+    await conn.execute(
+        insert(certificate_table)
+        .values(
+            issuer=certificate.issuer, serial=str(certificate.serial), certificate=certificate.der
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+def list_key(issuer_name: bytes, key_identifier: bytes) -> str:
+    """Under what an authority's revocation list is kept: its name (DER) and key, both in hex."""
+    return f"{issuer_name.hex()}:{key_identifier.hex()}"
+
+
+async def revocation_lists(conn: AsyncConnection) -> dict[str, Row[Any]]:
+    """The revocation lists kept, by `list_key`."""
+    return {row.authority: row for row in await conn.execute(select(revocation_table))}
+
+
+async def confirm_revocation_list(conn: AsyncConnection, key: str, at: datetime) -> None:
+    """Note that a list kept here is the current one."""
+    await conn.execute(
+        update(revocation_table).where(revocation_table.c.authority == key).values(fetched_at=at)
+    )
+
+
+async def keep_revocation_list(
+    conn: AsyncConnection, key: str, item: RevocationList, at: datetime
+) -> None:
+    """Keep a genuine revocation list in place of the one of that authority."""
+    values = {"number": str(item.number), "list": item.der, "fetched_at": at}
+    await conn.execute(
+        insert(revocation_table)
+        .values(authority=key, **values)
+        .on_conflict_do_update(index_elements=["authority"], set_=values)
+    )
+
+
+async def thresholds(conn: AsyncConnection, scopes: Iterable[str]) -> dict[str, int | None]:
+    """The thresholds set for these scopes; scopes without one are left out."""
+    query = select(threshold_table).where(threshold_table.c.scope.in_(list(scopes)))
+    return {row.scope: row.most for row in await conn.execute(query)}
+
+
+async def put_threshold(conn: AsyncConnection, scope: str, most: int | None) -> None:
+    """Set (or lift, with None) the threshold of a user or of all."""
+    await conn.execute(
+        insert(threshold_table)
+        .values(scope=scope, most=most)
+        .on_conflict_do_update(index_elements=["scope"], set_={"most": most})
+    )
+
+
+async def forget_thresholds(conn: AsyncConnection) -> None:
+    """Let the thresholds of the settings count again."""
+    await conn.execute(delete(threshold_table))
+
+
+def _user(row: Row[Any]) -> User:
+    return User(
+        eui=row.eui,
+        name=row.name,
+        participant=row.participant,
+        roles=tuple(json.loads(row.roles)),
+        callback_url=row.callback_url,
+    )

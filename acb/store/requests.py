@@ -1,0 +1,405 @@
+"""The broker's tables for service requests under way, and how they are read and written.
+
+Counters travel in 64 unsigned bits, which no database integer holds: they are kept as 20 decimal
+digits with leading zeros, so that text order is number order.
+
+The tables of users, devices and certificates are in `acb.store.records`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Row,
+    Select,
+    Table,
+    Text,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from acb.model import UNDER_WAY, Refusal, State, Tracked
+from services.chassis.data.store import UtcDateTime
+from services.chassis.log import about
+
+tables: Final = MetaData()
+"""Every table of this room."""
+
+request_table: Final = Table(
+    "acb_request",
+    tables,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("request_id", Text, nullable=False, index=True),
+    Column("originator", Text, nullable=False, index=True),
+    Column("target", Text, nullable=False, index=True),
+    Column("counter", Text, nullable=False),
+    Column("service_reference", Text, nullable=False),
+    Column("service_reference_variant", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("accepted_at", UtcDateTime, nullable=False),
+    Column("state", Text, nullable=False, index=True),
+    Column("transaction_id", Text, nullable=False, unique=True),
+    Column("cos_party", Text),
+    Column("acknowledgement", LargeBinary),
+    Column("signed_command", LargeBinary),
+    Column("command", LargeBinary),
+    Column("command_counter", Text),
+    Column("device_response", LargeBinary),
+    Column("response", LargeBinary),
+    Column("response_code", Text),
+    Column("refused_party", Text),
+    Column("refused_check", Text),
+    Column("refused_detail", Text),
+    Column("refused_code", Text),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("quarantine_ref", Integer, unique=True),
+    Column("turn", Integer, unique=True),
+    Index("acb_request_turns", "target", "originator", "state", "turn"),
+)
+"""One row per request that was accepted (or quarantined): its identifier and counter are spent. The
+body is empty once a request has given way to others in quarantine (`acb.steps.quarantine`).
+
+That an identifier is spent once is the business of the check `acb.request.duplicate`, made in the
+transaction that adds the row; it is not a constraint here, so that switching the check off shows
+what the check is for. `sequence` names a row. `turn` is the order in which requests were
+given their devices: a request holds its device from its turn until it ends or waits for a date.
+"""
+
+refused_table: Final = Table(
+    "acb_refused",
+    tables,
+    Column("request_id", Text, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("party", Text, nullable=False),
+    Column("check_id", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("code", Text),
+    Column("response", LargeBinary, nullable=False),
+)
+"""The last refusal of each request that was not accepted: it changes nothing, it is shown."""
+
+notice_table: Final = Table(
+    "acb_notice",
+    tables,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("user", Text, nullable=False, index=True),
+    Column("code", Text, nullable=False),
+    Column("sequence", Integer, ForeignKey(request_table.c.sequence)),
+    Column("document", LargeBinary, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("delivered_at", UtcDateTime),
+)
+"""Every signed document owed to a user: responses and DCC alerts."""
+
+
+def digits(counter: int) -> str:
+    """A counter as the store keeps it: 20 decimal digits."""
+    return f"{counter:020d}"
+
+
+async def add_request(conn: AsyncConnection, *, counter: int, **values: Any) -> Tracked:
+    """Spend a request's identifier and counter."""
+    row = await conn.execute(
+        insert(request_table)
+        .values(counter=digits(counter), attempts=0, **values)
+        .returning(request_table)
+    )
+    return _tracked(row.one())
+
+
+async def find_request(conn: AsyncConnection, request_id: str) -> Tracked | None:
+    """The accepted request with this identifier (the latest, should there be several)."""
+    query = select(request_table).where(request_table.c.request_id == request_id)
+    row = (await conn.execute(_latest(query))).one_or_none()
+    return None if row is None else _tracked(row)
+
+
+async def get_request(conn: AsyncConnection, sequence: int) -> Tracked:
+    """The accepted request at this place in the sequence, which the caller knows to exist.
+
+    Every step begins with it, so from here on the task's log is about that request.
+    """
+    query = select(request_table).where(request_table.c.sequence == sequence)
+    tracked = _tracked((await conn.execute(query)).one())
+    about(tracked.request_id)
+    return tracked
+
+
+async def change(conn: AsyncConnection, sequence: int, **values: Any) -> Tracked:
+    """Change columns of one request; returns it as it is then."""
+    if values.get("command_counter") is not None:
+        values["command_counter"] = digits(values["command_counter"])
+    row = await conn.execute(
+        update(request_table)
+        .where(request_table.c.sequence == sequence)
+        .values(**values)
+        .returning(request_table)
+    )
+    return _tracked(row.one())
+
+
+async def refuse(conn: AsyncConnection, sequence: int, state: State, why: Refusal) -> Tracked:
+    """End one request without the act, saying who refused and why."""
+    return await change(
+        conn,
+        sequence,
+        state=state.value,
+        refused_party=why.party,
+        refused_check=why.check,
+        refused_detail=why.detail,
+        refused_code=why.code,
+    )
+
+
+async def last_counter(
+    conn: AsyncConnection, originator: str, target: str, *, before: int | None = None
+) -> int | None:
+    """The greatest request counter accepted from this originator for this device.
+
+    `before` looks only at requests accepted before that place in the sequence.
+    """
+    query = select(func.max(request_table.c.counter)).where(
+        request_table.c.originator == originator, request_table.c.target == target
+    )
+    if before is not None:
+        query = query.where(request_table.c.sequence < before)
+    found = (await conn.execute(query)).scalar_one_or_none()
+    return None if found is None else int(found)
+
+
+async def count_since(conn: AsyncConnection, since: datetime, originator: str | None = None) -> int:
+    """How many requests were accepted after `since`, from one user or from all."""
+    query = select(func.count()).where(request_table.c.accepted_at > since)
+    if originator is not None:
+        query = query.where(request_table.c.originator == originator)
+    return int((await conn.execute(query)).scalar_one())
+
+
+async def take_turn(conn: AsyncConnection, device: str) -> Tracked | None:
+    """Give a device to the next accepted request for it; None if another has it, or none waits.
+
+    Users take turns: next is the first request of the user who had the last turn here longest ago.
+    So whoever sends many requests waits behind them alone, right or no right.
+    """
+    here = request_table.c.target == device
+    waits = request_table.c.state == State.ACCEPTED.value
+    busy = select(request_table.c.sequence).where(
+        here,
+        or_(
+            request_table.c.state.in_([state.value for state in UNDER_WAY]),
+            waits & request_table.c.turn.is_not(None),
+        ),
+    )
+    if (await conn.execute(busy.limit(1))).one_or_none() is not None:
+        return None
+    first = func.min(request_table.c.sequence)
+    users = {
+        row.originator: row.sequence
+        for row in await conn.execute(
+            select(request_table.c.originator, first.label("sequence"))
+            .where(here, waits)
+            .group_by(request_table.c.originator)
+        )
+    }
+    if not users:
+        return None
+    last = {
+        row.originator: row.turn
+        for row in await conn.execute(
+            select(request_table.c.originator, func.max(request_table.c.turn).label("turn"))
+            .where(here, request_table.c.originator.in_(users), request_table.c.turn.is_not(None))
+            .group_by(request_table.c.originator)
+        )
+    }
+    sequence = min((last.get(user, 0), sequence) for user, sequence in users.items())[1]
+    taken = (await conn.execute(select(func.max(request_table.c.turn)))).scalar_one()
+    return await change(conn, sequence, turn=(taken or 0) + 1)
+
+
+async def count_open(conn: AsyncConnection, originator: str, target: str) -> int:
+    """How many requests of this user wait for this device or are under way there."""
+    query = select(func.count()).where(
+        request_table.c.target == target,
+        request_table.c.originator == originator,
+        request_table.c.state.in_([state.value for state in (State.ACCEPTED, *UNDER_WAY)]),
+    )
+    return int((await conn.execute(query)).scalar_one())
+
+
+async def find_command(
+    conn: AsyncConnection, device: str, party: str, counter: int
+) -> Tracked | None:
+    """The request whose command went to this device with this CoS Party's counter."""
+    query = select(request_table).where(
+        request_table.c.target == device,
+        request_table.c.cos_party == party,
+        request_table.c.command_counter == digits(counter),
+    )
+    row = (await conn.execute(_latest(query))).one_or_none()
+    return None if row is None else _tracked(row)
+
+
+async def commanded(conn: AsyncConnection, device: str, states: Iterable[State]) -> list[Tracked]:
+    """Requests in one of these states whose commands are finished, by device."""
+    query = select(request_table).where(
+        request_table.c.target == device,
+        request_table.c.command.is_not(None),
+        request_table.c.state.in_([state.value for state in states]),
+    )
+    return [_tracked(row) for row in await conn.execute(query.order_by(request_table.c.sequence))]
+
+
+async def next_quarantine_ref(conn: AsyncConnection) -> int:
+    """A reference for a quarantine event: a number of at most 20 digits, never used before."""
+    found = (await conn.execute(select(func.max(request_table.c.quarantine_ref)))).scalar_one()
+    return 1 if found is None else int(found) + 1
+
+
+async def quarantined(conn: AsyncConnection) -> list[Tracked]:
+    """Requests that wait for somebody to release or delete them."""
+    query = select(request_table).where(request_table.c.state == State.QUARANTINED.value)
+    return [_tracked(row) for row in await conn.execute(query.order_by(request_table.c.sequence))]
+
+
+async def quarantined_of(conn: AsyncConnection, originator: str) -> list[tuple[int, int]]:
+    """What one user has in quarantine: place in the sequence and octets, the oldest first."""
+    query = select(request_table.c.sequence, func.length(request_table.c.body)).where(
+        request_table.c.originator == originator,
+        request_table.c.state == State.QUARANTINED.value,
+    )
+    rows = await conn.execute(query.order_by(request_table.c.sequence))
+    return [(int(sequence), int(octets)) for sequence, octets in rows]
+
+
+async def find_quarantined(conn: AsyncConnection, reference: int) -> Tracked | None:
+    """The quarantined request of this event reference."""
+    query = select(request_table).where(
+        request_table.c.quarantine_ref == reference,
+        request_table.c.state == State.QUARANTINED.value,
+    )
+    row = (await conn.execute(query)).one_or_none()
+    return None if row is None else _tracked(row)
+
+
+async def list_requests(conn: AsyncConnection, states: Iterable[State] = ()) -> list[Tracked]:
+    """Requests in order of acceptance, all or those in certain states."""
+    query = select(request_table).order_by(request_table.c.sequence)
+    wanted = [state.value for state in states]
+    if wanted:
+        query = query.where(request_table.c.state.in_(wanted))
+    return [_tracked(row) for row in await conn.execute(query)]
+
+
+async def note_refusal(
+    conn: AsyncConnection, request_id: str, why: Refusal, response: bytes, at: datetime
+) -> None:
+    """Remember the last refusal of a request that was not accepted."""
+    values = {
+        "at": at,
+        "party": why.party,
+        "check_id": why.check,
+        "detail": why.detail,
+        "code": why.code,
+        "response": response,
+    }
+    await conn.execute(
+        upsert(refused_table)
+        .values(request_id=request_id, **values)
+        .on_conflict_do_update(index_elements=["request_id"], set_=values)
+    )
+
+
+async def find_refusal(conn: AsyncConnection, request_id: str) -> Row[Any] | None:
+    """The last refusal of a request that was not accepted."""
+    query = select(refused_table).where(refused_table.c.request_id == request_id)
+    return (await conn.execute(query)).one_or_none()
+
+
+async def add_notice(
+    conn: AsyncConnection,
+    *,
+    user: str,
+    code: str,
+    document: bytes,
+    at: datetime,
+    sequence: int | None = None,
+) -> int:
+    """Keep a signed document that is owed to a user; returns its number."""
+    result = await conn.execute(
+        insert(notice_table)
+        .values(user=user, code=code, sequence=sequence, document=document, at=at)
+        .returning(notice_table.c.id)
+    )
+    return int(result.scalar_one())
+
+
+async def get_notice(conn: AsyncConnection, number: int) -> Row[Any]:
+    """A document owed to a user."""
+    query = select(notice_table).where(notice_table.c.id == number)
+    return (await conn.execute(query)).one()
+
+
+async def list_notices(conn: AsyncConnection, user: str | None = None) -> list[Row[Any]]:
+    """Documents owed or delivered, oldest first."""
+    query = select(notice_table).order_by(notice_table.c.id)
+    if user is not None:
+        query = query.where(notice_table.c.user == user)
+    return list((await conn.execute(query)).all())
+
+
+async def notice_delivered(conn: AsyncConnection, number: int, at: datetime) -> None:
+    """Note that the user took the document."""
+    await conn.execute(
+        update(notice_table).where(notice_table.c.id == number).values(delivered_at=at)
+    )
+
+
+def _latest(query: Select[Any]) -> Select[Any]:
+    return query.order_by(request_table.c.sequence.desc()).limit(1)
+
+
+def _tracked(row: Row[Any]) -> Tracked:
+    refusal = (
+        None
+        if row.refused_check is None
+        else Refusal(row.refused_party, row.refused_check, row.refused_detail, row.refused_code)
+    )
+    return Tracked(
+        request_id=row.request_id,
+        sequence=row.sequence,
+        originator=row.originator,
+        target=row.target,
+        counter=int(row.counter),
+        service_reference=row.service_reference,
+        service_reference_variant=row.service_reference_variant,
+        state=State(row.state),
+        transaction=row.transaction_id,
+        cos_party=row.cos_party,
+        body=row.body,
+        acknowledgement=row.acknowledgement,
+        signed_command=row.signed_command,
+        command=row.command,
+        command_counter=None if row.command_counter is None else int(row.command_counter),
+        device_response=row.device_response,
+        response=row.response,
+        response_code=row.response_code,
+        refusal=refusal,
+        attempts=row.attempts,
+        quarantine_ref=row.quarantine_ref,
+        accepted_at=row.accepted_at,
+        turn=row.turn,
+    )

@@ -1,0 +1,1 @@
+"""Whom a CoS Party asks, and the bodies that go over the link."""

@@ -1,0 +1,47 @@
+"""The checks on what the broker read back from a device that kept silent.
+
+A device answers such a question under a MAC that only it and the broker can make or verify
+(docs/domain facts 2.3 and 3). So nobody here can tell whether the device said it: what these checks
+let through is the broker's word, kept with the octets as its evidence, and marked as that in the
+record. Nothing is ever decided by it.
+"""
+
+from __future__ import annotations
+
+from cos_party.model import ReturnEvidence
+from cos_party.rules.need import need
+from cos_party.rules.response import RESPONSE_PURPOSE
+from gbcs.codes import Cra, MessageCode, RemotePartyRole, StatusCode
+from services.chassis.checks import CheckFailed
+
+CODE = MessageCode.PROVIDE_SECURITY_CREDENTIAL_DETAILS
+
+
+def is_read_back(evidence: ReturnEvidence) -> bool:
+    """Whether a message is judged here: by its message code, and by how it is brought."""
+    message = evidence.reading.message
+    return (
+        evidence.delivery.purpose == RESPONSE_PURPOSE
+        and message is not None
+        and message.message_code == CODE
+    )
+
+
+def answers_question(evidence: ReturnEvidence) -> None:
+    """It is a device's answer to somebody's question, and not such a question itself."""
+    header = need(evidence.reading.message, "readable message").header
+    if header.cra is not Cra.RESPONSE:
+        raise CheckFailed("not an answer", expected=Cra.RESPONSE.label, found=header.cra.label)
+
+
+def tells_supplier_cells(evidence: ReturnEvidence) -> None:
+    """It tells of the supplier's cells, which the command was to change, and of no other's."""
+    told = need(evidence.reading.details, "readable payload").roles
+    if [one.role for one in told] != [RemotePartyRole.SUPPLIER] or (
+        told[0].status != StatusCode.SUCCESS
+    ):
+        raise CheckFailed(
+            "it does not tell what the command was about",
+            expected=RemotePartyRole.SUPPLIER.label,
+            found=", ".join(f"{one.role.label}: {one.status.label}" for one in told) or "none",
+        )

@@ -1,0 +1,183 @@
+"""How a CoS Party takes what a device sent back, its steps numbered.
+
+The response to a command, or the alert of a future-dated one: judged with the device's own
+certificate, and recorded as what the device's cells hold now, in the party's own record. Or, of a
+device that kept silent, what the broker read back from it: recorded as the broker's word.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cos_party.checks import READ_BACK_SECTION, RETURN_SECTION
+from cos_party.model import (
+    Decided,
+    Decision,
+    Delivery,
+    DeviceReturn,
+    ReturnEvidence,
+    ReturnReading,
+)
+from cos_party.rules.read_back import is_read_back
+from cos_party.rules.reading import read_return
+from cos_party.steps.gather import Gatherer
+from cos_party.steps.judging import affords_refusal, run_all, write_refusal
+from cos_party.store import decisions as store
+from gbcs.codes import Cra, StatusCode
+from gbcs.payloads.credentials import CredentialsOutcome
+from services.chassis.checks import Refused
+from services.chassis.foundation import Foundation
+from services.chassis.log import about
+
+
+class DeviceReturns:
+    """What one CoS Party does with purposes `device-response` and `device-alert`."""
+
+    def __init__(self, base: Foundation, gatherer: Gatherer) -> None:
+        self._base = base
+        self._gatherer = gatherer
+        self._party = base.settings.party
+
+    async def take(self, delivery: Delivery) -> dict[str, Any]:
+        """Judge what a device sent back and record what its cells hold now.
+
+        Raises:
+            Refused: a check said no; the record of the device is unchanged.
+        """
+        # 1. the very same bytes, recorded before: the same answer
+        async with self._base.database.connect() as conn:
+            known = await _recorded(conn, delivery)
+        if known is not None:
+            return known
+        # 2. read it, as far as it can be read
+        reading = read_return(delivery.content)
+        # 3. bring the party's own copies up to date
+        device = None if reading.message is None else reading.message.header.originator
+        pulled = await self._gatherer.puller.for_return(device)
+        # 4. judge, and commit either the refusal or what the device said, with the answer
+        async with self._base.database.begin() as conn:
+            known = await _recorded(conn, delivery)
+            if known is not None:  # recorded while step 3 waited for others
+                return known
+            evidence = await self._gatherer.return_evidence(conn, delivery, reading, pulled)
+            refused, answer = await self._judge_return(conn, evidence)
+            if refused is None:
+                await delivery.opened.remember(conn, answer)
+        if refused is not None:
+            raise refused
+        return answer
+
+    async def _judge_return(
+        self, conn: AsyncConnection, evidence: ReturnEvidence
+    ) -> tuple[Refused | None, dict[str, Any]]:
+        delivery, reading = evidence.delivery, evidence.reading
+        subject = delivery.transaction if evidence.command is None else evidence.command.request_id
+        if evidence.command is not None:
+            about(subject)
+        section = READ_BACK_SECTION if is_read_back(evidence) else RETURN_SECTION
+        run = self._base.book.start(subject, section=section)
+        try:
+            approved = run_all(self._base, run, evidence)
+        except Refused as refused:
+            kept = affords_refusal(self._base, delivery, run)
+            await write_refusal(self._base, conn, delivery, run=run, refused=refused, kept=kept)
+            return refused, {}
+        if reading.message is None or evidence.command is None:
+            raise RuntimeError("approved, but there is nothing to record")
+        said = describe_outcome(reading)
+        header = reading.message.header
+        taken = DeviceReturn(
+            digest=delivery.digest,
+            purpose=delivery.purpose,
+            transaction=delivery.transaction,
+            device=header.originator,
+            counter=header.counter,
+            is_alert=header.cra == Cra.ALERT,
+            at=evidence.at,
+            outcome_json=json.dumps(said),
+        )
+        await store.record_return(conn, taken)
+        if reading.outcome is not None:
+            await store.record_cells(conn, taken, reading.outcome)
+        for told in () if reading.details is None else reading.details.roles:
+            await store.record_read_back(conn, taken, evidence.command, told)
+        await store.record_decision(
+            conn,
+            Decision(
+                at=evidence.at,
+                purpose=delivery.purpose,
+                transaction=delivery.transaction,
+                request_id=evidence.command.request_id,
+                requester=evidence.command.requester,
+                device=evidence.command.device,
+                digest=delivery.digest,
+                outcome=Decided.RECORDED,
+                counter=evidence.command.counter,
+            ),
+        )
+        await self._base.traces.record(
+            subject,
+            "recorded",
+            sender=delivery.opened.sender,
+            receiver=self._party,
+            name=delivery.purpose,
+            summary=said["summary"],
+            message=delivery.content,
+            gbcs_ref=reading.message.reference,
+            verdicts=approved.verdicts,
+            conn=conn,
+        )
+        return None, _accepted(delivery, said)
+
+
+def describe_outcome(reading: ReturnReading) -> dict[str, Any]:
+    """What a device said, as JSON-ready values: a summary in words, and cell by cell."""
+    outcome = reading.outcome
+    if reading.details is not None:
+        return {"summary": "what its cells hold, by the broker's word", "accepted": True}
+    if outcome is None:
+        return {"summary": "accepted, nothing replaced yet", "accepted": True, "cells": []}
+    return {
+        "summary": _summary(outcome),
+        "accepted": True,
+        "alert_code": None if reading.alert_code is None else f"{reading.alert_code:#06x}",
+        "cells": [
+            {
+                "cell": cell.cell.name,
+                "status": StatusCode(cell.status).label,
+                "holds": {
+                    "subject": cell.replacing_subject.hex(),
+                    "key_identifier": cell.replacing_key_id.hex(),
+                },
+            }
+            for cell in outcome.outcomes
+        ],
+    }
+
+
+def _summary(outcome: CredentialsOutcome) -> str:
+    failed = [cell for cell in outcome.outcomes if cell.status != StatusCode.SUCCESS]
+    return f"{len(outcome.outcomes) - len(failed)} of {len(outcome.outcomes)} cells replaced"
+
+
+async def _recorded(conn: AsyncConnection, delivery: Delivery) -> dict[str, Any] | None:
+    """The answer to the very same bytes in the same transaction, if they were recorded before."""
+    known = await store.known_return(
+        conn,
+        digest=delivery.digest,
+        purpose=delivery.purpose,
+        transaction=delivery.transaction,
+    )
+    return None if known is None else _accepted(delivery, json.loads(known))
+
+
+def _accepted(delivery: Delivery, said: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "transaction": delivery.transaction,
+        "accepted": True,
+        "outcome": said,
+    }

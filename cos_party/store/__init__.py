@@ -1,0 +1,1 @@
+"""What a CoS Party remembers, and its own copies of what others publish."""

@@ -1,0 +1,388 @@
+"""What a CoS Party remembers. Every function works in the caller's transaction.
+
+The intent to sign (counter and exact bytes) is committed before the key is used; the signed
+command is kept beside it. A repeated request finds it here and gets the same command again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Row, and_, func, or_, select, update
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cos_party.model import (
+    ChangeRequest,
+    DatedChange,
+    Decision,
+    DeviceReturn,
+    Earlier,
+    Intent,
+    SignedCommandRecord,
+    Thresholds,
+)
+from cos_party.store.tables import (
+    asked,
+    cells,
+    commands,
+    decisions,
+    returns,
+    thresholds,
+    transactions,
+)
+from gbcs.codes import StatusCode
+from gbcs.payloads.credentials import CellId, CredentialsOutcome
+from gbcs.payloads.details import RoleDetails
+
+BY_BROKER: Final = "read back by the broker"
+"""Status of a cell that is known by the broker's word alone; else it is the device's own."""
+
+
+def digits(counter: int) -> str:
+    """A counter of 64 unsigned bits, which no database integer holds: as 20 decimal digits."""
+    return f"{counter:020d}"
+
+
+async def intent_for(conn: AsyncConnection, digest: str) -> Intent | None:
+    """The intent recorded for exactly these bytes of a service request."""
+    query = (
+        select(commands, asked.c.displaces)
+        .outerjoin(asked, asked.c.digest == commands.c.digest)
+        .where(commands.c.digest == digest)
+    )
+    row = (await conn.execute(query)).one_or_none()
+    return None if row is None else _intent(row)
+
+
+async def transaction_digest(conn: AsyncConnection, transaction: str) -> str | None:
+    """Digest of the request this transaction was first seen with."""
+    query = select(transactions.c.digest).where(transactions.c.transaction == transaction)
+    found: str | None = (await conn.execute(query)).scalar_one_or_none()
+    return found
+
+
+async def earlier(
+    conn: AsyncConnection,
+    *,
+    digest: str,
+    request_id: str | None,
+    transaction: str,
+    requester: str | None,
+    device: str | None,
+    since: datetime,
+) -> Earlier:
+    """What is known of the same request, transaction, requester and device.
+
+    Counted are commands intended since `since`, except for this very request: an intent left by a
+    crash is judged again without standing in its own way.
+    """
+    same_id = select(commands.c.digest).where(commands.c.request_id == request_id)
+    digests = (await conn.execute(same_id.order_by(commands.c.counter))).scalars().all()
+    counted = (
+        select(func.count())
+        .select_from(commands)
+        .where(commands.c.intended_at > since, commands.c.digest != digest)
+    )
+    total = (await conn.execute(counted)).scalar_one()
+    of_requester = (
+        await conn.execute(counted.where(commands.c.requester == requester))
+    ).scalar_one()
+    others = (
+        await conn.execute(
+            select(func.count(commands.c.requester.distinct())).where(
+                commands.c.intended_at > since,
+                commands.c.digest != digest,
+                commands.c.requester != requester,
+            )
+        )
+    ).scalar_one()
+    return Earlier(
+        request_digest=digest if digest in digests else next(iter(digests), None),
+        transaction_digest=await transaction_digest(conn, transaction),
+        signed_for_requester=of_requester,
+        signed_in_total=total,
+        last_counter=await _last_counter(conn, digest, requester, device),
+        dated=await dated(conn, digest, device),
+        requesters=1 + others,
+    )
+
+
+async def _last_counter(
+    conn: AsyncConnection, digest: str, requester: str | None, device: str | None
+) -> int | None:
+    query = select(func.max(asked.c.request_counter)).where(
+        asked.c.requester == requester, asked.c.device == device, asked.c.digest != digest
+    )
+    found = (await conn.execute(query)).scalar_one_or_none()
+    return None if found is None else int(found)
+
+
+async def dated(conn: AsyncConnection, digest: str, device: str | None) -> tuple[DatedChange, ...]:
+    """Dated changes and withdrawals signed for a device, those of one digest apart, in order."""
+    query = (
+        select(commands.c.request_id, asked)
+        .join(commands, commands.c.digest == asked.c.digest)
+        .where(
+            asked.c.device == device,
+            asked.c.digest != digest,
+            or_(asked.c.execute_at.is_not(None), asked.c.withdraws),
+        )
+        .order_by(commands.c.counter)
+    )
+    rows = (await conn.execute(query)).all()
+    displaced = {name for row in rows for name in json.loads(row.displaces)}
+    return tuple(
+        DatedChange(row.request_id, row.requester, row.mpxn, row.execute_at)
+        for row in rows
+        if row.request_id not in displaced
+    )
+
+
+async def note_transaction(conn: AsyncConnection, transaction: str, digest: str) -> None:
+    """Remember which request a transaction asks for: the one approved last.
+
+    That it is also the first is for `request.duplicate` to see to.
+    """
+    await conn.execute(
+        insert(transactions)
+        .values(transaction=transaction, digest=digest)
+        .on_conflict_do_update(index_elements=["transaction"], set_={"digest": digest})
+    )
+
+
+async def record_intent(conn: AsyncConnection, intent: Intent, request: ChangeRequest) -> None:
+    """Record what is about to be signed (counter, bytes, their digest), and what was asked."""
+    body = request.body
+    await conn.execute(
+        insert(asked).values(
+            digest=intent.digest,
+            requester=intent.requester,
+            device=intent.device,
+            request_counter=digits(request.header.request_id.counter),
+            mpxn=body.import_mpxn,
+            execute_at=None if body.cancels else body.execution_date_time,
+            withdraws=body.cancels,
+            displaces=json.dumps(intent.displaces),
+        )
+    )
+    await conn.execute(
+        insert(commands).values(
+            request_id=intent.request_id,
+            digest=intent.digest,
+            requester=intent.requester,
+            device=intent.device,
+            counter=intent.counter,
+            intended_at=intent.intended_at,
+            pre_command=intent.pre_command,
+            pre_command_digest=hashlib.sha256(intent.pre_command).hexdigest(),
+        )
+    )
+
+
+async def record_signed(conn: AsyncConnection, digest: str, command: bytes, at: datetime) -> bytes:
+    """Keep the signed command; if one is kept already, that one stays and is returned."""
+    await conn.execute(
+        update(commands)
+        .where(commands.c.digest == digest, commands.c.command.is_(None))
+        .values(command=command, signed_at=at)
+    )
+    query = select(commands.c.command).where(commands.c.digest == digest)
+    kept: bytes = (await conn.execute(query)).scalar_one()
+    return kept
+
+
+async def signed_command(conn: AsyncConnection, transaction: str) -> SignedCommandRecord | None:
+    """The command signed for a transaction, if there is one."""
+    query = (
+        select(commands)
+        .join(transactions, transactions.c.digest == commands.c.digest)
+        .where(transactions.c.transaction == transaction, commands.c.command.is_not(None))
+    )
+    row = (await conn.execute(query)).one_or_none()
+    if row is None:
+        return None
+    return SignedCommandRecord(
+        transaction, row.request_id, row.requester, row.device, row.counter, row.command
+    )
+
+
+async def record_decision(conn: AsyncConnection, decision: Decision) -> None:
+    """Add one decision to the list operators see."""
+    await conn.execute(
+        insert(decisions).values(
+            at=decision.at,
+            purpose=decision.purpose,
+            transaction=decision.transaction,
+            request_id=decision.request_id,
+            requester=decision.requester,
+            device=decision.device,
+            digest=decision.digest,
+            outcome=decision.outcome.value,
+            check=decision.check,
+            code=decision.code,
+            detail=decision.detail,
+            counter=decision.counter,
+        )
+    )
+
+
+async def list_decisions(
+    conn: AsyncConnection, *, after: int, limit: int, transaction: str | None = None
+) -> list[dict[str, Any]]:
+    """Decisions in the order taken, as JSON-ready values."""
+    query = select(decisions).where(decisions.c.id > after).order_by(decisions.c.id).limit(limit)
+    if transaction is not None:
+        query = query.where(decisions.c.transaction == transaction)
+    rows = (await conn.execute(query)).mappings().all()
+    return [{**row, "at": row["at"].isoformat()} for row in rows]
+
+
+async def read_thresholds(conn: AsyncConnection) -> Thresholds | None:
+    """The thresholds an operator set, or None while the settings' hold."""
+    row = (await conn.execute(select(thresholds))).one_or_none()
+    return None if row is None else Thresholds.of(row.window_seconds, row.per_requester, row.total)
+
+
+async def write_thresholds(conn: AsyncConnection, new: Thresholds | None) -> None:
+    """Set the thresholds; None takes an operator's away, so that the settings' hold again."""
+    await conn.execute(thresholds.delete())
+    if new is not None:
+        await conn.execute(
+            insert(thresholds).values(
+                one=1,
+                window_seconds=int(new.window.total_seconds()),
+                per_requester=new.per_requester,
+                total=new.total,
+            )
+        )
+
+
+async def known_return(
+    conn: AsyncConnection, *, digest: str, purpose: str, transaction: str
+) -> str | None:
+    """What was recorded for exactly these bytes under this transaction, as JSON text."""
+    query = select(returns.c.outcome).where(
+        returns.c.digest == digest,
+        returns.c.purpose == purpose,
+        returns.c.transaction == transaction,
+    )
+    found: str | None = (await conn.execute(query)).scalar_one_or_none()
+    return found
+
+
+async def last_alert_counter(conn: AsyncConnection, device: str) -> int | None:
+    """The highest counter of an alert taken from this device."""
+    query = select(func.max(returns.c.counter)).where(
+        returns.c.device == device, returns.c.is_alert == 1
+    )
+    found = (await conn.execute(query)).scalar_one_or_none()
+    return None if found is None else int(found)
+
+
+async def record_return(conn: AsyncConnection, taken: DeviceReturn) -> None:
+    """Keep what a device answered."""
+    await conn.execute(
+        insert(returns).values(
+            digest=taken.digest,
+            purpose=taken.purpose,
+            transaction=taken.transaction,
+            device=taken.device,
+            counter=digits(taken.counter),
+            is_alert=int(taken.is_alert),
+            at=taken.at,
+            outcome=taken.outcome_json,
+        )
+    )
+
+
+async def record_cells(
+    conn: AsyncConnection, taken: DeviceReturn, outcome: CredentialsOutcome
+) -> None:
+    """Note what each cell of the outcome holds now, by the device's own word.
+
+    For a cell that failed the device reports what it still holds (docs/domain facts 1.5).
+    """
+    for cell in outcome.outcomes:
+        values = {
+            "subject": cell.replacing_subject.hex(),
+            "key_identifier": cell.replacing_key_id.hex(),
+            "status": StatusCode(cell.status).label,
+            "at": taken.at,
+            "transaction": taken.transaction,
+        }
+        await conn.execute(
+            insert(cells)
+            .values(device=taken.device, cell=cell.cell.name, **values)
+            .on_conflict_do_update(index_elements=["device", "cell"], set_=values)
+        )
+
+
+async def record_read_back(
+    conn: AsyncConnection, taken: DeviceReturn, command: SignedCommandRecord, told: RoleDetails
+) -> None:
+    """Note what cells hold by the broker's word that the device said so, marked as that.
+
+    Not where the device's own signed word about this command, or anything about a later one, is
+    on record: that counts for more.
+    """
+    later = (
+        select(transactions.c.transaction)
+        .join(commands, commands.c.digest == transactions.c.digest)
+        .where(commands.c.device == taken.device, commands.c.counter > command.counter)
+    )
+    stronger = or_(
+        and_(cells.c.transaction == taken.transaction, cells.c.status != BY_BROKER),
+        cells.c.transaction.in_(later),
+    )
+    query = select(cells.c.cell).where(cells.c.device == taken.device, stronger)
+    settled = set((await conn.execute(query)).scalars())
+    for item in told.held or ():
+        name = CellId(told.role, item.key_usage, item.cell_usage).name
+        if name in settled:
+            continue
+        values = {
+            "subject": item.subject.hex(),
+            "key_identifier": item.key_id.hex(),
+            "status": BY_BROKER,
+            "at": taken.at,
+            "transaction": taken.transaction,
+        }
+        await conn.execute(
+            insert(cells)
+            .values(device=taken.device, cell=name, **values)
+            .on_conflict_do_update(index_elements=["device", "cell"], set_=values)
+        )
+
+
+async def device_cells(conn: AsyncConnection, device: str) -> dict[str, dict[str, Any]]:
+    """What this party knows of a device's cells, as JSON-ready values by cell name."""
+    query = select(cells).where(cells.c.device == device).order_by(cells.c.cell)
+    rows = (await conn.execute(query)).all()
+    return {
+        row.cell: {
+            "subject": row.subject,
+            "key_identifier": row.key_identifier,
+            "status": row.status,
+            "at": row.at.isoformat(),
+            "transaction": row.transaction,
+        }
+        for row in rows
+    }
+
+
+def _intent(row: Row[Any]) -> Intent:
+    return Intent(
+        request_id=row.request_id,
+        digest=row.digest,
+        requester=row.requester,
+        device=row.device,
+        counter=row.counter,
+        intended_at=row.intended_at,
+        pre_command=row.pre_command,
+        command=row.command,
+        displaces=tuple(json.loads(row.displaces or "[]")),
+    )

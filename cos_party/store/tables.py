@@ -1,0 +1,151 @@
+"""The tables of a CoS Party, in its own store. Nobody else reads them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, MetaData, Table, Text
+
+from services.chassis.data.store import UtcDateTime
+
+metadata: Final = MetaData()
+
+transactions: Final = Table(
+    "cos_transaction",
+    metadata,
+    Column("transaction", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+)
+"""Which transactions ask for which bytes: a repeated request may come in a new transaction."""
+
+commands: Final = Table(
+    "cos_command",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("request_id", Text, nullable=False, index=True),
+    Column("requester", Text, nullable=False, index=True),
+    Column("device", Text, nullable=False, index=True),
+    Column("counter", BigInteger, nullable=False, unique=True),
+    Column("intended_at", UtcDateTime, nullable=False, index=True),
+    Column("pre_command", LargeBinary, nullable=False),
+    Column("pre_command_digest", Text, nullable=False),
+    Column("signed_at", UtcDateTime),
+    Column("command", LargeBinary),
+)
+"""The intent to sign, with the exact bytes; and the signed command once there is one.
+
+One row per service request as signed by its supplier, known by the digest of its bytes. That no
+request identifier has two rows is for `request.duplicate` to see to, not for a constraint.
+"""
+
+asked: Final = Table(
+    "cos_asked",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("requester", Text, nullable=False),
+    Column("device", Text, nullable=False, index=True),
+    Column("request_counter", Text, nullable=False),
+    Column("mpxn", Text, nullable=False),
+    Column("execute_at", UtcDateTime),
+    Column("withdraws", Boolean, nullable=False),
+    Column("displaces", Text, nullable=False),
+)
+"""What each command was asked for, beside its row in `cos_command`: whose turn it is in a device.
+
+`request_counter` is the supplier's own, from the request identifier that it signed: 64 bits, as 20
+decimal digits with leading zeros, so that text order is number order. `execute_at` is null for what
+is done at once and for a withdrawal. `displaces` names, in JSON, the requests of others whose
+waiting changes it lawfully takes the place of.
+"""
+
+decisions: Final = Table(
+    "cos_decision",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("transaction", Text, nullable=False, index=True),
+    Column("request_id", Text, index=True),
+    Column("requester", Text),
+    Column("device", Text),
+    Column("digest", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("check", Text),
+    Column("code", Text),
+    Column("detail", Text),
+    Column("counter", BigInteger),
+)
+"""Every decision this party took, for its operators."""
+
+registration: Final = Table(
+    "registration_copy",
+    metadata,
+    Column("one", Integer, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("confirmed_at", UtcDateTime, nullable=False),
+    Column("document", Text, nullable=False),
+)
+"""The extract that registration gave last. Its number is registration's word and orders nothing
+here; what was withdrawn on its way is known by the order in which this party asked."""
+
+certificates: Final = Table(
+    "smki_certificate",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    Column("issuer", Text, nullable=False),
+    Column("serial", Text, nullable=False),
+    Column("eui", Text, index=True),
+    Column("der", LargeBinary, nullable=False),
+)
+
+revocation_lists: Final = Table(
+    "smki_revocation_list",
+    metadata,
+    Column("authority", Text, primary_key=True),
+    Column("number", Text, nullable=False),
+    Column("der", LargeBinary, nullable=False),
+)
+"""By the authority that signed it: its name (DER) and key identifier in hex, as in the list.
+
+The number is text: it may have 20 octets (RFC 5280 5.2.3), which no database integer holds."""
+
+thresholds: Final = Table(
+    "cos_threshold",
+    metadata,
+    Column("one", Integer, primary_key=True),
+    Column("window_seconds", Integer, nullable=False),
+    Column("per_requester", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
+)
+
+returns: Final = Table(
+    "cos_device_return",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("purpose", Text, primary_key=True),
+    Column("transaction", Text, primary_key=True),
+    Column("device", Text, nullable=False, index=True),
+    Column("counter", Text, nullable=False),
+    Column("is_alert", Integer, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("outcome", Text, nullable=False),
+)
+"""What devices answered; the same bytes again are recognised by their digest.
+
+A device counts in 64 unsigned bits, which no database integer holds: `counter` is 20 decimal digits
+with leading zeros, so that text order is number order.
+"""
+
+cells: Final = Table(
+    "cos_device_cell",
+    metadata,
+    Column("device", Text, primary_key=True),
+    Column("cell", Text, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("key_identifier", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("transaction", Text, nullable=False),
+)
+"""What each cell of a device holds, by the device's signed word; `status` says where it is not."""

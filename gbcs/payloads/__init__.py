@@ -1,0 +1,1 @@
+"""What a message carries: one codec a use case."""

@@ -1,0 +1,1 @@
+"""The simulated authorities: the ceremony, and what they issue after it."""

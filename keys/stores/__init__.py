@@ -1,0 +1,1 @@
+"""Where private keys are kept, and what may be done with them."""

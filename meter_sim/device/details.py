@@ -1,0 +1,73 @@
+"""CS02a and CS02f: a device says what its cells hold, and how far each role has counted.
+
+Domain facts 1.5 and 3: a role without cells here is answered by trustAnchorNotFound; in CS02f a
+role that no device can have is answered by other. The sequence number given is that of Update
+Security Credentials, the one a party needs to know before it replaces anything [K].
+"""
+
+from __future__ import annotations
+
+from gbcs.codes import RemotePartyRole, StatusCode
+from gbcs.payloads.credentials import CellId
+from gbcs.payloads.details import (
+    CredentialDetails,
+    HeldCredential,
+    ReadCredentials,
+    RoleDetails,
+    encode_details,
+)
+from keys.errors import KeysError
+from meter_sim.device import anti_replay
+from meter_sim.device.device_types import ACB_KA
+from meter_sim.device.evidence import Claimed
+from meter_sim.device.model import CounterKind, DeviceState, Means, OwnKeys
+from meter_sim.device.responses import response_as_asked
+from meter_sim.device.use_cases import DETAILS_ROLE_8
+
+_ONLY_CS02F = frozenset({RemotePartyRole.LOAD_CONTROLLER})
+_IN_NO_DEVICE = frozenset({RemotePartyRole.ISSUING_AUTHORITY, RemotePartyRole.OTHER})
+
+
+def answer_details(claimed: Claimed, asked: ReadCredentials, means: Means) -> bytes:
+    """The Response: with a MAC to the Access Control Broker, signed to anyone else."""
+    with_role_8 = claimed.message.message_code == DETAILS_ROLE_8
+    details = tuple(
+        _role_details(claimed.state, role, with_role_8=with_role_8) for role in asked.roles
+    )
+    payload = means.written(encode_details(CredentialDetails(details)))
+    z = _secret(claimed, means.keys)
+    return response_as_asked(claimed.message, payload, z, means.keys)
+
+
+def _role_details(state: DeviceState, role: RemotePartyRole, *, with_role_8: bool) -> RoleDetails:
+    if with_role_8 and role in _IN_NO_DEVICE:
+        return RoleDetails(role, StatusCode.OTHER)
+    held = tuple(
+        HeldCredential(
+            cell.key_usage,
+            cell.cell_usage,
+            certificate.subject_unique_id,
+            certificate.key_identifier,
+        )
+        for cell, certificate in sorted(state.cells.items(), key=_by_usage)
+        if cell.role is role
+    )
+    if not held or (role in _ONLY_CS02F and not with_role_8):
+        return RoleDetails(role, StatusCode.TRUST_ANCHOR_NOT_FOUND)
+    counter = anti_replay.last(state.counters, CounterKind.CREDENTIALS, role)
+    return RoleDetails(role, StatusCode.SUCCESS, counter, held)
+
+
+def _by_usage(item: tuple[CellId, object]) -> tuple[int, int, int]:
+    cell = item[0]
+    return cell.role, cell.key_usage, cell.cell_usage
+
+
+def _secret(claimed: Claimed, keys: OwnKeys) -> bytes | None:
+    broker = claimed.state.cells.get(ACB_KA)
+    if broker is None or not claimed.authority.protection.with_mac:
+        return None
+    try:
+        return keys.shared_secret(broker)
+    except KeysError:
+        return None

@@ -1,0 +1,1 @@
+"""The meters' lab routes: for operators and testers, never on the WAN."""

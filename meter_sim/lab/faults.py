@@ -1,0 +1,118 @@
+"""Lab routes for what can go wrong around and inside one device. Each is undone by `/lab/reset`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from meter_sim.device.model import OwnKeyFault
+from meter_sim.lab.routes import PARTY, known
+from meter_sim.steps.power import STEPS, Power
+from meter_sim.steps.workflow import Workflow
+from meter_sim.store.devices import DeviceStore
+from meter_sim.wan.disturbances import Knob, WanOrder, Way
+from meter_sim.wan.network import Wan
+from services.chassis.foundation import Foundation
+from services.chassis.web.problems import Problem
+
+Count = Annotated[int, Field(ge=0, le=1000)]
+
+
+class WanRequest(BaseModel):
+    """How many messages to, and answers from, one device the WAN shall treat how.
+
+    Of the next `among` each way (at least as many as are counted), in this order or, with a
+    `seed`, drawn from it. See meter_sim.wan.network.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    lose_messages: Count = 0
+    lose_answers: Count = 0
+    delay_messages: Count = 0
+    delay_answers: Count = 0
+    duplicate_messages: Count = 0
+    duplicate_answers: Count = 0
+    reorder_messages: Count = 0
+    reorder_answers: Count = 0
+    delay_seconds: float = Field(default=0, ge=0, le=31_536_000, allow_inf_nan=False)
+    among: int = Field(default=0, ge=0, le=10_000)
+    seed: int | None = None
+
+    @property
+    def order(self) -> WanOrder:
+        """As the WAN takes it."""
+        counts = {(knob, way): getattr(self, f"{knob}_{way}") for knob in Knob for way in Way}
+        return WanOrder(counts, self.among, self.seed, self.delay_seconds)
+
+
+class PowerOrder(BaseModel):
+    """On or off now; and after which step of its next doing the device shall go off."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    on: bool = True
+    off_after_step: str | None = None
+
+
+class KeyStoreOrder(BaseModel):
+    """What shall fail in one device's key store from now on; nothing mends it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    fails: frozenset[OwnKeyFault]
+
+
+def fault_routes(
+    base: Foundation, devices: DeviceStore, wan: Wan, workflow: Workflow, power: Power
+) -> APIRouter:
+    """Routes for testers: the network, the power, the key store."""
+    router = APIRouter(tags=["faults"])
+
+    async def ordered(kind: str, eui: str, order: dict[str, Any]) -> None:
+        async with base.database.begin() as conn:
+            await known(devices, conn, eui)
+            await base.audit.append(conn, kind, eui, order)
+
+    def shown_wan(eui: str) -> dict[str, Any]:
+        left = wan.disturbances(eui).left()
+        loses = {way.value: left[f"{Knob.LOSE}_{way}"] for way in Way}
+        return {"eui": eui, "loses": loses, "left": left, "on_the_way": wan.held(eui)}
+
+    def shown_power(eui: str) -> dict[str, Any]:
+        on, after = power.is_on(eui), power.off_after(eui)
+        return {"eui": eui, "on": on, "off_after_step": after, "steps": list(STEPS)}
+
+    @router.get("/lab/devices/{eui}/wan")
+    async def show_wan(eui: str) -> dict[str, Any]:
+        return shown_wan(eui)
+
+    @router.put("/lab/devices/{eui}/wan")
+    async def disturb(eui: str, order: WanRequest) -> dict[str, Any]:
+        await ordered("lab.wan", eui, order.model_dump(exclude_defaults=True))
+        wan.order(eui, order.order)
+        return shown_wan(eui)
+
+    @router.get("/lab/devices/{eui}/power")
+    async def show_power(eui: str) -> dict[str, Any]:
+        return shown_power(eui)
+
+    @router.put("/lab/devices/{eui}/power")
+    async def switch(eui: str, order: PowerOrder) -> dict[str, Any]:
+        if order.off_after_step is not None and order.off_after_step not in STEPS:
+            detail = f"the steps are {', '.join(STEPS)}"
+            raise Problem(422, "No such step", detail, party=PARTY)
+        await ordered("lab.power", eui, order.model_dump())
+        power.order(eui, on=order.on, off_after_step=order.off_after_step)
+        return shown_power(eui)
+
+    @router.put("/lab/devices/{eui}/key-store")
+    async def break_keys(eui: str, order: KeyStoreOrder) -> dict[str, Any]:
+        fails = sorted(order.fails)
+        await ordered("lab.key_store", eui, {"fails": fails})
+        workflow.break_keys(eui, order.fails)
+        return {"eui": eui, "fails": fails}
+
+    return router

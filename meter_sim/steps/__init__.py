@@ -1,0 +1,1 @@
+"""One message to one device, step by step, and what falls due later."""

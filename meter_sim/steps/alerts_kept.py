@@ -1,0 +1,121 @@
+"""What is kept of a device's security alerts: how each code stands, in one row of its own.
+
+Counted in the transaction that records the refusal. A device in the midst of a flood costs one
+statement for each refused message; its own row is written only when it raises an Alert.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import Row, bindparam, select, update
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gbcs.codes import AlertCode
+from meter_sim.device.alerts import PERIOD, Raised, Tally, count_refusal, raise_alert
+from meter_sim.device.model import DeviceState, Means, SecurityEvent
+from meter_sim.steps.outbound import AlertPush
+from meter_sim.store.devices import DeviceStore
+from meter_sim.store.tables import tallies
+
+_log = structlog.get_logger(__name__)
+
+FIRST: Final = datetime.min.replace(tzinfo=UTC)
+
+_HERE: Final = tallies.c.eui == bindparam("of"), tallies.c.code == bindparam("said")
+_STANDS: Final = select(tallies).where(*_HERE)
+_UNSAID: Final = (
+    update(tallies)
+    .where(*_HERE, tallies.c.alerted)
+    .where(tallies.c.since <= bindparam("now"), tallies.c.since > bindparam("began"))
+    .values(unsaid=tallies.c.unsaid + 1)
+)
+"""One more refusal where an Alert was sent and its period runs: what a flood is made of."""
+
+
+class SecurityAlerts:
+    """Raises a device's security alerts, in the caller's transaction.
+
+    Args:
+        devices: the devices' store.
+        push: how Alerts leave.
+        enabled: whether devices raise any; if not, refusals are in their Security Logs alone. The
+            lab may say otherwise until it is reset.
+    """
+
+    def __init__(self, devices: DeviceStore, push: AlertPush, *, enabled: bool) -> None:
+        self._devices = devices
+        self._push = push
+        self._by_setting = enabled
+        self.enabled = enabled
+
+    def order(self, *, enabled: bool) -> None:
+        """Raise some from now on, or none."""
+        _log.warning("security alerts", enabled=enabled)
+        self.enabled = enabled
+
+    async def restore(self) -> None:
+        """Do as the settings say."""
+        self.enabled = self._by_setting
+
+    async def refused(
+        self, conn: AsyncConnection, state: DeviceState, event: SecurityEvent, means: Means
+    ) -> tuple[SecurityEvent, Raised | None]:
+        """Count a refusal. If it raises an Alert: store the device, have the Alert sent.
+
+        Returns:
+            The line for the Security Log, which tells of the Alert, and the Alert.
+        """
+        if not self.enabled:
+            return event, None
+        unsaid = await _count(conn, state.eui, event.code, means)
+        raised = None if unsaid is None else raise_alert(state, event.code, means)
+        if raised is None:
+            return event, None
+        await self._devices.save(conn, state, raised.state)
+        await self._push.put(conn, state.eui, raised.said)
+        told = f"alert {raised.state.alert_counter} to {raised.recipient}"
+        if unsaid:
+            told += f", after {unsaid} refusals that raised none"
+        return SecurityEvent(event.code, f"{event.detail} [{told}]", event.check), raised
+
+
+async def _count(conn: AsyncConnection, eui: str, code: int, means: Means) -> int | None:
+    at = means.at
+    began = at - PERIOD if at - FIRST > PERIOD else FIRST
+    here = {"of": eui, "said": code}
+    if (await conn.execute(_UNSAID, {**here, "now": at, "began": began})).rowcount:
+        return None
+    row = (await conn.execute(_STANDS, here)).one_or_none()
+    counted = count_refusal(None if row is None else _tally(row), code, at)
+    tally = counted.tally
+    values = {name: getattr(tally, name) for name in ("since", "refusals", "alerted", "unsaid")}
+    await conn.execute(
+        insert(tallies)
+        .values(eui=eui, code=code, **values)
+        .on_conflict_do_update(index_elements=["eui", "code"], set_=values)
+    )
+    return counted.unsaid
+
+
+async def read_tallies(conn: AsyncConnection, eui: str) -> list[dict[str, Any]]:
+    """How each alert code that came up stands on a device."""
+    query = select(tallies).where(tallies.c.eui == eui).order_by(tallies.c.code)
+    return [
+        {
+            "code": f"0x{row.code:04X}",
+            "name": AlertCode(row.code).label,
+            "since": row.since.isoformat(),
+            "alerted": row.alerted,
+            "refusals": row.refusals,
+            "unsaid": row.unsaid,
+        }
+        for row in (await conn.execute(query)).all()
+    ]
+
+
+def _tally(row: Row[Any]) -> Tally:
+    return Tally(row.since, row.refusals, row.alerted, row.unsaid)

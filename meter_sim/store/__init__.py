@@ -1,0 +1,1 @@
+"""What is kept of devices, one by one and by the million."""

@@ -1,0 +1,299 @@
+"""The meters' store: one small row per device that is installed by itself or has changed.
+
+A device's cells and counters are one row, written whole, so that they can only change together;
+the answer that belongs to the change is written in the same transaction (see workflow).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    Row,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gbcs.codes import KeyUsage, RemotePartyRole
+from gbcs.payloads.credentials import CellId
+from keys.certificate import Certificate
+from meter_sim.device.device_types import DeviceType
+from meter_sim.device.model import Counters, DeviceState, OwnKey, Pending
+from meter_sim.store import fleets as fleet_rows
+from meter_sim.store.tables import certificates, devices, fleets, pending
+from services.chassis.data.canonical import canonical
+
+CERTIFICATES_IN_MEMORY: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A device as it left the factory: its state, and what it was made from (a digest).
+
+    Of a fleet, the first device, which all others are like.
+    """
+
+    state: DeviceState
+    factory: str
+
+
+class DeviceStore:
+    """Devices in the party's store. Every method works in the caller's transaction."""
+
+    def __init__(self) -> None:
+        self._read: OrderedDict[str, Certificate] = OrderedDict()
+
+    async def install(self, conn: AsyncConnection, device: Installed, at: datetime) -> None:
+        """Add a device that is not there yet."""
+        await self._keep(conn, [*device.state.cells.values(), *_own(device.state)])
+        await conn.execute(
+            insert(devices).values(
+                eui=device.state.eui,
+                factory=device.factory,
+                installed_at=at,
+                **_columns(device.state),
+            )
+        )
+
+    async def install_fleet(
+        self, conn: AsyncConnection, first: Installed, count: int, at: datetime
+    ) -> None:
+        """Add a fleet where there is nothing yet."""
+        state = first.state
+        await self._keep(conn, list(state.cells.values()))
+        columns = _columns(state)
+        await conn.execute(
+            insert(fleets).values(
+                first_eui=state.eui,
+                last_eui=fleet_rows.eui_of(int(state.eui, 16) + count - 1),
+                count=count,
+                factory=first.factory,
+                installed_at=at,
+                **{name: columns[name] for name in _TEMPLATE},
+            )
+        )
+
+    async def factory(self, conn: AsyncConnection, eui: str) -> str | None:
+        """What the device was made from (a digest), or None if it is not installed."""
+        query = select(devices.c.factory).where(devices.c.eui == eui)
+        found: str | None = (await conn.execute(query)).scalar_one_or_none()
+        if found is None and (fleet := await fleet_rows.covering(conn, eui)) is not None:
+            found = fleet.factory
+        return found
+
+    async def load(self, conn: AsyncConnection, eui: str) -> DeviceState | None:
+        """The device as it stands, or None if it is not installed."""
+        rows = (await conn.execute(_LOAD, {"wanted": eui})).all()
+        if not rows:
+            return await self._untouched(conn, eui)
+        row = rows[0]
+        held = await self._cells(conn, json.loads(row.cells))
+        own = await self._own_keys(conn, json.loads(row.own_keys))
+        return DeviceState(
+            eui=row.eui,
+            device_type=DeviceType(row.device_type),
+            cells=held,
+            counters=_counters_from(json.loads(row.counters)),
+            pending={one.role: one for one in map(_pending_from, rows) if one is not None},
+            alert_counter=row.alert_counter,
+            own=own,
+            wrapped_contingency=row.wrapped_contingency,
+        )
+
+    async def save(self, conn: AsyncConnection, before: DeviceState, after: DeviceState) -> None:
+        """Write what changed: cells and counters in one row, then what is pending."""
+        changed = [c for cell, c in after.cells.items() if before.cells.get(cell) != c]
+        await self._keep(conn, changed if after.own == before.own else [*changed, *_own(after)])
+        columns = _columns(after)
+        written = await conn.execute(
+            update(devices).where(devices.c.eui == after.eui).values(**columns)
+        )
+        if written.rowcount == 0:
+            await fleet_rows.keep_row(conn, {"eui": after.eui, **columns})
+        if after.pending == before.pending:
+            return
+        await conn.execute(delete(pending).where(pending.c.eui == after.eui))
+        for one in after.pending.values():
+            await conn.execute(
+                insert(pending).values(
+                    eui=after.eui,
+                    role=one.role.label,
+                    reference=one.reference,
+                    execution_date_time=one.execution_date_time,
+                    due=one.due,
+                    message=one.message,
+                )
+            )
+
+    async def remove(self, conn: AsyncConnection, eui: str) -> bool:
+        """Scrap a device and what it had pending; False if there is none."""
+        found = await conn.execute(delete(devices).where(devices.c.eui == eui))
+        of_fleet = await fleet_rows.scrap(conn, eui)
+        return of_fleet or found.rowcount == 1
+
+    async def listed(
+        self, conn: AsyncConnection, after: str, limit: int
+    ) -> tuple[list[dict[str, str]], int]:
+        """One page of devices in order of EUI-64, and how many there are in all."""
+        page = await conn.execute(
+            select(devices.c.eui, devices.c.device_type)
+            .where(devices.c.eui > after)
+            .order_by(devices.c.eui)
+            .limit(limit)
+        )
+        found = await fleet_rows.page(conn, after, limit)
+        found |= {row.eui: row.device_type for row in page}
+        shown = [{"eui": eui, "device_type": found[eui]} for eui in sorted(found)[:limit]]
+        return shown, await fleet_rows.total(conn)
+
+    async def due(
+        self,
+        conn: AsyncConnection,
+        at: datetime,
+        limit: int = 100,
+        but: Collection[str] = frozenset(),
+    ) -> list[str]:
+        """Devices (`but` these) with something pending whose time has come, the earliest first."""
+        here = pending.c.due <= at, pending.c.eui.not_in(but)
+        query = select(pending.c.eui).where(*here).group_by(pending.c.eui)
+        rows = await conn.execute(query.order_by(func.min(pending.c.due)).limit(limit))
+        return [row.eui for row in rows]
+
+    async def next_due(
+        self, conn: AsyncConnection, but: Collection[str] = frozenset()
+    ) -> datetime | None:
+        """When the next pending Command is due, `but` these devices'; None if nothing is."""
+        query = select(pending.c.due).where(pending.c.eui.not_in(but))
+        found = await conn.execute(query.order_by(pending.c.due).limit(1))
+        return found.scalar_one_or_none()
+
+    async def _untouched(self, conn: AsyncConnection, eui: str) -> DeviceState | None:
+        """A device of a fleet to which nothing has happened yet, or None."""
+        fleet = await fleet_rows.covering(conn, eui)
+        if fleet is None:
+            return None
+        held = await self._cells(conn, json.loads(fleet.cells))
+        kind, wrapped = DeviceType(fleet.device_type), fleet.wrapped_contingency
+        return DeviceState(eui, kind, held, wrapped_contingency=wrapped)
+
+    async def _cells(
+        self, conn: AsyncConnection, names: Mapping[str, str]
+    ) -> dict[CellId, Certificate]:
+        found = await self._by_fingerprint(conn, names)
+        return {CellId.from_name(name): certificate for name, certificate in found.items()}
+
+    async def _own_keys(
+        self, conn: AsyncConnection, stored: Mapping[str, Mapping[str, Any]]
+    ) -> dict[KeyUsage, OwnKey]:
+        prints = {name: one["certificate"] for name, one in stored.items()}
+        certified = {name: held for name, held in prints.items() if held is not None}
+        found = await self._by_fingerprint(conn, certified)
+        return {
+            KeyUsage.from_label(name): OwnKey(one["generation"], one["generated"], found.get(name))
+            for name, one in stored.items()
+        }
+
+    async def _by_fingerprint(
+        self, conn: AsyncConnection, names: Mapping[str, str]
+    ) -> dict[str, Certificate]:
+        missing = {one for one in names.values() if one not in self._read}
+        if missing:
+            query = select(certificates).where(certificates.c.fingerprint.in_(missing))
+            for row in await conn.execute(query):
+                self._remember(row.fingerprint, Certificate.from_der(row.der))
+        found = {name: self._read[fingerprint] for name, fingerprint in names.items()}
+        while len(self._read) > CERTIFICATES_IN_MEMORY:
+            self._read.popitem(last=False)
+        return found
+
+    async def _keep(self, conn: AsyncConnection, held: list[Certificate]) -> None:
+        """Store those that are not known to be stored. What is in memory was read from there."""
+        new = {one.fingerprint: one.der for one in held}
+        rows = [{"fingerprint": f, "der": der} for f, der in new.items() if f not in self._read]
+        if rows:
+            await conn.execute(upsert(certificates).on_conflict_do_nothing(), rows)
+
+    def _remember(self, fingerprint: str, certificate: Certificate) -> None:
+        self._read[fingerprint] = certificate
+
+
+_TEMPLATE: Final = ("device_type", "cells", "wrapped_contingency")
+"""What all devices of a fleet begin with."""
+
+
+def _columns(state: DeviceState) -> dict[str, Any]:
+    return {
+        "device_type": state.device_type.value,
+        "cells": canonical({cell.name: held.fingerprint for cell, held in state.cells.items()}),
+        "counters": canonical(_counters_to(state.counters)),
+        "alert_counter": state.alert_counter,
+        "wrapped_contingency": state.wrapped_contingency,
+        "own_keys": canonical({usage.label: _key_to(own) for usage, own in state.own.items()}),
+    }
+
+
+def _key_to(own: OwnKey) -> dict[str, Any]:
+    held = own.certificate
+    return {
+        "generation": own.generation,
+        "generated": own.generated,
+        "certificate": None if held is None else held.fingerprint,
+    }
+
+
+def _own(state: DeviceState) -> list[Certificate]:
+    return [own.certificate for own in state.own.values() if own.certificate is not None]
+
+
+def _counters_to(counters: Counters) -> dict[str, dict[str, int]]:
+    return {
+        name: {role.label: value for role, value in getattr(counters, name).items()}
+        for name in ("commands", "credentials", "top_up")
+    }
+
+
+def _counters_from(stored: Mapping[str, Mapping[str, int]]) -> Counters:
+    return Counters(
+        **{
+            name: {RemotePartyRole.from_label(label): value for label, value in roles.items()}
+            for name, roles in stored.items()
+        }
+    )
+
+
+_LOAD = (
+    select(
+        devices,
+        pending.c.role,
+        pending.c.reference,
+        pending.c.execution_date_time,
+        pending.c.due,
+        pending.c.message,
+    )
+    .outerjoin(pending, pending.c.eui == devices.c.eui)
+    .where(devices.c.eui == bindparam("wanted"))
+)
+"""One device and, in as many rows as there are, what it has pending."""
+
+
+def _pending_from(row: Row[Any]) -> Pending | None:
+    if row.role is None:
+        return None
+    return Pending(
+        role=RemotePartyRole.from_label(row.role),
+        message=row.message,
+        reference=row.reference,
+        execution_date_time=row.execution_date_time,
+        due=row.due,
+    )

@@ -1,0 +1,1 @@
+"""The network between a party and a device: octets in, octets out, whole or in blocks."""

@@ -1,0 +1,1 @@
+"""Making what no honest party would make: messages, documents, answers, certificates."""

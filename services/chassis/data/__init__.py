@@ -1,0 +1,1 @@
+"""What a service keeps: store, audit log, outbox and inbox, counters, traces."""

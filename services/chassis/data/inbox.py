@@ -1,0 +1,97 @@
+"""The inbox: how a receiver recognises what it has already seen.
+
+Delivery between systems is at least once (`services.chassis.data.outbox`); with `first_time` in the
+same transaction as the effect, the effect happens once. The answer given then is kept as bytes, so
+that a repeated request gets the same answer, octet for octet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Column, Integer, LargeBinary, Table, Text, select, update
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.chassis.data.store import metadata
+
+inbox_table: Final = Table(
+    "inbox",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("digest", Text),
+    Column("status", Integer),
+    Column("media_type", Text),
+    Column("answer", LargeBinary),
+)
+
+
+class KeyReusedError(Exception):
+    """The same key came with different content: not a repetition, a contradiction."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """The answer that was given the first time."""
+
+    status: int
+    media_type: str
+    body: bytes
+
+
+async def first_time(
+    conn: AsyncConnection, source: str, key: str, *, content: bytes | None = None
+) -> bool:
+    """Note that `key` came from `source`; False if it had come before.
+
+    Args:
+        conn: The write transaction in which the effect happens too.
+        source: Who sent it.
+        key: What the sender calls it.
+        content: The exact octets, so that another content under the same key shows.
+
+    Raises:
+        KeyReusedError: The key came before with other content.
+    """
+    digest = None if content is None else hashlib.sha256(content).hexdigest()
+    added = await conn.execute(
+        insert(inbox_table)
+        .values(source=source, key=key, digest=digest)
+        .on_conflict_do_nothing()
+        .returning(inbox_table.c.key)
+    )
+    if added.one_or_none() is not None:
+        return True
+    query = select(inbox_table.c.digest).where(
+        inbox_table.c.source == source, inbox_table.c.key == key
+    )
+    if (await conn.execute(query)).scalar_one() != digest:
+        raise KeyReusedError(f"{key} from {source} came before with other content")
+    return False
+
+
+async def store_answer(conn: AsyncConnection, source: str, key: str, answer: StoredAnswer) -> None:
+    """Keep the answer given to `key`, in the transaction of its effect. The first one stays."""
+    await conn.execute(
+        update(inbox_table)
+        .where(
+            inbox_table.c.source == source,
+            inbox_table.c.key == key,
+            inbox_table.c.answer.is_(None),
+        )
+        .values(status=answer.status, media_type=answer.media_type, answer=answer.body)
+    )
+
+
+async def stored_answer(conn: AsyncConnection, source: str, key: str) -> StoredAnswer | None:
+    """The answer given to `key` before, if one was kept."""
+    query = select(inbox_table.c.status, inbox_table.c.media_type, inbox_table.c.answer).where(
+        inbox_table.c.source == source, inbox_table.c.key == key
+    )
+    row = (await conn.execute(query)).one_or_none()
+    if row is None or row.answer is None:
+        return None
+    return StoredAnswer(row.status, row.media_type, row.answer)

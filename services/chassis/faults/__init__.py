@@ -1,0 +1,1 @@
+"""Faults and quirks on demand: what may be ordered, and the code that carries it out."""

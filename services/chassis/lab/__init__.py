@@ -1,0 +1,1 @@
+"""The lab routes that every party has."""

@@ -1,0 +1,45 @@
+"""A meter's trust anchor cells, as the lab port of the meter simulator tells them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from stack.connection import Connection
+
+
+@dataclass(frozen=True)
+class CellHeld:
+    """What one cell holds: whose certificate (entity identifier) and which key identifier."""
+
+    subject: str
+    key_identifier: str
+    fingerprint: str
+
+
+def cells_of(connection: Connection, device: str) -> dict[str, CellHeld]:
+    """The trust anchor cells of a device, by cell name."""
+    told = connection.lab("meter_sim", "GET", f"/lab/devices/{device}")
+    return {
+        name: CellHeld(held["subject"], held["key_identifier"], held["fingerprint"])
+        for name, held in told["cells"].items()
+    }
+
+
+def changed(before: dict[str, CellHeld], after: dict[str, CellHeld]) -> set[str]:
+    """The cells that hold another certificate than before."""
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+
+
+def devices_in(connection: Connection) -> list[dict[str, Any]]:
+    """Every device of the meter simulator (eui, device_type, ...), however many pages that is."""
+    found: list[dict[str, Any]] = []
+    after = ""
+    while True:
+        page = connection.lab(
+            "meter_sim", "GET", f"/lab/devices?after={after}" if after else "/lab/devices"
+        )
+        found += page["devices"]
+        after = page.get("next") or ""
+        if not after:
+            return found
