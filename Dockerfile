@@ -95,6 +95,7 @@ COPY services/link /app/services/link
 COPY keys /app/keys
 COPY gbcs /app/gbcs
 COPY duis /app/duis
+COPY stack /app/stack
 COPY cli /app/cli
 COPY tamper /app/tamper
 COPY probe /app/probe

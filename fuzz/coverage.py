@@ -56,7 +56,13 @@ def gbcs_target() -> tuple[Target, list[bytes]]:
     from gbcs.block_transfer import decode_block, encode_block, split  # noqa: PLC0415
     from gbcs.errors import GbcsError  # noqa: PLC0415
     from gbcs.message import decode, encode  # noqa: PLC0415
-    from gbcs.payloads import alerts, credentials, details, device_certificates, outcomes
+    from gbcs.payloads import (  # noqa: PLC0415
+        alerts,
+        credentials,
+        details,
+        device_certificates,
+        outcomes,
+    )
 
     readers: list[Callable[[bytes], object]] = [
         getattr(room, name)

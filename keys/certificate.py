@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from keys.errors import CertificateError
+from keys.errors import CertificateError, NotSimulated
 from keys.hardware_module import HARDWARE_MODULE_NAME, read_hardware_module_name
 from keys.octets import CertificateOctets, certificate_octets
 from keys.roles import Usage
-from keys.simulated import is_simulated
+from keys.simulated import ISSUER_PREFIX, POLICIES, is_simulated
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -303,3 +303,18 @@ def _authority_key_identifier(extensions: x509.Extensions) -> bytes | None:
     if len(found.key_identifier) != 8:
         raise CertificateError("not 8 octets", "authorityKeyIdentifier")
     return found.key_identifier
+
+
+def require_simulated(certificate: Certificate) -> None:
+    """Refuse a certificate that is not marked as simulated.
+
+    Raises:
+        NotSimulated: the issuer's common name or the certificate policy is not ours.
+    """
+    if not certificate.simulated:
+        raise NotSimulated(
+            f"issued by {certificate.issuer!r} under policy {list(certificate.policies)}: "
+            f"only material issued by a {ISSUER_PREFIX} authority under {sorted(POLICIES)} "
+            "is accepted here",
+            "certificatePolicies",
+        )

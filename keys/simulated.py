@@ -8,13 +8,6 @@ EUI-64. Whatever lacks the first two marks is refused where keys are opened.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from keys.errors import NotSimulated
-
-if TYPE_CHECKING:
-    from keys.certificate import Certificate
-
 ISSUER_PREFIX = "SIM-"
 ORGANISATION_POLICY = "2.999.1.1"
 DEVICE_POLICY = "2.999.1.2"
@@ -27,18 +20,3 @@ def is_simulated(issuer_common_name: str | None, policies: tuple[str, ...]) -> b
     """Say whether an issuer name and certificate policies carry both marks."""
     marked_issuer = issuer_common_name is not None and issuer_common_name.startswith(ISSUER_PREFIX)
     return marked_issuer and len(policies) == 1 and policies[0] in POLICIES
-
-
-def require_simulated(certificate: Certificate) -> None:
-    """Refuse a certificate that is not marked as simulated.
-
-    Raises:
-        NotSimulated: the issuer's common name or the certificate policy is not ours.
-    """
-    if not certificate.simulated:
-        raise NotSimulated(
-            f"issued by {certificate.issuer!r} under policy {list(certificate.policies)}: "
-            f"only material issued by a {ISSUER_PREFIX} authority under {sorted(POLICIES)} "
-            "is accepted here",
-            "certificatePolicies",
-        )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from keys.certificate import Certificate
+from keys.certificate import Certificate, require_simulated
 from keys.crl import read_crl_pem
 from keys.errors import KeysError, PathError
 from keys.issuing.authorities import (
@@ -27,7 +27,6 @@ from keys.issuing.authorities import (
 from keys.path import validate_path
 from keys.profile_rules import Profile, broken_rules, profile_of
 from keys.roles import OrganisationRole
-from keys.simulated import require_simulated
 from keys.stores.software import SoftwareKeyStore, read_secret
 
 ANCHORS = {

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from probe.model import Stop
+from probe.result import Stop
 from stack.clocks import ORDER
 from stack.connection import Connection
 

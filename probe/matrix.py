@@ -16,7 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from probe.catalogue import NOT_RUN
-from probe.model import BETWEEN, RUNGS, Attack, Result, Rung, Seen, Stop
+from probe.model import BETWEEN, RUNGS, Attack, Result, Rung
+from probe.result import Seen, Stop
 from probe.runner import BROKEN, judge
 from probe.world import PARTIES, World
 

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from probe.world import World
+from probe.result import Seen, Stop
+from probe.world import World
 
 
 class Rung(IntEnum):
@@ -48,23 +48,7 @@ BETWEEN = "between"
 KEY_TRANSFER = "December 2022 consultation, 3.1"
 
 
-@dataclass(frozen=True)
-class Stop:
-    """Who said no, and by which check. `party` is a system's name."""
-
-    party: str
-    check: str
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What became of an act: who stopped it (None: nobody), and one sentence about it."""
-
-    stopped_by: Stop | None
-    note: str = ""
-
-
-Act = Callable[["World"], Seen]
+Act = Callable[[World], Seen]
 
 
 _SHORT_WAYS = frozenset({"probe.model", "probe.attacks.making", "dataclasses"})

@@ -9,7 +9,8 @@ from dataclasses import replace
 from duis.errors import DuisError
 from gbcs.errors import GbcsError
 from keys.errors import KeysError
-from probe.model import BETWEEN, Attack, Result, Seen
+from probe.model import BETWEEN, Attack, Result
+from probe.result import Seen
 from probe.world import World
 from stack.errors import CommandError
 

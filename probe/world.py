@@ -21,7 +21,7 @@ from keys.certificate import Certificate
 from keys.stores.software import SoftwareKeyStore, read_secret
 from probe.between import Between
 from probe.changes import NONE, Changes
-from probe.model import Seen, Stop
+from probe.result import Seen, Stop
 from stack.connection import Connection
 from stack.errors import CommandError
 from stack.provision import devices_of, provision, record_of, user_of

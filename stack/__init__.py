@@ -1,1 +1,1 @@
-"""Starting, driving and reading a stack from outside: what commands, tests, bench and probe share."""
+"""Driving and reading a stack from outside: what commands, tests, bench and probe share."""

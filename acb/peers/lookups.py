@@ -6,8 +6,8 @@ would have two systems write for ever. So
 
 - that the repository has no certificate of a name is remembered for a short while, and not asked
   again meanwhile (`AcbSettings.unknown_certificate_seconds`);
-- such look-ups are paid for from a purse of their own (`services.chassis.data.strangers`): noise at the
-  interface does not spend it, and who is known already needs none of it;
+- such look-ups are paid for from a purse of their own (`services.chassis.data.strangers`): noise at
+  the interface does not spend it, and who is known already needs none of it;
 - while that purse is empty, the repository is asked for the certificates of a user of the broker,
   all at once, as often as the same setting says. There are only so many users, so no noise spends
   this, and no user waits for longer than that for a certificate that the broker has not seen yet,

@@ -191,9 +191,9 @@ class Smki:
     async def revocation_lists(self) -> tuple[bytes, ...]:
         """The revocation lists known, DER, asked for again when the copy is old.
 
-        One pull serves all who ask before it begins (`services.chassis.time.sharing`). If the repository
-        cannot be asked, or what it says is not to be believed, the copy serves:
-        a list says itself until when, and `unrefreshed` whether that has gone on for too long.
+        One pull serves all who ask before it begins (`services.chassis.time.sharing`). If the
+        repository cannot be asked, or what it says is not to be believed, the copy serves: a list
+        says itself until when, and `unrefreshed` whether that has gone on for too long.
         """
         async with self._database.connect() as conn:
             kept = await records.revocation_lists(conn)

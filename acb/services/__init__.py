@@ -1,1 +1,1 @@
-"""One module a service that the broker offers: its rules, its checks, what it answers or commands."""
+"""One module a service that the broker offers: rules, checks, what it answers or commands."""

@@ -3,9 +3,9 @@
 A device acts on a command once and answers it once. So silence means one of three things, which
 look alike from here: the command was lost on the way, the answer was lost on the way back, or the
 device refused. The command is therefore sent again, which undoes the first; if the device is
-silent again it is asked what its cells hold (`acb.rules.read_back`), which tells the other two apart.
-A command dated for the future changes no cell yet: there the device's alert will tell, and if that
-does not come the device is asked in the same way, after the date (`acb.steps.overdue`).
+silent again it is asked what its cells hold (`acb.rules.read_back`), which tells the other two
+apart. A command dated for the future changes no cell yet: there the device's alert will tell, and
+if that does not come the device is asked in the same way, after the date (`acb.steps.overdue`).
 """
 
 from __future__ import annotations

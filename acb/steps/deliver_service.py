@@ -1,7 +1,7 @@
 """Commands of the services other than a change of supplier: protected, and sent.
 
-As in `acb.steps.deliver`, the same octets are sent again into silence. What follows if the device stays
-silent differs by what was asked of it:
+As in `acb.steps.deliver`, the same octets are sent again into silence. What follows if the device
+stays silent differs by what was asked of it:
 
 * 6.15.1 and 6.21 change cells: the device is asked what they hold, and that settles the request
   (`Delivery.read_back`). A dated command is not read back yet: the device's alert will

@@ -61,7 +61,8 @@ async def look_up_signer(
     """The certificate the signature names, and what its path is judged by.
 
     Raises:
-        acb.peers.smki.RepositoryUnavailable: the repository cannot be asked, or not for a stranger now.
+        acb.peers.smki.RepositoryUnavailable: the repository cannot be asked, or not for a stranger
+        now.
     """
     named = evidence.signature
     if named is None:

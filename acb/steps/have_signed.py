@@ -1,12 +1,12 @@
 """One change of supplier through the broker, in numbered steps.
 
- 1. `acb.steps.intake`      read the request; every check of section "request"; keep it, acknowledge it
- 2. here              have the CoS Party of the device's record sign the command
- 3. here              every check of section "return"; only then
- 4. here              add the MAC and keep the finished command
- 5. `acb.steps.deliver`    send it to the device
- 6. `acb.steps.outcome`     every check of section "response"; record what the cells hold now
- 7. `acb.steps.notices`     tell the supplier, the CoS Party and the supplier that was replaced
+ 1. `intake`   read the request; every check of section "request"; keep it, acknowledge it
+ 2. here       have the CoS Party of the device's record sign the command
+ 3. here       every check of section "return"; only then
+ 4. here       add the MAC and keep the finished command
+ 5. `deliver`  send it to the device
+ 6. `outcome`  every check of section "response"; record what the cells hold now
+ 7. `notices`  tell the supplier, the CoS Party and the supplier that was replaced
 
 Alerts and late responses enter at step 6, through `acb.steps.device_messages`.
 

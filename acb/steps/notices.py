@@ -144,7 +144,7 @@ class Notices:
     async def owe_cos_certificate(
         self, conn: AsyncConnection, tracked: Tracked, device: str, serial: int | None, user: str
     ) -> None:
-        """Owe a user the alert which CoS certificate a device holds (`acb.steps.cos_certificates`)."""
+        """Owe a user the alert which CoS certificate a device holds (see `cos_certificates`)."""
         document = self._parts.replies.cos_certificate(
             device, serial, user, await self._alerts.next(conn), self._parts.base.clock.now()
         )

@@ -38,7 +38,7 @@ GONE: Final = "acb.schedule"
 """The reason given for a request whose command no longer waits for its date."""
 
 KEPT_BY_DEVICES: Final = ("6.15.1", "6.23")
-"""Services whose commands may be dated; a 6.21 to come waits in the broker (`acb.steps.waiting`)."""
+"""Services whose commands may be dated; a 6.21 to come waits in the broker (see `waiting`)."""
 
 
 @dataclass(frozen=True, slots=True)

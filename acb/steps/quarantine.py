@@ -1,11 +1,12 @@
 """What one user may have waiting in quarantine.
 
 Nobody is obliged to look at what an anomaly threshold held back, so without a bound one account
-could have the broker keep its documents without end. A user's purse (`services.chassis.data.strangers`)
-pays for what is written down; with an empty purse a request is refused and not held. And of what is
-held, each user has so many requests and so many octets: beyond that its own oldest gives way. That
-request ends as refused, its user is told, and its octets are dropped wherever the broker kept them;
-who it was, which check held it and the digest of what was asked stay in the audit log.
+could have the broker keep its documents without end. A user's purse
+(`services.chassis.data.strangers`) pays for what is written down; with an empty purse a request is
+refused and not held. And of what is held, each user has so many requests and so many octets: beyond
+that its own oldest gives way. That request ends as refused, its user is told, and its octets are
+dropped wherever the broker kept them; who it was, which check held it and the digest of what was
+asked stay in the audit log.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The services other than a change of supplier: judged at the door, then answered or commanded.
 
-What each of them is, is said in `acb.services_*` and listed in `acb.services.table`; this module does
-it. A service whose variant has an `answer` is answered at once, in the transaction that keeps the
-request; the others wait until their device is free, like a change of supplier (see `acb.steps.have_signed`).
+What each of them is, is said in `acb.services_*` and listed in `acb.services.table`; this module
+does it. A service whose variant has an `answer` is answered at once, in the transaction that keeps
+the request; the others wait until their device is free, like a change of supplier (see
+`acb.steps.have_signed`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How the services other than a change of supplier end: what devices say, judged and recorded.
 
-What a device says comes as the answer to what was just sent (`acb.steps.deliver_service`), or later by
-itself: a response that was delayed, the alert of a dated command. Each is judged by the checks of
-its use case, whenever it comes, and settles its request: even one that had failed for silence.
+What a device says comes as the answer to what was just sent (`acb.steps.deliver_service`), or later
+by itself: a response that was delayed, the alert of a dated command. Each is judged by the checks
+of its use case, whenever it comes, and settles its request: even one that had failed for silence.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The one door to `cryptography.hazmat.asn1`: the payloads as ASN.1 writes them.
 
 The declarative interface of the library is marked unstable, so nothing else imports it. The
-classes below are the wire form; gbcs.payloads.credentials, gbcs.payloads.details and gbcs.payloads.device_certificates turn
-them into the values the rest of the project uses. Field order, tags and optionality: domain facts
+classes below are the wire form; gbcs.payloads.credentials, gbcs.payloads.details and
+gbcs.payloads.device_certificates turn them into the values the rest of the project uses. Field
+order, tags and optionality: domain facts
 1.2 and 3 (confirmed byte for byte by RTDS vectors; the identifiers are partly reconstructions,
 which does not touch the encoding).
 
@@ -174,7 +175,8 @@ class KeyUsageRequest:
 def read(cls: type[T], data: bytes, name: str, *, as_devices_write: bool = False) -> T:
     """Read one DER value, and nothing after it.
 
-    With `as_devices_write`, so is what devices are known to write instead (see gbcs.payloads.device_ber).
+    With `as_devices_write`, so is what devices are known to write instead (see
+    gbcs.payloads.device_ber).
 
     Raises:
         ParseError: it is not that.

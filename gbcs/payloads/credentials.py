@@ -3,7 +3,8 @@
 Structure and tags: domain facts 1.2, confirmed byte for byte by RTDS vectors for modes 2 to 8,
 10 and 11; modes 0, 1 and 9 share the structure and have no published command. Field presence is
 not judged here: any mode can be written with any fields (see gbcs.rules for what belongs together).
-The outcome in responses and alerts is in gbcs.payloads.outcomes; its names are also importable from here.
+The outcome in responses and alerts is in gbcs.payloads.outcomes; its names are also importable from
+here.
 """
 
 from __future__ import annotations

@@ -13,10 +13,9 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from keys.certificate import Certificate
+from keys.certificate import Certificate, require_simulated
 from keys.errors import KeyStoreError
 from keys.roles import Usage
-from keys.simulated import require_simulated
 from keys.stores.software import SoftwareKeyStore, _open_key
 
 WARNING = (

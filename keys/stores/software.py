@@ -27,10 +27,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from keys.certificate import Certificate
+from keys.certificate import Certificate, require_simulated
 from keys.errors import CertificateError, KeyStoreError
 from keys.roles import Usage
-from keys.simulated import require_simulated
 from keys.stores.device_keys import DeviceKeys, seed_of
 from keys.stores.private import HeldKeyAgreement, HeldSigner
 from keys.stores.store import DEVICE_SEED

@@ -1,8 +1,8 @@
 """Security alerts: what a device tells its own party when it was spoken to wrongly. Pure.
 
 A refused message is met with silence whoever sent it; the party that is responsible for the device
-is told by an Alert: message code 0x1000, payload as in gbcs.payloads.alerts, signed by the device, counted
-by its own alert counter, to one recipient.
+is told by an Alert: message code 0x1000, payload as in gbcs.payloads.alerts, signed by the device,
+counted by its own alert counter, to one recipient.
 
 Codes and their names are published (domain facts 1.4). Everything else is a RECONSTRUCTION [K] and
 is named here, save which refusal raises which code (meter_sim.device.security_log):

@@ -109,7 +109,8 @@ class DeviceState:
     """All that a device remembers. Its private keys are not here.
 
     `alert_counter` is the last one it gave to an Alert. `own`: its own keys by usage.
-    `wrapped_contingency`: the contingency key as it holds it (meter_sim.device.contingency), if it does.
+    `wrapped_contingency`: the contingency key as it holds it (meter_sim.device.contingency), if it
+    does.
     """
 
     eui: str
@@ -151,7 +152,8 @@ class Means:
     """What a device works with at one moment: its keys, its time, its checks, and what is broken.
 
     `keys` are those in use as the device stood before the message. `long_lengths`: it writes
-    lengths that are not minimal; `default_written`: a DEFAULT value as well (meter_sim.device.quirks).
+    lengths that are not minimal; `default_written`: a DEFAULT value as well
+    (meter_sim.device.quirks).
     """
 
     keys: OwnKeys

@@ -160,8 +160,9 @@ _ROWS = (
         own_floor=True,
         floors_of=_OTHERS,
     ),
-    # Reconstruction [K], see meter_sim.device.contingency: verified with a key that is in no cell. One is
-    # named all the same: only the Broker's own replacement leaves it out (GBCS 0.8.1 p179).
+    # Reconstruction [K], see meter_sim.device.contingency: verified with a key that is in no cell.
+    # A cell is named all the same: only the Broker's own replacement leaves it out (GBCS 0.8.1
+    # p179).
     ModeRule(
         Mode.ANY_BY_CONTINGENCY,
         ROOT,

@@ -6,11 +6,13 @@ These belong to the simulated WAN, not to a device, so they answer with problem 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-from meter_sim.steps.outbound import OCTETS
 from services.chassis.checks import Check, CheckFailed
 
 SECTION = "reception"
+OCTETS: Final = "application/octet-stream"
+"""The media type of GBCS messages."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,11 @@ from typing import Final
 import httpx
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from meter_sim.device.reception import OCTETS
 from services.chassis.data.outbox import NOTICES, Outbox, OutboxItem, TryLater, Undeliverable
 from services.chassis.web.http import post
 
 KIND: Final = "device-alert"
-OCTETS: Final = "application/octet-stream"
 SECONDS: Final = 10.0
 """How long the broker may take to hear one message, its answer included."""
 LONGEST_ANSWER: Final = 256 * 1024

@@ -2,7 +2,8 @@
 
 A loud act of the lab: audited when ordered, and again when a device goes off; `/lab/reset` puts all
 power back. What a device was doing when its power went is as if it had not begun, or is finished:
-the store sees to that (meter_sim.steps.workflow). Power is not remembered when the process restarts.
+the store sees to that (meter_sim.steps.workflow). Power is not remembered when the process
+restarts.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@
 6. commit                     only now is anything said
 
 What a device refuses is recorded in the same way; nothing is answered. If that raises a security
-alert (meter_sim.device.alerts), the Alert leaves by the outbox, and with it in one transaction go the
-alert counter and the line in the Security Log.
+alert (meter_sim.device.alerts), the Alert leaves by the outbox, and with it in one transaction go
+the alert counter and the line in the Security Log.
 
 A crash before 6 leaves the old device and nothing said; after 6 the new one and its answer. The
 same message again, after an answer that was lost, is refused by the counter, as by a real device.

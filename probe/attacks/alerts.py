@@ -21,7 +21,8 @@ from probe.forge.device_messages import FAILURE, SUCCESS, Said
 from probe.forge.gbcs import device_keys
 from probe.forge.services import Command, Request, meter, other_meter, sent
 from probe.forge.xml import in_days
-from probe.model import BROKER_CHECKS, Attack, Rung, Seen, Stop
+from probe.model import BROKER_CHECKS, Attack, Rung
+from probe.result import Seen, Stop
 from probe.world import World
 from services.chassis.time.clock import SystemClock
 

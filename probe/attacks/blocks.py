@@ -15,7 +15,8 @@ from gbcs.codes import Cra
 from probe.attacks.lying_devices import post_message
 from probe.attacks.making import attack
 from probe.forge.gbcs import Forge
-from probe.model import BROKER_CHECKS, METER_CHECKS, Attack, Rung, Seen, Stop
+from probe.model import BROKER_CHECKS, METER_CHECKS, Attack, Rung
+from probe.result import Seen, Stop
 from probe.world import World
 
 W, R = Rung.WIRE, Rung.RECORDING

@@ -27,7 +27,8 @@ from keys.roles import OrganisationRole, Usage
 from probe.attacks.making import HEARD, attack
 from probe.forge.certificates import flawed, new_key
 from probe.forge.gbcs import NETWORK, SUPPLIER, broker_secret, device_keys, in_base64
-from probe.model import METER_CHECKS, Attack, Rung, Seen, Stop
+from probe.model import METER_CHECKS, Attack, Rung
+from probe.result import Seen, Stop
 from probe.world import World
 from services.chassis.time.clock import SystemClock
 from stack.errors import CommandError

@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from keys.stores.software import SoftwareSigner
 from probe.attacks.making import ANY, attack
 from probe.forge.link import LinkForge, command_body, deliver, send
-from probe.model import ORIGIN, PURPOSE, Attack, Rung, Seen, Stop
+from probe.model import ORIGIN, PURPOSE, Attack, Rung
+from probe.result import Seen, Stop
 from probe.world import COS, World
 from services.link import profile
 from services.link.fields import Item

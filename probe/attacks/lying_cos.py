@@ -45,7 +45,8 @@ from probe.forge.gbcs import (
     supplier_cells,
 )
 from probe.forge.xml import Document, honest, in_days
-from probe.model import BETWEEN, BOTH_CHECK, BROKER_CHECKS, Attack, Rung, Seen, Stop
+from probe.model import BETWEEN, BOTH_CHECK, BROKER_CHECKS, Attack, Rung
+from probe.result import Seen, Stop
 from probe.world import COS, World
 from services.chassis.time.clock import SystemClock
 

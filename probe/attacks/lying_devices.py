@@ -25,7 +25,8 @@ from probe.forge.device_messages import FAILURE, SUCCESS, Said, details_of, secr
 from probe.forge.gbcs import Forge
 from probe.forge.link import LinkForge, command_body, deliver, send
 from probe.forge.xml import Document, honest, in_days
-from probe.model import BETWEEN, BROKER_CHECKS, METER_CHECKS, Attack, Rung, Seen, Stop
+from probe.model import BETWEEN, BROKER_CHECKS, METER_CHECKS, Attack, Rung
+from probe.result import Seen, Stop
 from probe.world import COS, World
 from tamper.exchange import Exchange
 

@@ -33,7 +33,8 @@ from probe.attacks.making import attack
 from probe.forge.answers import FORGED, HONEST, Answer, Content, answered, encoded, give, refusal
 from probe.forge.link import LinkForge, command_body, send
 from probe.forge.xml import honest
-from probe.model import BETWEEN, ORIGIN, PURPOSE, Attack, Rung, Seen, Stop
+from probe.model import BETWEEN, ORIGIN, PURPOSE, Attack, Rung
+from probe.result import Seen, Stop
 from probe.world import COS, World
 from services.link import profile
 from services.link.fields import Item

@@ -25,7 +25,8 @@ from probe.forge.answers import HONEST, encoded, give
 from probe.forge.certificates import LIST
 from probe.forge.link import LinkForge, command_body, send
 from probe.forge.xml import honest
-from probe.model import BETWEEN, BOTH_CHECK, BROKER_CHECKS, Attack, Rung, Seen, Stop
+from probe.model import BETWEEN, BOTH_CHECK, BROKER_CHECKS, Attack, Rung
+from probe.result import Seen, Stop
 from probe.world import COS, World
 from tamper.exchange import Exchange
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from probe.model import METER_CHECKS, Act, Attack, Rung, Seen, Stop
+from probe.model import METER_CHECKS, Act, Attack, Rung
+from probe.result import Seen, Stop
 from probe.world import World
 
 ANY = "a connection to the interface, nothing else"

@@ -16,7 +16,8 @@ from probe.attacks.making import attack
 from probe.forge.answers import HONEST, answered
 from probe.forge.gbcs import Forge
 from probe.forge.xml import Document, at_broker, at_cos_party, honest, in_days
-from probe.model import BETWEEN, BOTH_CHECK, METER_CHECKS, Attack, Rung, Seen, Stop
+from probe.model import BETWEEN, BOTH_CHECK, METER_CHECKS, Attack, Rung
+from probe.result import Seen, Stop
 from probe.world import COS, World
 
 DAYS = 5

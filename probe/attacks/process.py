@@ -22,7 +22,8 @@ from probe.attacks.making import attack
 from probe.forge.link import LinkForge, command_body, deliver, send
 from probe.forge.services import acb as acb_eui
 from probe.forge.xml import Document, at_broker, at_cos_party, honest, in_days, signed, unsigned
-from probe.model import BOTH_CHECK, BROKER_CHECKS, METER_CHECKS, Attack, Rung, Seen, Stop
+from probe.model import BOTH_CHECK, BROKER_CHECKS, METER_CHECKS, Attack, Rung
+from probe.result import Seen, Stop
 from probe.world import COS, World
 from services.chassis.time.clock import SystemClock
 from services.link.evidence import REQUEST_SENT

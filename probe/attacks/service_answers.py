@@ -25,7 +25,8 @@ from probe.attacks.making import attack
 from probe.forge.device_messages import Said, details_of, secret_of
 from probe.forge.gbcs import device_keys
 from probe.forge.services import READ_OWN, Command, Request, details, other_meter, own, read_key
-from probe.model import BETWEEN, BROKER_CHECKS, Attack, Rung, Seen, Stop
+from probe.model import BETWEEN, BROKER_CHECKS, Attack, Rung
+from probe.result import Seen, Stop
 from probe.world import World
 
 Says = Callable[[World, Message], bytes]

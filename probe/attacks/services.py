@@ -55,7 +55,8 @@ from probe.forge.services import (
     with_mac,
 )
 from probe.forge.xml import in_days
-from probe.model import BROKER_CHECKS, Attack, Rung, Seen, Stop
+from probe.model import BROKER_CHECKS, Attack, Rung
+from probe.result import Seen, Stop
 from probe.world import World
 
 ODD_KEYS = (

@@ -19,7 +19,8 @@ from probe.forge.certificates import flawed, issued, publish
 from probe.forge.gbcs import COS_CELL, in_base64
 from probe.forge.link import LinkForge, command_body, send
 from probe.forge.xml import Document, at_broker, at_cos_party, honest
-from probe.model import BETWEEN, BOTH_CHECK, BROKER_CHECKS, METER_CHECKS, Attack, Rung, Seen, Stop
+from probe.model import BETWEEN, BOTH_CHECK, BROKER_CHECKS, METER_CHECKS, Attack, Rung
+from probe.result import Seen, Stop
 from probe.world import COS, World
 from stack.service_requests import read_credentials
 from tamper.exchange import Exchange

@@ -28,7 +28,8 @@ from probe.attacks.making import attack
 from probe.forge.certificates import LIST, flawed, issued, publish, publish_list
 from probe.forge.gbcs import in_base64
 from probe.forge.link import LinkForge, deliver, send
-from probe.model import BROKER_CHECKS, ORIGIN, PURPOSE, Attack, Rung, Seen, Stop
+from probe.model import BROKER_CHECKS, ORIGIN, PURPOSE, Attack, Rung
+from probe.result import Seen, Stop
 from probe.world import World
 from services.chassis.time.clock import SystemClock
 

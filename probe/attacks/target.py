@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 from probe.attacks.making import attack
 from probe.forge.link import LinkForge, answered
-from probe.model import ORIGIN, Act, Attack, Rung, Seen, Stop
+from probe.model import ORIGIN, Act, Attack, Rung
+from probe.result import Seen, Stop
 from probe.world import COS, World
 from services.link.message import HttpRequest
 

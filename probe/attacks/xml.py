@@ -23,7 +23,8 @@ from probe.forge.xml import (
     signed_again,
     unsigned,
 )
-from probe.model import BOTH_CHECK, BROKER_CHECKS, Attack, Rung, Stop
+from probe.model import BOTH_CHECK, BROKER_CHECKS, Attack, Rung
+from probe.result import Stop
 from probe.world import COS
 
 Change = Callable[[bytes], bytes]

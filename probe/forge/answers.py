@@ -16,7 +16,7 @@ from typing import Any
 from keys.stores.store import Signer
 from probe.forge.link import now
 from probe.forge.xml import Document, honest
-from probe.model import Seen, Stop
+from probe.result import Seen, Stop
 from probe.world import World
 from services.link import profile
 from services.link.base import signature_base

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from keys.stores.store import Signer
-from probe.model import Seen, Stop
+from probe.result import Seen, Stop
 from probe.world import World
 from services.chassis.time.clock import SystemClock
 from services.link import profile

@@ -41,7 +41,7 @@ from probe.forge.gbcs import (
     in_base64,
     issuing,
 )
-from probe.model import Seen
+from probe.result import Seen
 from probe.world import World
 from services.chassis.time.clock import SystemClock
 from stack.service_requests import signed_request

@@ -21,7 +21,7 @@ from duis.signature import sign_document
 from duis.xml import request_to_xml
 from keys.stores.store import Signer
 from probe.forge.link import LinkForge, command_body, send
-from probe.model import Seen
+from probe.result import Seen
 from probe.world import World
 from stack.supplier import Supplier
 

@@ -14,13 +14,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from keys.certificate import Certificate, key_identifier
+from keys.certificate import Certificate, key_identifier, require_simulated
 from keys.certification_request import read_certification_request
 from keys.errors import NotSimulated, PathError, PathFailure
 from keys.path import validate_path
 from keys.profile_rules import Profile, ProfileRule, broken_rules, profile_of
 from keys.roles import Usage
-from keys.simulated import require_simulated
 from keys.stores.folder import KeyFolder
 from keys.stores.software import SoftwareKeyStore
 

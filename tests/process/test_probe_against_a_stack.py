@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from cli.app import app
 from probe.catalogue import catalogue, chosen
 from probe.matrix import without
-from probe.model import Attack, Result, Stop
+from probe.model import Attack, Result
+from probe.result import Stop
 from probe.runner import run
 from probe.world import World
 from stack.layout import save_stack

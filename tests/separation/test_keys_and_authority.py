@@ -1,7 +1,7 @@
 """Each system holds its own keys, knows its permitted peers, and shares no network with others.
 
-Who may talk to whom is written down once, in `stack.layout.PEERS`; configurations, authority tables,
-the networks of the containers and their images must all say the same.
+Who may talk to whom is written down once, in `stack.layout.PEERS`; configurations, authority
+tables, the networks of the containers and their images must all say the same.
 """
 
 from __future__ import annotations
@@ -355,7 +355,7 @@ def rooms_in(target: str) -> set[str]:
 
 
 def test_the_check_of_a_containers_health_is_the_file_that_imports_nothing() -> None:
-    path = "/app/services/chassis/healthcheck.py"
+    path = "/app/services/chassis/web/healthcheck.py"
     for system in SYSTEMS:
         test = COMPOSE["services"][system]["healthcheck"]["test"]
         assert test[:5] == ["CMD", "python", "-I", "-S", path]

@@ -5,13 +5,13 @@ that fails is tried again after a growing pause (the machine's clock, not the la
 cannot succeed ends as "dead", visible on the lab port, never silently.
 
 One party's trouble is nobody else's: whoever puts an entry names the lane in which it waits, and
-each kind has a pool of places (`services.chassis.data.outbox_entry.Pool`). One peer's entries have their
-share of the places and no more, however many of them wait; free places go round the lanes; and
-notices never take the places of work. The bounds hold for each worker.
+each kind has a pool of places (`services.chassis.data.outbox_entry.Pool`). One peer's entries have
+their share of the places and no more, however many of them wait; free places go round the lanes;
+and notices never take the places of work. The bounds hold for each worker.
 
 What it leaves to others: exactly once. A crash between a handler's effect and the mark leads to a
-second delivery; receivers recognise it (`services.chassis.data.inbox`). Entries are independent: their
-order is not kept when one of them fails.
+second delivery; receivers recognise it (`services.chassis.data.inbox`). Entries are independent:
+their order is not kept when one of them fails.
 
 States: ``waiting`` (due at ``due_at``), ``claimed`` (a worker has it until ``lease_until``),
 ``done``, ``dead``.

@@ -1,8 +1,8 @@
 """The faults that one party has been told to suffer: armed, counted, recorded, taken back.
 
 Nothing is armed at start, and nothing outlives the process. While something is armed (or a message
-is still held back), `Faults.layer` is an `UnsafeNetwork` that every exchange passes through; else
-it is None, and exchanges pass as if none of this were here. Each strike is recorded in audit log,
+is still held back), `Faults.active` is true and every exchange passes through an `UnsafeNetwork`;
+else exchanges pass as if none of this were here. Each strike is recorded in audit log,
 trace and log before it takes effect.
 """
 
@@ -14,20 +14,17 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 
 from services.chassis.data.audit import AuditLog
 from services.chassis.data.store import Database
 from services.chassis.data.trace import Traces
+from services.chassis.faults.messages import Answer, Asked
 from services.chassis.faults.orders import FITS, Direction, FaultError, FaultOrder, Kind, Part
 from services.chassis.faults.seen import ReadReference, Seen
-from services.chassis.faults.unsafe_network import UnsafeNetwork
 from services.chassis.time.clock import LabClock
-
-if TYPE_CHECKING:
-    from services.chassis.faults.unsafe_network import Answer, Asked
 
 MOST_LIVE: Final = 100
 """Faults that can strike at one time; as many spent ones are still listed, the latest."""
@@ -111,7 +108,7 @@ class Faults:
         self, party: str, database: Database, audit: AuditLog, traces: Traces, clock: LabClock
     ) -> None:
         self.party = party
-        self.layer: UnsafeNetwork | None = None
+        self.active = False
         self.resigner: Resigner | None = None
         self.reference: ReadReference = _no_reference
         self.hops: dict[Direction, set[str]] = {d: set() for d in Direction}
@@ -153,7 +150,7 @@ class Faults:
         drawn = order.drawn()
         armed = Armed(f"f{self._count}", order, None if drawn is None else deque(drawn))
         self._armed[armed.id] = armed
-        self.layer = self.layer or UnsafeNetwork(self)
+        self.active = True
         _log.warning(
             "a fault is ARMED: this party is weakened",
             party=self.party,
@@ -206,8 +203,6 @@ class Faults:
 
     def weakened(self) -> list[str]:
         """Those that can strike or hold something back, as the lab port says it."""
-        if self.layer is None:
-            return []
         return [f"fault:{armed.id}" for armed in self._armed.values() if armed.live]
 
     def listed(self) -> list[Armed]:
@@ -223,7 +218,7 @@ class Faults:
         }
         return {"hops": {d.value: sorted(self.hops[d]) for d in Direction}, "kinds": kinds}
 
-    # What the layer asks for.
+    # What `UnsafeNetwork` asks for.
 
     def take(self, part: Part, seen: Seen) -> Armed | None:
         """The fault that strikes this message, if any: the oldest of those that do."""
@@ -329,7 +324,7 @@ class Faults:
         return len(released)
 
     def _settle(self) -> None:
-        """Take the layer away once nothing is armed any more."""
-        if self.layer is not None and not any(armed.live for armed in self._armed.values()):
-            self.layer = None
+        """Say so once nothing is armed any more."""
+        if self.active and not any(armed.live for armed in self._armed.values()):
+            self.active = False
             _log.warning("no fault is armed any more", party=self.party)

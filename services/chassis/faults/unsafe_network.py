@@ -1,7 +1,7 @@
 """What carries out the faults that are armed: the only code here that harms a message.
 
-It exists only while a fault is armed (`services.chassis.faults.board`), stands between a party and
-the wire in both directions, and knows messages as octets: HTTP method, path, headers, body. It
+It is asked only while a fault is armed (`services.chassis.faults.board`), stands between a party
+and the wire in both directions, and knows messages as octets: HTTP method, path, headers, body. It
 judges nothing; whether harm is noticed, and by which check, is for the parties to show.
 """
 
@@ -9,37 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from services.chassis.data.canonical import canonical
+from services.chassis.faults.board import Armed, Faults
+from services.chassis.faults.messages import Answer, Asked
 from services.chassis.faults.orders import Claim, Kind, Part
 from services.chassis.faults.seen import Pairs, Seen
 
-if TYPE_CHECKING:
-    from services.chassis.faults.board import Armed, Faults
-
 PROBLEM: Final = b"application/problem+json"
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request on its way."""
-
-    method: str
-    path: str
-    headers: Pairs
-    body: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer on its way."""
-
-    status: int
-    headers: Pairs
-    body: bytes = field(repr=False)
 
 
 Ask = Callable[[Asked], Awaitable[Answer]]

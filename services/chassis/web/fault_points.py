@@ -1,8 +1,8 @@
 """The two places where armed faults act: the interface's edge, and the client's transport.
 
-While nothing is armed, each passes an exchange on untouched after one look at `Faults.layer`. The
-harm itself is done by `services.chassis.faults.unsafe_network`; this module turns exchanges into octets
-for it and back.
+While nothing is armed, each passes an exchange on untouched after one look at `Faults.active`. The
+harm itself is done by `services.chassis.faults.unsafe_network`; this module turns exchanges into
+octets for it and back.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import httpx
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.chassis.faults.board import ANYONE_HOP, Faults
+from services.chassis.faults.messages import Answer, Asked
 from services.chassis.faults.orders import Direction
 from services.chassis.faults.seen import SENDER, Seen
-from services.chassis.faults.unsafe_network import Answer, Asked, Lost, UnsafeNetwork
+from services.chassis.faults.unsafe_network import Lost, UnsafeNetwork
 from services.chassis.web.connection import LimitedProtocol
 
 HANG_UP: Final = "cos.hang_up"
@@ -53,8 +54,7 @@ class FaultPoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        layer = self._faults.layer
-        if layer is None or scope["type"] != "http" or scope["path"] in self._spared:
+        if not self._faults.active or scope["type"] != "http" or scope["path"] in self._spared:
             await self._app(scope, receive, send)
             return
         body, more = b"", True
@@ -67,7 +67,8 @@ class FaultPoint:
         asked = Asked(scope["method"], scope["path"], tuple(scope["headers"]), body)
         seen = self._seen(asked)
         try:
-            answer = await layer.carry(seen, asked, _Served(self._app, scope, receive))
+            network = UnsafeNetwork(self._faults)
+            answer = await network.carry(seen, asked, _Served(self._app, scope, receive))
         except Lost:
             await _hang_up(scope, receive)
             return
@@ -160,12 +161,11 @@ class Wire(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request."""
-        layer = None if self._faults is None else self._faults.layer
-        if layer is None:
+        if self._faults is None or not self._faults.active:
             return await self._inner.handle_async_request(request)
-        return await self._carried(layer, request)
+        return await self._carried(UnsafeNetwork(self._faults), request)
 
-    async def _carried(self, layer: UnsafeNetwork, request: httpx.Request) -> httpx.Response:
+    async def _carried(self, network: UnsafeNetwork, request: httpx.Request) -> httpx.Response:
         async def ask(asked: Asked) -> Answer:
             outgoing = httpx.Request(
                 asked.method,
@@ -191,7 +191,7 @@ class Wire(httpx.AsyncBaseTransport):
         seen = Seen("outbound", hop, request.method, path, headers, body)
         patience = request.extensions.get("timeout", {}).get("read")
         try:
-            answer = await layer.carry(seen, asked, ask, patience)
+            answer = await network.carry(seen, asked, ask, patience)
         except Lost:
             raise httpx.RemoteProtocolError(
                 "the connection was closed without an answer", request=request

@@ -16,8 +16,8 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.chassis.faults.board import MOST_LIVE
+from services.chassis.faults.messages import Answer, Asked
 from services.chassis.faults.orders import Direction, FaultOrder, Kind, Part
-from services.chassis.faults.unsafe_network import Answer, Asked
 from services.chassis.web import http
 from services.chassis.web.fault_points import HANG_UP
 
@@ -106,7 +106,7 @@ async def lab(party: Party) -> AsyncIterator[Lab]:
 
 
 async def test_with_nothing_armed_there_is_no_layer(lab: Lab) -> None:
-    assert lab.party.service.base.faults.layer is None
+    assert lab.party.service.base.faults.active is False
     assert (await lab.call()).json() == {"number": 1}
     assert (await lab.asked()).json() == {"octets": 10}
     shown = (await lab.party.lab.get("/lab/faults")).json()
@@ -123,7 +123,7 @@ async def test_a_dropped_request_never_arrives_and_the_count_is_kept(lab: Lab) -
     assert lab.outside.asked == []
     assert (await lab.call()).json() == {"number": 1}  # the twin: the same call, the fault spent
     assert (await lab.shown(fault))["state"] == "spent"
-    assert lab.party.service.base.faults.layer is None
+    assert lab.party.service.base.faults.active is False
     assert "lab-weakened" not in (await lab.party.lab.get("/lab/faults")).headers
 
 
@@ -287,7 +287,7 @@ async def test_an_undone_fault_lets_go_what_it_held(lab: Lab, undo: str) -> None
     assert answer.is_success
     assert "lab-weakened" not in answer.headers
     assert (await waiting).is_success
-    assert lab.party.service.base.faults.layer is None
+    assert lab.party.service.base.faults.active is False
     assert (await lab.party.lab.get("/lab/faults")).json()["faults"] == []
 
 
@@ -316,7 +316,7 @@ async def test_an_order_that_makes_no_sense_is_refused_by_a_name(lab: Lab) -> No
         answer = await lab.party.lab.post("/lab/faults", json=ORDER | wrong)
         assert (answer.status_code, answer.json()["check"]) == (422, check), wrong
     assert lab.party.service.base.faults.listed() == []
-    assert lab.party.service.base.faults.layer is None
+    assert lab.party.service.base.faults.active is False
     assert await lab.party.service.base.audit.head() == (0, "0" * 64)
 
 

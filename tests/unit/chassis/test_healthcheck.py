@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-CHECK = Path(__file__).resolve().parents[3] / "services" / "chassis" / "healthcheck.py"
+CHECK = Path(__file__).resolve().parents[3] / "services" / "chassis" / "web" / "healthcheck.py"
 
 
 class Party(BaseHTTPRequestHandler):

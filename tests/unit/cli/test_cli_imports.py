@@ -24,7 +24,7 @@ print(json.dumps(sorted(set(sys.modules) - before)), file=sys.stderr)
 """
 ROOMS = {
     *("acb", "cli", "cos_party", "duis", "ecos_party", "gbcs", "keys", "meter_sim", "probe"),
-    *("services", "tamper", "tcos_party"),
+    *("services", "stack", "tamper", "tcos_party"),
 }
 COSTLY = {
     *("aiohttp", "cryptography", "fastapi", "httpx", "lxml", "signxml", "sqlalchemy", "starlette"),
@@ -34,11 +34,12 @@ OURS = {
     "cli",
     "cli.app",
     "cli.console",
-    "stack.errors",
     "cli.lazy",
     "cli.options",
     "keys",
     "keys.errors",
+    "stack",
+    "stack.errors",
 }
 
 

@@ -87,6 +87,6 @@ async def test_what_was_taken_is_not_read_again(
     def never(_: object) -> RegistrationExtract:
         raise AssertionError("it was read again")
 
-    monkeypatch.setattr("cos_party.copies.read_extract", never)
+    monkeypatch.setattr("cos_party.peers.copies.read_extract", never)
     ecos.published.extract = read_extract(told())
     assert (await ecos.command(estate.ask().signed))["counter"] == 6001

@@ -17,6 +17,7 @@ from keys.certificate import (
     Certificate,
     eui_octets,
     key_identifier,
+    require_simulated,
 )
 from keys.errors import CertificateError, NotSimulated
 from keys.hardware_module import (
@@ -25,7 +26,6 @@ from keys.hardware_module import (
     write_hardware_module_name,
 )
 from keys.roles import Usage
-from keys.simulated import require_simulated
 from tests.unit.keys.workshop import (
     BITS,
     COMMON,

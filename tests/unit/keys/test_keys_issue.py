@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from keys.certificate import Certificate
+from keys.certificate import Certificate, require_simulated
 from keys.crl import read_crl, read_crl_pem, revocation_times
 from keys.errors import CeremonyError, CertificateError, NotSimulated, PathError, PathFailure
 from keys.issuing.authorities import DEVICE_ISSUING, ORGANISATION_ISSUING, Authorities, revoke
@@ -25,7 +25,6 @@ from keys.issuing.plan import DevicesPlan, OrganisationPlan, load_plan
 from keys.path import validate_path
 from keys.profile_rules import broken_rules, profile_of
 from keys.roles import OrganisationRole, Usage
-from keys.simulated import require_simulated
 from keys.stores.software import SoftwareKeyStore, read_secret
 from keys.verify import verify_folder
 from tests.unit.keys.workshop import NOW, Workshop, new_key

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.chassis.faults.unsafe_network import Answer, Asked
+from services.chassis.faults.messages import Answer, Asked
 from services.link.errors import LinkRefused, PeerUnavailable
 from services.link.unsafe_old_key import UnsafeOldKey
 from tests.unit.link.estate import Estate, Party, open_caller

@@ -132,7 +132,7 @@ FACTS_BEYOND_THE_METER = {
     (Mode.ANY_EXCEPT_ABNORMAL_ROOT_BY_RECOVERY, "cells"): {ROOT},
     (Mode.ANY_EXCEPT_ABNORMAL_ROOT_BY_RECOVERY, "roles"): {Role.ROOT},
 }
-"""What gbcs says that a mode may carry, and a meter refuses, on purpose (meter_sim.device.modes)."""
+"""What gbcs says that a mode may carry, and a meter refuses, on purpose (see modes)."""
 
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.label)

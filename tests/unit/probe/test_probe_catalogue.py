@@ -12,7 +12,8 @@ from cos_party.checks import check_book
 from meter_sim.checks import meter_checks
 from probe.catalogue import NOT_ATTACKED, NOT_RUN, catalogue, chosen
 from probe.matrix import document, recorded, weakened, without
-from probe.model import Attack, Rung, Stop
+from probe.model import Attack, Rung
+from probe.result import Stop
 from probe.world import COS
 from services.link.checks import link_checks, request_checks, response_checks
 from services.registration import checks as registration_checks

@@ -12,9 +12,10 @@ import pytest
 from lxml import etree
 
 from probe.catalogue import catalogue
-from probe.model import Attack, Result, Rung, Seen, Stop
+from probe.model import Attack, Result, Rung
 from probe.own_attacks import attacks_in
 from probe.reports import as_json, as_junit, as_sarif, complaint
+from probe.result import Seen, Stop
 from probe.runner import judge, run
 from stack.errors import CommandError
 
@@ -180,14 +181,15 @@ def test_every_attack_is_at_a_line_of_its_familys_file() -> None:
     short_ways = {"model.py", "making.py", "catalogue.py"}
     for one in catalogue():
         file, line = one.written_at
-        assert Path(file).parent == ROOT / "probe"
+        assert Path(file).parent == ROOT / "probe" / "attacks"
         assert Path(file).name not in short_ways
         assert 0 < line <= len(Path(file).read_text().splitlines())
 
 
 MINE = """
 from probe.attacks.making import attack
-from probe.model import Rung, Seen
+from probe.model import Rung
+from probe.result import Seen
 
 ATTACKS = [
     attack({id!r}, "title", Rung.WIRE, "ours", "nothing", lambda world: Seen(None), None),

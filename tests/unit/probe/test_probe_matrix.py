@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from probe.matrix import next_lines
-from probe.model import Attack, Result, Rung, Seen, Stop
+from probe.model import Attack, Result, Rung
+from probe.result import Seen, Stop
 from stack.errors import CommandError
 
 NONCE, LABEL = Stop("ecos_party", "link.request.nonce"), Stop("ecos_party", "link.request.label")
