@@ -19,7 +19,7 @@ class CosPartySettings(Strict):
 
 
 class AnomalySettings(Strict):
-    """Threshold anomaly detection (docs/domain facts 9; the numbers are [K], ours).
+    """Threshold anomaly detection (docs/sources.md#anomaly-detection; the numbers are ours).
 
     Attributes:
         per_user: requests one user may send in a window; None: no limit.
@@ -46,7 +46,8 @@ class AcbSettings(Settings):
             asked, or is not to be believed; from then on nobody's certificate counts.
         sends_into_silence: how often a command is sent before a device's silence counts.
         alert_grace_seconds: how long the broker waits, once it sees that the date of a command has
-            come, for the device's alert before it asks the device itself [K] (`acb.steps.overdue`).
+            come, for the device's alert before it asks the device itself (reconstruction)
+            (`acb.steps.overdue`).
         delivery_attempts: how often a device is tried before a request fails.
         device_seconds: how long one call of a device may take, its answer included.
         callback_seconds: how long a user may take to hear one document.

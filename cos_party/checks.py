@@ -26,11 +26,11 @@ READ_BACK_SECTION = "read_back"
 QUARANTINING = "anomaly.threshold"
 """The one check whose refusal is a quarantine: the same request may be asked again later."""
 
-_OBLIGATIONS = "reconstruction: docs/domain facts 6.2 (SEC Appendix AB was not to be had)"
-_FORM = "DUIS 5.4 schema; docs/domain facts 5.1"
-_WARRANT = "ECoS separation consultation, paragraph 2; docs/domain facts 6.2"
-_PROFILES = "docs/domain facts 4.1 (published certificates; GBCS 0.8.1 p141)"
-_DEVICE = "docs/domain facts 1.5 (confirmed by RTDS vectors)"
+_OBLIGATIONS = "reconstruction: docs/sources.md#party-checks (SEC Appendix AB was not to be had)"
+_FORM = "DUIS 5.4 schema; docs/sources.md#service-requests"
+_WARRANT = "ECoS separation consultation, paragraph 2; docs/sources.md#party-checks"
+_PROFILES = "docs/sources.md#certificates (published certificates; GBCS 0.8.1 p141)"
+_DEVICE = "docs/sources.md#outcomes (confirmed by RTDS vectors)"
 
 Rule = tuple[str, str, str, Callable[[Any], None]]
 
@@ -58,11 +58,11 @@ _REQUEST_RULES: tuple[Rule, ...] = (
     ("request.signature", "Its signature covers all of it and holds",
      _FORM, request_checks.signature),
     ("request.execution_date", "Executes now or soon enough, or cancels",
-     "reconstruction: docs/domain facts 1.6 and 6.2", request_checks.execution_date),
+     "reconstruction: docs/sources.md#future-dating, #party-checks", request_checks.execution_date),
     ("request.duplicate", "Was not seen before with other bytes",
      _OBLIGATIONS, request_checks.duplicate),
     ("request.order", "Is not older than what was signed for this requester and device",
-     "reconstruction: docs/domain facts 5.1 (the originator counter) and 6.2",
+     "reconstruction: docs/sources.md#service-requests, #party-checks",
      request_checks.order),
     ("registration.fresh", "The registration data to judge by is recent",
      _OBLIGATIONS, registration_checks.fresh),
@@ -73,7 +73,7 @@ _REQUEST_RULES: tuple[Rule, ...] = (
     ("registration.device_mpxn", "The device belongs to the MPxN",
      _OBLIGATIONS, registration_checks.device_mpxn),
     ("registration.pending_change", "Takes the place of no other supplier's waiting change",
-     "reconstruction: docs/domain facts 1.6 (one waits at a time) and 6.2",
+     "reconstruction: docs/sources.md#future-dating, #party-checks",
      registration_checks.pending_change),
     ("certificates.profile", "Every certificate is readable and of its profile",
      _PROFILES, certificate_checks.profile),
@@ -82,9 +82,9 @@ _REQUEST_RULES: tuple[Rule, ...] = (
     ("certificates.owner", "Every replacement belongs to the requester's participant",
      _WARRANT, certificate_checks.owner),
     ("certificates.usage", "Every replacement is for what its cell is for",
-     "docs/domain facts 1.2 and 1.4", certificate_checks.usage),
+     "docs/sources.md#update-payload, #device-checks", certificate_checks.usage),
     ("certificates.path", "Every replacement leads to the root through the path supplied",
-     "docs/domain facts 1.4 and 1.5", certificate_checks.path),
+     "docs/sources.md#device-checks, #outcomes", certificate_checks.path),
     ("certificates.revoked", "No replacement is revoked",
      _OBLIGATIONS, certificate_checks.revoked),
     ("certificates.path_unused", "No path certificate is without use",
@@ -93,11 +93,11 @@ _REQUEST_RULES: tuple[Rule, ...] = (
     ("certificates.distinct", "No key serves two cells",
      "GBCS 0.8.1 p141: one certificate, one key usage", certificate_checks.distinct),
     ("floors.headroom", "The floors leave counter values above them",
-     "reconstruction: docs/domain facts 1.7", floor_checks.headroom),
+     "reconstruction: docs/sources.md#counters", floor_checks.headroom),
     ("floors.top_up", "A top-up floor comes with a top-up certificate",
-     "GBCS 0.8.1 p179; docs/domain facts 1.2", floor_checks.top_up),
+     "GBCS 0.8.1 p179; docs/sources.md#update-payload", floor_checks.top_up),
     (QUARANTINING, "No more commands than the anomaly thresholds allow",
-     "docs/domain facts 9; SEC glossary, Threshold Anomaly Detection",
+     "docs/sources.md#anomaly-detection; SEC glossary, Threshold Anomaly Detection",
      anomaly_checks.threshold),
 )  # fmt: skip
 
@@ -115,7 +115,7 @@ _RETURN_RULES: tuple[Rule, ...] = (
     ("response.counter", "Answers that command and no other",
      _DEVICE, return_checks.counter),
     ("response.signature", "Is signed by the device",
-     "GBCS 0.8.1 p35; docs/domain facts 2.2", return_checks.signature),
+     "GBCS 0.8.1 p35; docs/sources.md#signature", return_checks.signature),
     ("response.outcome", "Says what the command could have led to",
      _DEVICE, return_checks.outcome),
 )  # fmt: skip
@@ -128,9 +128,10 @@ _READ_BACK_RULES: tuple[Rule, ...] = (
     ("read_back.originator", "Comes from the device the command was for",
      _DEVICE, return_checks.originator),
     ("read_back.answer", "Is a device's answer",
-     "docs/domain facts 3", read_back_checks.answers_question),
+     "docs/sources.md#device-credentials", read_back_checks.answers_question),
     ("read_back.role", "Tells of the cells that the command was to change",
-     "reconstruction: docs/domain facts 3 and 6.2", read_back_checks.tells_supplier_cells),
+     "reconstruction: docs/sources.md#device-credentials, #party-checks",
+     read_back_checks.tells_supplier_cells),
 )  # fmt: skip
 
 

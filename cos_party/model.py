@@ -57,7 +57,8 @@ class Limits:
     """The limits a CoS Party judges by.
 
     RECONSTRUCTION: no published document the project could read gives these numbers
-    (docs/domain facts 6.2 and 9); they are settings, and these are their defaults.
+    (docs/sources.md#party-checks, #anomaly-detection); they are settings, and these are their
+    defaults.
 
     Attributes:
         execution_horizon: how far ahead an execution date may lie.

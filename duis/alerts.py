@@ -1,7 +1,7 @@
 """Alerts of the data company itself (DCC alerts) that concern a change of supplier.
 
 Which N code goes with which content is not in the schema: see `duis.codes.DccAlertCode`.
-Source of the structures: DUIS 5.4 schema (docs/domain facts 5.3).
+Source of the structures: DUIS 5.4 schema (docs/sources.md#codes).
 """
 
 from __future__ import annotations

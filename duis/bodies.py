@@ -1,4 +1,4 @@
-"""Where every field of every body lives. Source: DUIS 5.4 (docs/domain facts 5.2, 5.3)."""
+"""Where every field of every body lives. Source: DUIS 5.4 (docs/sources.md#services, #codes)."""
 
 from __future__ import annotations
 

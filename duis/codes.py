@@ -1,9 +1,9 @@
 """Response codes and DCC alert codes, with the meaning this simulation gives them.
 
 The published schema lists the codes and says nothing of their meaning. Every meaning below is
-therefore a placeholder, marked [K]: see docs/domain facts 5.3. Only codes that any service may
-answer, and those of the services spoken here, are listed; what acts on a code must compare the
-code, never the text.
+therefore a placeholder, marked as reconstruction: see docs/sources.md#codes. Only codes that any
+service may answer, and those of the services spoken here, are listed; what acts on a code must
+compare the code, never the text.
 """
 
 from __future__ import annotations
@@ -98,41 +98,41 @@ class ResponseCode(StrEnum):
     @property
     def meaning(self) -> str:
         """A placeholder text; see this module's description."""
-        return _RESPONSE_MEANINGS.get(self.value, "[K] no meaning known")
+        return _RESPONSE_MEANINGS.get(self.value, "reconstruction: no meaning known")
 
 
 _RESPONSE_MEANINGS = {
     "I0": "success; the answer is in the body",
     "I99": "taken; the answer follows",
-    "E1": "[K] failed authentication",
-    "E2": "[K] the user's role may not ask for this",
-    "E3": "[K] the user may not ask this of this device",
-    "E4": "[K] the user is not the registered supplier",
-    "E5": "[K] the device's status does not allow it",
-    "E11": "[K] no answer from the device",
-    "E12": "[K] malformed request",
-    "E13": "[K] request seen before",
-    "E17": "[K] out of sequence",
-    "E19": "[K] execution date not possible",
-    "E20": "[K] could not be delivered",
-    "E21": "[K] the device answered something that does not fit",
-    "E30": "[K] timed out before delivery",
-    "E31": "[K] timed out after delivery",
-    "E49": "[K] access not allowed",
-    "E50": "[K] validation failed",
-    "E65": "[K] not possible for this device (seen in a published refusal of 11.2)",
-    "E100": "[K] internal failure",
-    "E062301": "[K] a replacement certificate is not one",
-    "E062302": "[K] a replacement certificate has the wrong role",
-    "E062303": "[K] a replacement certificate is of another party",
-    "E062304": "[K] a replacement certificate has no path to the root",
-    "E062305": "[K] a replacement certificate has the wrong key usage",
-    "E062306": "[K] a replacement certificate is revoked",
+    "E1": "reconstruction: failed authentication",
+    "E2": "reconstruction: the user's role may not ask for this",
+    "E3": "reconstruction: the user may not ask this of this device",
+    "E4": "reconstruction: the user is not the registered supplier",
+    "E5": "reconstruction: the device's status does not allow it",
+    "E11": "reconstruction: no answer from the device",
+    "E12": "reconstruction: malformed request",
+    "E13": "reconstruction: request seen before",
+    "E17": "reconstruction: out of sequence",
+    "E19": "reconstruction: execution date not possible",
+    "E20": "reconstruction: could not be delivered",
+    "E21": "reconstruction: the device answered something that does not fit",
+    "E30": "reconstruction: timed out before delivery",
+    "E31": "reconstruction: timed out after delivery",
+    "E49": "reconstruction: access not allowed",
+    "E50": "reconstruction: validation failed",
+    "E65": "reconstruction: not possible for this device (seen in a published refusal of 11.2)",
+    "E100": "reconstruction: internal failure",
+    "E062301": "reconstruction: a replacement certificate is not one",
+    "E062302": "reconstruction: a replacement certificate has the wrong role",
+    "E062303": "reconstruction: a replacement certificate is of another party",
+    "E062304": "reconstruction: a replacement certificate has no path to the root",
+    "E062305": "reconstruction: a replacement certificate has the wrong key usage",
+    "E062306": "reconstruction: a replacement certificate is revoked",
 }
 
 
 class DccAlertCode(StrEnum):
-    """The DCC alert codes this simulation sends; which code goes with which body is [K]."""
+    """The DCC alert codes sent here; which code goes with which body is a reconstruction."""
 
     ANOMALY = "AD1"
     SCHEDULES_REMOVED = "N17"
@@ -149,21 +149,21 @@ class DccAlertCode(StrEnum):
 
 
 _ALERT_MEANINGS = {
-    "AD1": "[K] threshold anomaly detection held a request back",
-    "N17": "[K] schedules removed on change of supplier",
-    "N26": "[K] the CoS Party refused the change of supplier",
-    "N27": "[K] notice to the old supplier: the device has another supplier now",
-    "N42": "[K] security credentials of a device were updated",
-    "N63": "[K] which CoS certificate a device holds",
-    "N64": "[K] alert of the Enduring CoS Party",
+    "AD1": "reconstruction: threshold anomaly detection held a request back",
+    "N17": "reconstruction: schedules removed on change of supplier",
+    "N26": "reconstruction: the CoS Party refused the change of supplier",
+    "N27": "reconstruction: notice to the old supplier: the device has another supplier now",
+    "N42": "reconstruction: security credentials of a device were updated",
+    "N63": "reconstruction: which CoS certificate a device holds",
+    "N64": "reconstruction: alert of the Enduring CoS Party",
 }
 
 
 def response_meaning(code: str) -> str:
     """The placeholder meaning of any response code, listed or not."""
-    return _RESPONSE_MEANINGS.get(code, "[K] no meaning known")
+    return _RESPONSE_MEANINGS.get(code, "reconstruction: no meaning known")
 
 
 def alert_meaning(code: str) -> str:
     """The placeholder meaning of any DCC alert code, listed or not."""
-    return _ALERT_MEANINGS.get(code, "[K] no meaning known")
+    return _ALERT_MEANINGS.get(code, "reconstruction: no meaning known")

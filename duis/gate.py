@@ -19,12 +19,13 @@ are known to treat differently is refused here by name, before any meaning is lo
 
 Why white space between elements is refused: a strict verifier must digest the octets as they were
 sent, white space included; Smart DCC's own verifier takes text nodes of white space out first
-(docs/domain facts 12). A document with such white space therefore verifies at one and fails at the
-other, or can be changed without the other noticing. Documents here have none, so both say the same.
-An element that holds only white space counts as well: whether it is layout or content is just what
-tools disagree about. White space beside or within a value is digested as it stands, and read as the
-type of the value says (`duis.text_forms`). Smart DCC's tool collapses it before it digests: what is
-to verify there as well is signed with no other white space in its values than single blanks.
+(docs/sources.md#devices-as-they-are). A document with such white space therefore verifies at one
+and fails at the other, or can be changed without the other noticing. Documents here have none, so
+both say the same. An element that holds only white space counts as well: whether it is layout or
+content is just what tools disagree about. White space beside or within a value is digested as it
+stands, and read as the type of the value says (`duis.text_forms`). Smart DCC's tool collapses it
+before it digests: what is to verify there as well is signed with no other white space in its values
+than single blanks.
 
 Templates written for people do have comments and white space; `parse(..., template=True)` reads
 those, and its result is marked so that it is never taken for a document that was received.

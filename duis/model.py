@@ -3,7 +3,7 @@
 Certificates are DER octets and GBCS messages are octets: this room carries them and does not read
 them. Times are aware and UTC. Floors are 0 to 2^63-1. A value outside what the schema allows is
 refused when it is written (`duis.xml`), by the same schema that judges what is read.
-Source of the structures: DUIS 5.4 schema (docs/domain facts 5.1 to 5.3).
+Source of the structures: DUIS 5.4 schema (docs/sources.md#service-requests, #services, #codes).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from duis.alerts import DccAlert
 from duis.request_id import RequestId
 
 CANCEL_DATE = datetime(3000, 12, 31, tzinfo=UTC)
-"""The execution date that cancels a future-dated request (docs/domain facts 1.6)."""
+"""The execution date that cancels a future-dated request (docs/sources.md#future-dating)."""
 
 
 class RemotePartyRole(StrEnum):
-    """Roles as DUIS names them. ECoS has none of its own: it is TransCoS (domain facts 1.1)."""
+    """Roles as DUIS names them. ECoS has none of its own: TransCoS (docs/sources.md#modes)."""
 
     ACB = "ACB"
     NETWORK_OPERATOR = "NetworkOperator"
@@ -264,7 +264,7 @@ class Acknowledgement:
     """Synchronous answer: the request was taken (I99) or refused; nothing came from a device.
 
     On the wire a ResponseMessage without content in a Response without ResponseID
-    (docs/domain facts 5.1, from a published sample).
+    (docs/sources.md#service-requests, from a published sample).
     """
 
     service_reference: str

@@ -1,8 +1,8 @@
 """The catalogue: which service requests this project speaks, and in which command variants.
 
 Source: DUIS 5.4 (elements), the published request templates (references and variants); that the
-critical services other than 6.15.1 also take variant 5 is an inference (docs/domain facts 5.1,
-5.2).
+critical services other than 6.15.1 also take variant 5 is an inference
+(docs/sources.md#service-requests, #services).
 """
 
 from __future__ import annotations

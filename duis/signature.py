@@ -3,8 +3,8 @@
 The signature: enveloped, over the whole document, SHA-256 of its canonical form (Canonical XML 1.0,
 the default where a reference names no canonicalization), SignedInfo in exclusive canonical form,
 ECDSA on P-256 with SHA-256, the value being r and s of 32 octets each; KeyInfo is issuer and serial
-of the certificate and nothing else; the signature is the root's last child. Source: docs/domain
-facts 5.1 and 12.
+of the certificate and nothing else; the signature is the root's last child. Source:
+docs/sources.md#service-requests, #devices-as-they-are.
 
 How it is verified, and why so: first the gate (`duis.gate`) and the form (`duis.signature_form`),
 which refuse by name what libraries let through. Then signxml in its strictest profile does the

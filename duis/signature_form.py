@@ -16,8 +16,8 @@ by element and attribute by attribute, and each difference has its own reason:
 Values are read in every form of their types (xs:base64Binary in lines, zeros before a serial
 number): their octets are compared, and only the digest's spelling is itself signed.
 
-Source: docs/domain facts 5.1 and 12 (published templates, the signer of DCC Boxed, a published
-response).
+Source: docs/sources.md#service-requests, #devices-as-they-are (published templates, the signer of
+DCC Boxed, a published response).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Whether an answer belongs to a command: named findings, as in gbcs.rules.
 
-Sources: domain facts 1.5 and 2.4, confirmed by pairs of RTDS vectors.
+Sources: docs/sources.md#outcomes, #message-categories, confirmed by pairs of RTDS vectors.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ def outcome_findings(update: UpdateCredentials, outcome: CredentialsOutcome) -> 
 def expected_changes(update: UpdateCredentials) -> tuple[SeqNumberChange, ...]:
     """The floors a device reports having set: [4] and [5] under the authorising role, then [6].
 
-    Domain facts 1.5. For accessControlBrokerByACB without an authorising cell the role is the
-    Access Control Broker's.
+    docs/sources.md#outcomes. For accessControlBrokerByACB without an authorising cell the role is
+    the Access Control Broker's.
     """
     own: tuple[SeqNumberChange, ...] = ()
     if update.new_floor is not None:

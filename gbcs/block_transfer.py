@@ -5,9 +5,10 @@
     Block     E0 | control | block number (2) | acknowledged (2) | len | data
 
 control is 80 last block, 40 streaming, 3F window. Blocks are numbered from 1; put together their
-data is the GBCS message. The layout is what the published dissector takes apart (domain facts 2.1).
+data is the GBCS message. The layout is what the published dissector takes apart
+(docs/sources.md#message-layout).
 
-Reconstructions [K], all in this module: tag E0; about 1,200 octets to a block; what an
+Reconstructions, all in this module: tag E0; about 1,200 octets to a block; what an
 acknowledgement looks like (same transfer, the two entities swapped, number 0, no data,
 `acknowledged` the highest number up to which every block has come); and who says what when:
 
@@ -32,7 +33,7 @@ from gbcs.numbers import unsigned
 from gbcs.octets import Octets, length_octets
 
 ASSUMED_BLOCK_SIZE = 1200
-"""Octets of message to a block, if nothing else is said [K]."""
+"""Octets of message to a block, if nothing else is said (reconstruction)."""
 
 _ROUTING_START = bytes.fromhex("dd09")
 _SECURITY_CONTROL = b"\x11"

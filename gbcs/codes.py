@@ -1,8 +1,9 @@
 """The numbers of the standard and the identifiers it gives them.
 
-Message codes, modes, roles and usages: domain facts 1.1, 1.2 and 3 (confirmed by RTDS vectors,
-except where a line says otherwise). Status codes are a subset of RFC 5934's. Of the alert codes
-only those that the change of credentials can cause are named; any 16-bit code can be carried.
+Message codes, modes, roles and usages: docs/sources.md#modes, #update-payload, #device-credentials
+(confirmed by RTDS vectors, except where a line says otherwise). Status codes are a subset of RFC
+5934's. Of the alert codes only those that the change of credentials can cause are named; any 16-bit
+code can be carried.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Cra(_Labelled):
 
 
 class CredentialsReplacementMode(_Labelled):
-    """Who replaces whose credentials (domain facts 1.1; 0, 1 and 9 have no command vector)."""
+    """Who replaces whose credentials (docs/sources.md#modes; 0, 1 and 9 have no command vector)."""
 
     ROOT_BY_SUPPLIER = 0, "rootBySupplier"
     ROOT_BY_WAN_PROVIDER = 1, "rootByWanProvider"
@@ -212,7 +213,7 @@ class CertificateReadFailure(_Labelled):
 
 
 class AlertCode(_Labelled):
-    """Alert and event codes the change of credentials can cause (domain facts 1.4 and 1.5)."""
+    """Alert and event codes of credentials (docs/sources.md#device-checks, #outcomes)."""
 
     TRUSTED_SOURCE_AUTHENTICATION_FAILURE = 0x8F3D, "Trusted Source Authentication Failure"
     UNAUTHORISED_COMMUNICATION_ACCESS = 0x8F3E, "Unauthorised Communication Access attempted"

@@ -3,7 +3,8 @@
 DLMS date-time: year (2), month, day of month, day of week, hour, minute, second, hundredths,
 deviation (2), clock status. FF, or FFFF for the year, means not specified; deviation 8000 means
 not specified; day of week 1 is Monday. Only some responses carry one: `07DF 01 01 FF 00 00 00 00
-8000 FF` in most of the RTDS vectors, status 00, 02 or 04 in gas meters' (domain facts 2.4).
+8000 FF` in most of the RTDS vectors, status 00, 02 or 04 in gas meters'
+(docs/sources.md#message-categories).
 """
 
 from __future__ import annotations

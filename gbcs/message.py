@@ -11,7 +11,7 @@
     Signature   00, or 40 | r (32) | s (32)      a Pre-Command ends before this octet
     MAC         12 octets, only after a MAC header; no length octet
 
-Source: GBCS 0.8.1 p163 and domain facts 2.1; confirmed by RTDS vectors.
+Source: GBCS 0.8.1 p163 and docs/sources.md#message-layout; confirmed by RTDS vectors.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class OtherInformation:
     supplementary originator counter (8) or key agreement certificate (DER) or both.
     Each field needs those before it, save that a certificate may follow the remote party counter
     directly; if what follows that counter is one SEQUENCE to the end, it is the certificate. CS02b
-    uses the message code alone. Source: domain facts 2.1; that both orders occur is a
+    uses the message code alone. Source: docs/sources.md#message-layout; that both orders occur is a
     reconstruction (published readers differ).
     """
 

@@ -1,9 +1,9 @@
 """What each credentials replacement mode may carry: whose authority, which cells, which floors.
 
-Source: domain facts 1.1 and 1.2 (GBCS 0.8.1 p163 and p179; modes 2 to 8, 10 and 11 confirmed by
-RTDS vectors). Reconstructions: all of modes 0, 1 and 9, which have no published command; that mode
-8 may also replace the root, the WAN provider's and the load controller's cells; and that mode 5 and
-6 may set a floor for the authorising role, which the vectors do not.
+Source: docs/sources.md#modes, #update-payload (GBCS 0.8.1 p163 and p179; modes 2 to 8, 10 and 11
+confirmed by RTDS vectors). Reconstructions: all of modes 0, 1 and 9, which have no published
+command; that mode 8 may also replace the root, the WAN provider's and the load controller's cells;
+and that mode 5 and 6 may set a floor for the authorising role, which the vectors do not.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reading octets in order, and the definite lengths of BER (X.690 8.1.3) that frame a message.
 
 Framing lengths are minimal: below 128 one octet, else `81 xx`, `82 xx xx`, `83 ..`
-(domain facts 2.1; confirmed by RTDS vectors).
+(docs/sources.md#message-layout; confirmed by RTDS vectors).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The two protections of a message: digital signature and message authentication code.
 
 Signature: ECDSA P-256 with SHA-256 over the grouping header without its leading DF and the
-payload; 64 octets r||s. Domain facts 2.2; confirmed by RTDS vectors.
+payload; 64 octets r||s. docs/sources.md#signature; confirmed by RTDS vectors.
 
 MAC: Z is the x-coordinate (32 octets) of the static-static P-256 agreement between the Access
 Control Broker and the device (commands) or the device and the recipient (others).
@@ -13,7 +13,7 @@ Control Broker and the device (commands) or the device and the recipient (others
     MAC = first 12 octets of the AES-128-GCM tag of no plaintext
 
 Originator and counter are the grouping header's, even where the Access Control Broker's key makes
-the MAC. Domain facts 2.3; confirmed by RTDS vectors.
+the MAC. docs/sources.md#mac; confirmed by RTDS vectors.
 
 Neither private key is seen here: signing is a callable, agreement comes in as Z.
 """

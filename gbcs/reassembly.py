@@ -27,7 +27,8 @@ class Limits:
         blocks: blocks of one message.
         open_transfers: messages begun and not complete; the one longest untouched makes room.
         remembered: completed messages whose late duplicates are still recognised.
-        seconds: how long a message that is not complete is kept after its last block [K].
+        seconds: how long a message that is not complete is kept after its last block
+        (reconstruction).
     """
 
     message_octets: int = 65_536

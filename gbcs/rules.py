@@ -3,7 +3,7 @@
 The codecs write and read any mode with any fields; these functions say what does not fit. A party
 asks in its own checks, for all findings or for those of the rules it names, and decides itself what
 follows. Those that compare a command with the answer to it are in gbcs.answer_rules.
-Sources: domain facts 1.1, 1.2, 1.6 and gbcs.mode_facts.
+Sources: docs/sources.md#modes, #update-payload, #future-dating and gbcs.mode_facts.
 """
 
 from __future__ import annotations

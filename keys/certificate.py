@@ -1,6 +1,6 @@
 """A certificate as this project sees it: read once, strictly, into plain values.
 
-Profile: GBCS 0.8.1 p141-145 and the RTDS test certificates (docs/domain facts 4.1). What is
+Profile: GBCS 0.8.1 p141-145 and the RTDS test certificates (docs/sources.md#certificates). What is
 read here is only what a certificate says. Whether it obeys a profile is decided in
 `keys.profile_rules`, and whether it is to be believed in `keys.path`.
 """

@@ -1,7 +1,7 @@
 """Reading a device's certification request, as a CS02c response carries it.
 
 PKCS#10, version 0, empty subject, and an extensionRequest of exactly critical keyUsage and
-critical subjectAltName hardwareModuleName (RTDS CS02c vector, docs/domain facts 3).
+critical subjectAltName hardwareModuleName (RTDS CS02c vector, docs/sources.md#device-credentials).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Certificate revocation lists: made by an authority, read and verified by everyone else.
 
 Profile: X.509 v2 list with CRL number and authority key identifier (RFC 5280 5). Devices do not
-check revocation; the data company and the users do before they send ([K], docs/domain facts
-4.2).
+check revocation; the data company and the users do before they send (a reconstruction,
+docs/sources.md #hierarchy).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Certification path validation, written out so that every failure can be told from every other.
 
-A subset of RFC 5280 6.1, made stricter by the profiles of GBCS 12 (docs/domain facts 4.1): one
-policy all the way down, one usage per key, names compared octet by octet, issuers chosen by
-name and key identifier. The functions are pure: the same octets and time give the same verdict,
-so a verdict may be cached by content.
+A subset of RFC 5280 6.1, made stricter by the profiles of GBCS 12 (docs/sources.md#certificates):
+one policy all the way down, one usage per key, names compared octet by octet, issuers chosen by
+name and key identifier. The functions are pure: the same octets and time give the same verdict, so
+a verdict may be cached by content.
 """
 
 from __future__ import annotations

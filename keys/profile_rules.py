@@ -1,8 +1,9 @@
 """The certificate profiles as rules, and which of them a certificate breaks.
 
-Profiles: GBCS 0.8.1 p141-145, confirmed by the RTDS test certificates (docs/domain facts 4.1).
-The link profile, for the certificates that authenticate systems to one another, is our own.
-Nothing here depends on the simulation marks, so published certificates can be measured too.
+Profiles: GBCS 0.8.1 p141-145, confirmed by the RTDS test certificates
+(docs/sources.md#certificates). The link profile, for the certificates that authenticate systems to
+one another, is our own. Nothing here depends on the simulation marks, so published certificates can
+be measured too.
 """
 
 from __future__ import annotations

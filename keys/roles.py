@@ -1,8 +1,8 @@
 """Remote party roles and key usages, as certificates write them.
 
 An organisation certificate states its role in the subject's OU as two upper-case hexadecimal
-digits. Confirmed by the RTDS test certificates (docs/domain facts 4.1); 87 and 89 are the two
-roles that sign XML rather than GBCS payloads.
+digits. Confirmed by the RTDS test certificates (docs/sources.md#certificates); 87 and 89 are the
+two roles that sign XML rather than GBCS payloads.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ CELL_ROLES = {
     "wanProvider": OrganisationRole.WAN_PROVIDER,
     "loadController": OrganisationRole.LOAD_CONTROLLER,
 }
-"""The role that a cell's certificate states in its OU (docs/domain facts 1.2 and 4.1)."""
+"""The role that a cell's certificate states in its OU (docs/sources.md#certificates)."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ class MeterSettings(Settings):
 
     Attributes:
         alert_url: URL that Alerts are posted to (the broker's device messages); None: nowhere.
-        block_size: octets of message to a block, where a device speaks in blocks [K].
+        block_size: octets of message to a block, where a device speaks in blocks (reconstruction).
         security_alerts: whether devices raise an Alert when they refuse a message. False: refusals
             are in their Security Logs alone, for whoever attacks them a lot and wants no mail.
     """

@@ -29,7 +29,7 @@ from services.chassis.web.problems import Problem
 Eui = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 DEVICE_TYPES = r"^(ESME|GSME|CHF|GPF|PPMID|HCALCS|IHD|CAD|SAPC)$"
-"""Types of device DUIS knows (docs/domain facts 5.1)."""
+"""Types of device DUIS knows (docs/sources.md#service-requests)."""
 
 STATUSES = (
     r"^(Pending|Whitelisted|InstalledNotCommissioned|Commissioned|Decommissioned|Withdrawn"

@@ -2,7 +2,7 @@
 
 Everything said is signed with the broker's XML signing key (role 89), acknowledgements included:
 published samples leave those unsigned, but a user who cannot tell who acknowledged cannot rely on
-it, and the schema allows the signature (docs/domain facts 5.1).
+it, and the schema allows the signature (docs/sources.md#service-requests).
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class Replies:
     ) -> bytes:
         """DCC alert: cells of a device hold other certificates now.
 
-        The kinds of certificate are named by their cells; hashes are SHA-1 (docs/domain facts 5.3).
+        The kinds of certificate are named by their cells; hashes are SHA-1 (docs/sources.md#codes).
         """
         cells = {item.cell.name: item.cell for item in update.replacements}
         special = update.new_specialist_floors

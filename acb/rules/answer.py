@@ -3,7 +3,7 @@
 As `acb.rules.response` for a change of supplier: a response to the originator of the command,
 with its counter, signed by the device, and an outcome the command could have had. To a dated
 command there is none yet: the device only accepts it (`acb.rules.executed` has what follows).
-Sources: RTDS vectors (docs/domain facts 1.5, 2.4), `gbcs.answer_rules`.
+Sources: RTDS vectors (docs/sources.md#outcomes, #message-categories), `gbcs.answer_rules`.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def outcome(evidence: AnswerEvidence) -> None:
     """What the device says it did is what this command could have done.
 
     A floor may be reported higher than commanded: where the key stays the same, so does a counter
-    that is already higher [K].
+    that is already higher (reconstruction).
     """
     response = need(evidence.response, "payload")
     for finding in response_findings(
@@ -151,35 +151,35 @@ ANSWER_CHECKS: Final[tuple[Check[AnswerEvidence], ...]] = tuple(
             "received",
             "The device answered",
             received,
-            "silence on failed authentication, [K]: docs/domain facts 1.4",
+            "silence on failed authentication, a reconstruction: docs/sources.md#device-checks",
             codes.NO_ANSWER_FROM_DEVICE,
         ),
         (
             "decode",
             "The answer can be read",
             readable,
-            "docs/domain facts 1.5, 2.1",
+            "docs/sources.md#outcomes, #message-layout",
             codes.DEVICE_ANSWER_UNACCEPTABLE,
         ),
         (
             "header",
             "It is the response to this command",
             header,
-            "docs/domain facts 1.5",
+            "docs/sources.md#outcomes",
             codes.DEVICE_ANSWER_UNACCEPTABLE,
         ),
         (
             "signature",
             "Signed by the device",
             signature,
-            "docs/domain facts 2.2, 2.4",
+            "docs/sources.md#signature, #message-categories",
             codes.DEVICE_ANSWER_UNACCEPTABLE,
         ),
         (
             "outcome",
             "An outcome this command can have",
             outcome,
-            "docs/domain facts 1.5",
+            "docs/sources.md#outcomes",
             codes.DEVICE_ANSWER_UNACCEPTABLE,
         ),
     )

@@ -1,6 +1,6 @@
 """What a block from a device must pass before the broker holds it. Pure functions of evidence.
 
-All of this is a RECONSTRUCTION [K], as the blocks themselves are (gbcs.block_transfer). A block is
+All of this is a reconstruction, as the blocks themselves are (gbcs.block_transfer). A block is
 not authenticated: what blocks make together goes through every check that a whole message does
 (sections `response`, `read_back` and those of the other services).
 """
@@ -17,12 +17,12 @@ from gbcs.reassembly import Held, Limits, contradiction, excess, malformed, not_
 from services.chassis.checks import Check, CheckFailed
 
 SECTION: Final = "block"
-_SOURCE: Final = "reconstruction: docs/domain facts 2.1, general block transfer"
+_SOURCE: Final = "reconstruction: docs/sources.md#message-layout, general block transfer"
 
 LIMITS: Final = Limits(
     message_octets=65_536, blocks=1_024, open_transfers=4, remembered=64, seconds=300.0
 )
-"""What is held at most of one device's messages [K]."""
+"""What is held at most of one device's messages (reconstruction)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """The codes the user interface answers with, all in one place.
 
 DUIS 5.4 lists the response codes and the DCC alert codes but not their meanings; the prose is in
-documents that are not public. Every meaning here is therefore a reconstruction [K]: see
-docs/domain facts 5.3. A tester should read a code as "this family of reason" and the named check
+documents that are not public. Every meaning here is therefore a reconstruction: see
+docs/sources.md#codes. A tester should read a code as "this family of reason" and the named check
 as the reason itself.
 """
 
@@ -14,7 +14,7 @@ from typing import Final
 SUCCESS: Final = "I0"
 ACKNOWLEDGED: Final = "I99"
 
-# [K] reconstructions from here on.
+# Reconstructions from here on.
 USER_ROLE_NOT_ELIGIBLE: Final = "E2"
 USER_NOT_KNOWN: Final = "E3"
 NOT_ACCEPTED_BY_COS_PARTY: Final = "E4"
@@ -37,7 +37,7 @@ DETAILS_ROLE: Final = "E062401"
 INVENTORY_NOTHING: Final = "E080201"
 INVENTORY_KEY: Final = "E080202"
 
-# DCC alert codes (DUIS 5.4 XSD, DCCAlertCode; which body goes with which number is [K]).
+# DCC alert codes (DUIS 5.4 XSD; which body goes with which number is a reconstruction).
 ALERT_QUARANTINED: Final = "AD1"
 ALERT_COS_REJECTED: Final = "N26"
 ALERT_DEVICE_CHANGED_SUPPLIER: Final = "N27"

@@ -1,8 +1,8 @@
 """The checks on a security alert: what a device says unasked when it was spoken to wrongly.
 
 Message code 0x1000: signed by the device, with its own alert counter, to the party responsible for
-it. Codes and their names: docs/domain facts 1.4. That a broker makes these checks, and who may be
-told, is a reconstruction [K].
+it. Codes and their names: docs/sources.md#device-checks. That a broker makes these checks, and who
+may be told, is a reconstruction.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ CODES: Final = frozenset(
 """What a device may say in this form. Future-dated alerts have one of their own."""
 
 MOST_AN_HOUR: Final = 120
-"""Alerts of one device that are passed on in an hour [K]: more than a device here says in a day
+"""Alerts of one device passed on in an hour (reconstruction): more than a device here says in a day
 (each code once an hour), so that one whose network was away for a day loses nothing."""
 
 NOT_IN_USE: Final = frozenset({"Pending", "Decommissioned", "Withdrawn"})
-"""Inventory statuses of devices that are not, or no longer, part of anybody's home [K]."""
+"""Inventory statuses of devices that are not, or no longer, part of a home (reconstruction)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def read_device_alert(message: Message) -> DeviceAlertEvidence:
 
 
 def responsible(device: DeviceRecord) -> str | None:
-    """Who is told of a device's refusals, by our record: its supplier; a hub's WAN provider [K]."""
+    """Who is told, by our record: its supplier; a hub's WAN provider (reconstruction)."""
     held = device.cells.get(WAN_PROVIDER_CELL if device.device_type == "CHF" else SUPPLIER_CELL)
     return None if held is None else held.subject_eui
 
@@ -175,15 +175,25 @@ def _check(
     return Check(f"acb.{SECTION}.{name}", title, source, run, section=SECTION)
 
 
-_OURS: Final = "reconstruction: docs/domain facts 1.4, 6.2"
+_OURS: Final = "reconstruction: docs/sources.md#device-checks, #party-checks"
 
 DEVICE_ALERT_CHECKS: Final[tuple[Check[DeviceAlertEvidence], ...]] = (
-    _check("decode", "It is an alert that can be read", decoded, "docs/domain facts 2.1, 2.4"),
+    _check(
+        "decode",
+        "It is an alert that can be read",
+        decoded,
+        "docs/sources.md#message-layout, #message-categories",
+    ),
     _check("device", "It is from a device in use", device_known, _OURS),
-    _check("signature", "The device signed it", signature, "docs/domain facts 2.2, 2.4"),
-    _check("code", "It is a security alert", code, "docs/domain facts 1.4"),
+    _check(
+        "signature",
+        "The device signed it",
+        signature,
+        "docs/sources.md#signature, #message-categories",
+    ),
+    _check("code", "It is a security alert", code, "docs/sources.md#device-checks"),
     _check("recipient", "It is to the party responsible for the device", recipient, _OURS),
-    _check("counter", "It was not heard before", counter, "docs/domain facts 1.5"),
+    _check("counter", "It was not heard before", counter, "docs/sources.md#outcomes"),
     _check("rate", "Its device has not said too much within the hour", rate, _OURS),
 )
 """The checks on a security alert, in order."""

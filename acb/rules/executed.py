@@ -3,7 +3,7 @@
 As in `acb.rules.response` for a change of supplier: an alert to the originator of the command,
 with the device's own advancing alert counter, signed by the device, whose outcome is one that the
 command could have had and whose code goes with that outcome.
-Sources: RTDS vectors (docs/domain facts 1.5, 1.6), `gbcs.answer_rules`.
+Sources: RTDS vectors (docs/sources.md#outcomes, #future-dating), `gbcs.answer_rules`.
 """
 
 from __future__ import annotations
@@ -126,9 +126,24 @@ ALERT_CHECKS: Final[tuple[Check[AlertEvidence], ...]] = tuple(
         section=SECTION,
     )
     for name, title, run, source in (
-        ("header", "An alert to who commanded", header, "docs/domain facts 1.5, 2.4"),
-        ("counter", "An advancing alert counter", counter, "docs/domain facts 1.5"),
-        ("signature", "Signed by the device", signature, "docs/domain facts 2.2, 2.4"),
-        ("outcome", "An outcome this command can have", outcome, "docs/domain facts 1.5, 1.6"),
+        (
+            "header",
+            "An alert to who commanded",
+            header,
+            "docs/sources.md#outcomes, #message-categories",
+        ),
+        ("counter", "An advancing alert counter", counter, "docs/sources.md#outcomes"),
+        (
+            "signature",
+            "Signed by the device",
+            signature,
+            "docs/sources.md#signature, #message-categories",
+        ),
+        (
+            "outcome",
+            "An outcome this command can have",
+            outcome,
+            "docs/sources.md#outcomes, #future-dating",
+        ),
     )
 )

@@ -4,7 +4,8 @@ The CoS Party builds the command; this module says, independently of it, what a 
 looks like, so that a fault or a lie on that side cannot pass here. Shared formats, separate
 judgement: nothing here is imported from a CoS Party or by one.
 
-Mapping DUIS 6.23 -> GBCS CS02b mode 7, docs/domain facts 5.2 and 1.6 (templates and vectors):
+Mapping DUIS 6.23 -> GBCS CS02b mode 7, docs/sources.md#services, #future-dating (templates and
+vectors):
 
 ==============================================  ===============================================
 DUIS                                            GBCS

@@ -1,7 +1,8 @@
 """What a device says to CS02c, CS02d and CS02e: a request, a result or a certificate.
 
-Signed by the device, no date-time, no MAC (RTDS vectors: docs/domain facts 2.4, 3). The response to
-CS02d is signed by the key that was in use when the command came [K].
+Signed by the device, no date-time, no MAC (RTDS vectors: docs/sources.md#message-categories,
+#device-credentials). The response to CS02d is signed by the key that was in use when the command
+came (reconstruction).
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ DEVICE_ANSWER_CHECKS: Final[tuple[Check[DeviceAnswerEvidence], ...]] = tuple(
     Check(
         f"acb.{SECTION}.{name}",
         title,
-        "docs/domain facts 2.2, 2.4, 3 (RTDS vectors)",
+        "docs/sources.md#signature, #message-categories, #device-credentials (RTDS vectors)",
         run,
         code=code,
         section=SECTION,

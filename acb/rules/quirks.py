@@ -1,9 +1,10 @@
 """The oddities of real systems that the broker can be told to have.
 
 ``pre-command-trailing-zero``: DCC Boxed before 1.4.1 appended the octet 0x00 to a Pre-Command, the
-length of a signature that is not there (domain facts 2.2). With the quirk on so does ours. What it
-takes back stays as strict as ever: a command signed over the octets without that one, and with the
-signature in its place. Whoever signs the octet too, or leaves it standing, is refused by name.
+length of a signature that is not there (docs/sources.md#signature). With the quirk on so does ours.
+What it takes back stays as strict as ever: a command signed over the octets without that one, and
+with the signature in its place. Whoever signs the octet too, or leaves it standing, is refused by
+name.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ QUIRKS: Final = (
     Quirk(
         PRE_COMMAND_TRAILING_ZERO,
         "A Pre-Command ends in 0x00, the length of a signature that is not there",
-        "DCC Boxed before 1.4.1, by Smart DCC's crypto.ts; domain facts 2.2",
+        "DCC Boxed before 1.4.1, by Smart DCC's crypto.ts; docs/sources.md#signature",
     ),
 )
 

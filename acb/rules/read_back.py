@@ -5,9 +5,9 @@ is no longer new. If the first answer never arrived (the broker died in that mom
 lost it) the broker does not know whether the cells changed. It then reads them: use case CS02a,
 Provide Security Credential Details, by its own authority, protected by the MAC alone.
 
-Layout: GBCS 0.8.1 and RTDS vector CS02a 6.24.1 (docs/domain facts 3): payload SEQUENCE
-{ accessControlBroker/keyAgreement/management, { role } }, signature of length 0, MAC by
-{ broker, device }; the response carries the same counter and a MAC by the same pair.
+Layout: GBCS 0.8.1 and RTDS vector CS02a 6.24.1 (docs/sources.md#device-credentials): payload
+SEQUENCE { accessControlBroker/keyAgreement/management, { role } }, signature of length 0, MAC by {
+broker, device }; the response carries the same counter and a MAC by the same pair.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def _check(name: str, title: str, run: Callable[[DetailsEvidence], None]) -> Che
     return Check(
         f"acb.read_back.{name}",
         title,
-        "RTDS vector CS02a 6.24.1: docs/domain facts 3, 2.3",
+        "RTDS vector CS02a 6.24.1: docs/sources.md#device-credentials, #mac",
         run,
         section=SECTION,
     )

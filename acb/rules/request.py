@@ -1,7 +1,7 @@
 """The checks on a service request, in order: what it is, who sent it, what it asks.
 
-Sources: docs/domain facts 6.2 (the list) and 5.1 (the envelope). The list is a reconstruction [K]
-of SEC Appendix AB, which is not public in a form that could be quoted.
+Sources: docs/sources.md#party-checks (the list), #service-requests (the envelope). The list is a
+reconstruction of SEC Appendix AB, which is not public in a form that could be quoted.
 
 Two ways of saying no. Until the sender's identity is established (everything up to and including
 the signature), there is nobody to whom a signed field answer could be owed, and answering unread
@@ -37,7 +37,7 @@ from services.chassis.checks import Check, CheckFailed
 
 CONTENT_TYPES: Final = ("application/xml", "text/xml")
 
-_ENVELOPE = "DUIS 5.4 XSD; docs/domain facts 5.1"
+_ENVELOPE = "DUIS 5.4 XSD; docs/sources.md#service-requests"
 
 
 def content_type(evidence: RequestEvidence) -> None:
@@ -195,7 +195,7 @@ IDENTITY_CHECKS: Final[tuple[Check[RequestEvidence], ...]] = (
         "request.signing_role",
         "The certificate is for signing XML",
         signing_role,
-        "docs/domain facts 4.1 (OU 87)",
+        "docs/sources.md#certificates (OU 87)",
     ),
     request_check("request.originator", "The signer is the originator", originator, RECEIPT),
     request_check("request.signature", "The signature is good", signature, _ENVELOPE),

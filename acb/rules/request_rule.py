@@ -12,7 +12,7 @@ from services.chassis.checks import Check, CheckFailed
 
 SECTION: Final = "request"
 
-RECEIPT: Final = "reconstruction [K] of SEC Appendix AB: docs/domain facts 6.2"
+RECEIPT: Final = "reconstruction of SEC Appendix AB: docs/sources.md#party-checks"
 """Source of most of these checks."""
 
 

@@ -7,8 +7,8 @@ carries the device's own alert counter, the command's counter being inside the o
 The broker reads both because it keeps the record of what each device holds: a record that could
 be changed by a forged response would send the next command to the wrong CoS Party.
 
-Sources: RTDS vectors (layouts, docs/domain facts 1.5), GBCS 0.8.1. That a broker makes these
-checks is a reconstruction [K]: docs/domain facts 6.2.
+Sources: RTDS vectors (layouts, docs/sources.md#outcomes), GBCS 0.8.1. That a broker makes these
+checks is a reconstruction: docs/sources.md#party-checks.
 """
 
 from __future__ import annotations
@@ -192,8 +192,8 @@ def _floors(command: IssuedCommand, told: CredentialsOutcome) -> None:
     """Floors reported are those commanded, and none is missing whose cell was replaced.
 
     A device may report more than was commanded only where the new certificate holds the old key:
-    it then keeps a counter that is already higher [K]. Where a cell was not replaced its floor may
-    be reported or left out: published vectors do not show that case.
+    it then keeps a counter that is already higher (reconstruction). Where a cell was not replaced
+    its floor may be reported or left out: published vectors do not show that case.
     """
     wanted = command.update.other_changes or ()
     became = {item.cell: item for item in told.outcomes}
@@ -247,7 +247,7 @@ def _floor_text(changes: tuple[SeqNumberChange, ...]) -> str:
 
 
 def _alert_code(found: int, told: CredentialsOutcome) -> None:
-    """8F66 if every cell succeeded, 8F67 if any did not (docs/domain facts 1.5)."""
+    """8F66 if every cell succeeded, 8F67 if any did not (docs/sources.md#outcomes)."""
     every = all(item.status == StatusCode.SUCCESS for item in told.outcomes)
     wanted = AlertCode.FUTURE_DATED_SUCCESS if every else AlertCode.FUTURE_DATED_FAILURE
     if found != wanted:
@@ -288,14 +288,14 @@ def _check(
     )
 
 
-_LAYOUT = "RTDS vectors: docs/domain facts 1.5, 2.1"
+_LAYOUT = "RTDS vectors: docs/sources.md#outcomes, #message-layout"
 
 RESPONSE_CHECKS: Final[tuple[Check[ResponseEvidence], ...]] = (
     _check(
         "received",
         "The device said something",
         received,
-        "silence on failed authentication, [K]: docs/domain facts 1.4",
+        "silence on failed authentication, a reconstruction: docs/sources.md#device-checks",
         code=codes.NO_ANSWER_FROM_DEVICE,
     ),
     _check("decode", "It can be read", decode, _LAYOUT),
@@ -304,8 +304,18 @@ RESPONSE_CHECKS: Final[tuple[Check[ResponseEvidence], ...]] = (
     _check("recipient", "To the CoS Party that commanded", recipient, _LAYOUT),
     _check("counter", "The command's counter, or an advancing alert counter", counter, _LAYOUT),
     _check("message_code", "Of this use case", message_code, _LAYOUT),
-    _check("signature", "Signed by the device", signature, "docs/domain facts 2.2, 2.4"),
-    _check("outcome", "An outcome this command can have", outcome, "docs/domain facts 1.5, 1.6"),
+    _check(
+        "signature",
+        "Signed by the device",
+        signature,
+        "docs/sources.md#signature, #message-categories",
+    ),
+    _check(
+        "outcome",
+        "An outcome this command can have",
+        outcome,
+        "docs/sources.md#outcomes, #future-dating",
+    ),
 )
 
 MESSAGE_CHECKS: Final[tuple[Check[str | None], ...]] = (

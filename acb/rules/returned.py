@@ -5,8 +5,9 @@ this broker's MAC for the very change a supplier asked for, on the very device. 
 its own check so that a refusal names what was wrong; `acb.return.nothing_else` closes the list by
 comparing octet for octet with the one command the request allows.
 
-Sources: GBCS 0.8.1 p163 and p179 (fields, when present), RTDS vectors, docs/domain facts 1.1-1.6,
-6.2. Independence of the two parties' checks: ECoS separation consultation (2020) 3-4.
+Sources: GBCS 0.8.1 p163 and p179 (fields, when present), RTDS vectors, docs/sources.md#modes,
+#update-payload, #message-sizes, #device-checks, #outcomes, #future-dating, #party-checks.
+Independence of the two parties' checks: ECoS separation consultation (2020) 3-4.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ from services.chassis.checks import Check, CheckFailed
 
 SECTION: Final = "return"
 
-_CONSTRUCTION = "GBCS 0.8.1 p163, RTDS vectors: docs/domain facts 1.1, 2.1"
-_MAPPING = "RTDS vectors and DUIS templates: docs/domain facts 5.2"
-_FIELDS = "GBCS 0.8.1 p179: docs/domain facts 1.2"
+_CONSTRUCTION = "GBCS 0.8.1 p163, RTDS vectors: docs/sources.md#modes, #message-layout"
+_MAPPING = "RTDS vectors and DUIS templates: docs/sources.md#services"
+_FIELDS = "GBCS 0.8.1 p179: docs/sources.md#update-payload"
 
 
 def decode(evidence: ReturnEvidence) -> None:
@@ -95,7 +96,7 @@ def counter(evidence: ReturnEvidence) -> None:
     """The counter is above the last from that party for that device, and the same in both places.
 
     The grouping header's originator counter and the payload's authorising sequence number are
-    equal in every published CS02b command (docs/domain facts 1.4 step 7).
+    equal in every published CS02b command (docs/sources.md#device-checks step 7).
     """
     found = _message(evidence).header.counter
     _same("authorising counter", str(found), str(_update(evidence).authorising_counter))
@@ -305,15 +306,15 @@ RETURN_CHECKS: Final[tuple[Check[ReturnEvidence], ...]] = (
         "counter",
         "The counter advanced and is the same twice",
         counter,
-        "docs/domain facts 1.4 step 7, 1.7",
+        "docs/sources.md#device-checks, #counters",
     ),
     _check(
         "signer",
         "The CoS Party's certificate is good and not revoked",
         signer,
-        "reconstruction [K]: docs/domain facts 4.2 (devices do not check revocation)",
+        "reconstruction: docs/sources.md#hierarchy (devices do not check revocation)",
     ),
-    _check("signature", "Signed by the device's CoS Party", signature, "docs/domain facts 2.2"),
+    _check("signature", "Signed by the device's CoS Party", signature, "docs/sources.md#signature"),
     _check("mode", "Mode 7", mode, _FIELDS),
     _check("authorising_cell", "By authority of the role-5 cell", authorising_cell, _FIELDS),
     _check(
@@ -323,13 +324,16 @@ RETURN_CHECKS: Final[tuple[Check[ReturnEvidence], ...]] = (
     _check("floors", "The requested floors", floors, _MAPPING),
     _check("time_checks", "The requested time checks", time_checks, _MAPPING),
     _check(
-        "execution_date", "The requested execution date", execution_date, "docs/domain facts 1.6"
+        "execution_date",
+        "The requested execution date",
+        execution_date,
+        "docs/sources.md#future-dating",
     ),
     _check(
         "pending_change",
         "No other supplier's waiting change is taken away",
         pending_change,
-        "reconstruction [K]: docs/domain facts 1.6 (one waits at a time), 6.2",
+        "reconstruction: docs/sources.md#future-dating, #party-checks",
     ),
-    _check("nothing_else", "And nothing else", nothing_else, "docs/domain facts 6.2"),
+    _check("nothing_else", "And nothing else", nothing_else, "docs/sources.md#party-checks"),
 )

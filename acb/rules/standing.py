@@ -134,8 +134,8 @@ def anomaly(evidence: RequestEvidence) -> None:
     """The user, and all users together, stay within their anomaly detection thresholds.
 
     Where all together exceed theirs, whoever has sent no more than an even share of it is not held
-    back for what others sent [K]: one user must not be able to stop all. All together may so come
-    to about twice the threshold.
+    back for what others sent (reconstruction): one user must not be able to stop all. All together
+    may so come to about twice the threshold.
     """
     tally = need(evidence.tally, "count of recent requests")
     if tally.released:
@@ -188,14 +188,14 @@ STANDING_CHECKS: Final[tuple[Check[RequestEvidence], ...]] = (
         "user.role",
         "The user may ask for this service",
         user_role,
-        "service request matrix: docs/domain facts 5.2",
+        "service request matrix: docs/sources.md#services",
         codes.USER_ROLE_NOT_ELIGIBLE,
     ),
     request_check(
         "request.command_variant",
         "The service has this command variant",
         command_variant,
-        "docs/domain facts 5.1, 5.2",
+        "docs/sources.md#service-requests, #services",
         codes.COMMAND_VARIANT,
     ),
     request_check(
@@ -229,21 +229,21 @@ STANDING_CHECKS: Final[tuple[Check[RequestEvidence], ...]] = (
         "device.cos_party",
         "The device trusts a CoS Party connected here",
         device_cos_party,
-        "docs/domain facts 1.1, 7",
+        "docs/sources.md#modes, #migration",
         codes.INCOMPATIBLE_DEVICE,
     ),
     request_check(
         "user.open_requests",
         "The user has not too many requests under way for the device",
         open_requests,
-        "reconstruction [K]: no number is published",
+        "reconstruction: no number is published",
         codes.ANOMALY,
     ),
     request_check(
         "anomaly.threshold",
         "The anomaly detection thresholds are kept",
         anomaly,
-        "SEC Appendix AA, reconstruction [K]: docs/domain facts 9",
+        "SEC Appendix AA, reconstruction: docs/sources.md#anomaly-detection",
         codes.ANOMALY,
     ),
 )

@@ -1,7 +1,7 @@
 """What 6.15.1 and 6.21 have in common: a party's own credentials go into its own cells.
 
 Mapping to use case CS02b, mode 2 (supplierBySupplier) or 3 (networkOperatorByNetworkOperator), from
-docs/domain facts 1.1, 1.2 and 5.2 (published commands of both services):
+docs/sources.md#modes, #update-payload, #services (published commands of both services):
 
 =========================================  =====================================================
 DUIS                                       GBCS
@@ -18,7 +18,7 @@ ExecutionDateTime, 6.15.1                  "YYYYMMDDHHMMSSZ"; to cancel "9999123
 ExecutionDateTime, 6.21                    nothing: the broker itself waits (`acb.steps.waiting`)
 =========================================  =====================================================
 
-The future dating patterns are "Device" and "DSP": docs/domain facts 1.6, 5.2.
+The future dating patterns are "Device" and "DSP": docs/sources.md#future-dating, #services.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ from keys.errors import CertificateError
 from keys.roles import OrganisationRole, Usage
 from services.chassis.checks import Check, CheckFailed
 
-MAPPING: Final = "docs/domain facts 1.1, 1.2, 5.2 (RTDS vectors 6.15.1, 6.21)"
+MAPPING: Final = "docs/sources.md#modes, #update-payload, #services (RTDS vectors 6.15.1, 6.21)"
 
 _USAGE: Final = {
     KeyUsage.DIGITAL_SIGNATURE: Usage.DIGITAL_SIGNATURE,

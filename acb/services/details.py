@@ -2,8 +2,8 @@
 
 Use case CS02a, or CS02f where the load controller's role is asked for: by the broker's own
 authority and with its own counter; the device's answer carries a MAC by the same pair of keys
-(RTDS vector CS02a 6.24.1: docs/domain facts 2.3, 3) and is passed to the user as it is.
-That a user reads only devices one of whose cells holds its certificate is a reconstruction [K].
+(RTDS vector CS02a 6.24.1: docs/sources.md#mac, #device-credentials) and is passed to the user as it
+is. That a user reads only devices one of whose cells holds its certificate is a reconstruction.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ROLES: Final = {
 """The standard's role of each role that DUIS names."""
 
 WITH_LOAD_CONTROLLER: Final = frozenset({"ESME", "SAPC"})
-"""Device types that know CS02f (docs/domain facts 3)."""
+"""Device types that know CS02f (docs/sources.md#device-credentials)."""
 
 READ_DETAILS_RULES: Final = ServiceRules(
     variant="6.24.1",
@@ -47,7 +47,7 @@ READ_DETAILS_RULES: Final = ServiceRules(
     device_statuses=frozenset({"Commissioned", "InstalledNotCommissioned"}),
     uses_cos_party=False,
 )
-"""docs/domain facts 5.2. Eligible statuses are [K]."""
+"""docs/sources.md#services. Eligible statuses are reconstructions."""
 
 
 def body_kind(evidence: ServiceEvidence) -> None:
@@ -121,7 +121,7 @@ DETAILS_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (
         "The device can have the role",
         load_controller,
         codes.DETAILS_ROLE,
-        source="docs/domain facts 3 (CS02f)",
+        source="docs/sources.md#device-credentials (CS02f)",
     ),
 )
 
@@ -129,7 +129,7 @@ DETAILS_ANSWER_CHECKS: Final[tuple[Check[DetailsEvidence], ...]] = tuple(
     Check(
         f"acb.{ANSWER_SECTION}.{name}",
         title,
-        "RTDS vector CS02a 6.24.1: docs/domain facts 3, 2.3",
+        "RTDS vector CS02a 6.24.1: docs/sources.md#device-credentials, #mac",
         run,
         code=code,
         section=ANSWER_SECTION,

@@ -18,7 +18,7 @@ from gbcs.payloads.credentials import UpdateCredentials
 from keys.certificate import Certificate
 from services.chassis.checks import Check
 
-RECONSTRUCTION: Final = "reconstruction [K]: docs/domain facts 5.2, 6.2"
+RECONSTRUCTION: Final = "reconstruction: docs/sources.md#services, #party-checks"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 A new device may hold the broker's certificates in the cells of its supplier or network operator.
 On request the broker puts the asker's there: CS02b mode 2 or 3, signed by the broker's signing key
 (whose certificate is in the authorising cell), with the broker's identifier and its own counter.
-RTDS vector 6.21; docs/domain facts 1.8.
+RTDS vector 6.21; docs/sources.md#trust-anchor-cells.
 
 A date for the future is the broker's to keep (future dating pattern "DSP"): nothing is sent before
 it, and the checks below are made again on the day (`acb.steps.waiting`).
@@ -33,8 +33,8 @@ HANDOVER_RULES: Final = ServiceRules(
     device_statuses=frozenset({"Commissioned", "InstalledNotCommissioned"}),
     uses_cos_party=False,
 )
-"""Roles: docs/domain facts 5.2 lists IS and GS; that network operators may ask too follows from
-mode 3 in 1.8 [K]. Eligible statuses are [K]."""
+"""Roles: docs/sources.md#services lists IS and GS; that network operators may ask too follows from
+mode 3 and the eligible statuses are a reconstruction."""
 
 
 def held(evidence: ServiceEvidence) -> None:
@@ -57,7 +57,7 @@ def held(evidence: ServiceEvidence) -> None:
 def top_up(evidence: ServiceEvidence) -> None:
     """A supplier's floor for top-ups comes only with a key agreement certificate for top-ups.
 
-    RECONSTRUCTION [K]: a specialist floor is for a supplier that runs a sequence of its own for
+    reconstruction: a specialist floor is for a supplier that runs a sequence of its own for
     top-ups (GBCS 0.8.1 page 179), and nothing says what it would count without that key. What the
     CoS Parties make of it in 6.23 is theirs: it is judged apart here. That a network operator has
     no such floor at all is the business of `form`.
@@ -94,7 +94,7 @@ HANDOVER_CHECKS: Final = (
         "A floor for top-ups comes with their certificate",
         top_up,
         codes.CREDENTIALS_FORM,
-        source="reconstruction [K]: GBCS 0.8.1 page 179",
+        source="reconstruction: GBCS 0.8.1 page 179",
     ),
     *_WHOSE,
 )

@@ -1,9 +1,9 @@
 """8.2 Read Inventory: the broker answers by itself, from its record of devices, at once.
 
-Reconstructions [K] (docs/domain facts 5.2 gives the service, its roles and its variant 8; who may
-see what is not public): the request is addressed to the broker itself; a user sees the devices one
-of whose cells holds its certificate; searching by property is not offered, because no properties
-are kept. What the record does not hold (manufacturer, model) is said to be unknown.
+Reconstructions (docs/sources.md#services gives the service, its roles and its variant 8; who
+may see what is not public): the request is addressed to the broker itself; a user sees the devices
+one of whose cells holds its certificate; searching by property is not offered, because no
+properties are kept. What the record does not hold (manufacturer, model) is said to be unknown.
 """
 
 from __future__ import annotations

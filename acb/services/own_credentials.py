@@ -11,10 +11,11 @@ service                                  GBCS payload                    answer
 6.24.2 Retrieve Device Credentials       CS02e: key usage                certificate
 =======================================  ==============================  =======================
 
-Layouts: docs/domain facts 3 (RTDS vectors). That only the supplier in the device's signing cell may
-command this is a reconstruction [K]; so are the eligible roles. Whether a certificate leads to the
-device root is the device's own business: the broker looks at whose it is, what for, and how its
-public key is written, because by that record it makes the next MACs and verifies signatures.
+Layouts: docs/sources.md#device-credentials (RTDS vectors). That only the supplier in the device's
+signing cell may command this is a reconstruction; so are the eligible roles. Whether a
+certificate leads to the device root is the device's own business: the broker looks at whose it is,
+what for, and how its public key is written, because by that record it makes the next MACs and
+verifies signatures.
 """
 
 from __future__ import annotations
@@ -210,7 +211,7 @@ def _held(evidence: ServiceEvidence) -> Certificate:
     return need(device.cells.get(SUPPLIER_SIGNING), f"certificate in {SUPPLIER_SIGNING}")
 
 
-_LAYOUT: Final = "docs/domain facts 2.1, 3 (RTDS vectors)"
+_LAYOUT: Final = "docs/sources.md#message-layout, #device-credentials (RTDS vectors)"
 _KEY_FORM: Final = "GBCS 0.8.1 p141; RFC 5480 2.1.1"
 
 ASKED_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (
@@ -281,7 +282,7 @@ SIGNED_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (
         "Signed by the key in the supplier's cell",
         signature,
         codes.CREDENTIALS_SIGNATURE,
-        source="docs/domain facts 2.2",
+        source="docs/sources.md#signature",
     ),
 )
 

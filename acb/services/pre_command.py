@@ -7,8 +7,8 @@ remembering what it wrote: a signed command stands for itself. Only then does it
 A date for the future goes into the command (future dating pattern "Device"): the device keeps it,
 and its alert ends the request (`acb.rules.executed`).
 
-The Pre-Command's originator counter is the counter of the variant 4 request [K]; the command may
-come back in any later request of the same user to the same device.
+The Pre-Command's originator counter is the counter of the variant 4 request (reconstruction); the
+command may come back in any later request of the same user to the same device.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from services.chassis.checks import Check, CheckFailed
 ASKED: Final = "pre_command"
 SIGNED: Final = "signed_pre_command"
 GBCS_VERSION: Final = "4.1"
-"""Said to the user with a Pre-Command; which versions are in force is [K]."""
+"""Said to the user with a Pre-Command; which versions are in force is a reconstruction."""
 
 UPDATE_CREDENTIALS_RULES: Final = ServiceRules(
     variant="6.15.1",
@@ -54,7 +54,7 @@ UPDATE_CREDENTIALS_RULES: Final = ServiceRules(
     device_statuses=frozenset({"Commissioned", "InstalledNotCommissioned"}),
     uses_cos_party=False,
 )
-"""docs/domain facts 5.2. Eligible statuses are [K]."""
+"""docs/sources.md#services. Eligible statuses are reconstructions."""
 
 _CODES: Final = {MESSAGE_CODE_OF_MODE[mode]: mode for mode in BY_MODE}
 
@@ -210,7 +210,7 @@ SIGNED_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (
         "Its execution date can be kept",
         execution_date,
         codes.EXECUTION_DATE,
-        source="docs/domain facts 1.6, 5.2 (pattern Device); that it is judged: reconstruction [K]",
+        source="docs/sources.md#future-dating, #services; that it is judged: reconstruction",
     ),
     *(check for name, check in _SHARED.items() if not name.endswith(".form")),
     service_check(
@@ -226,7 +226,7 @@ SIGNED_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (
         "Signed by the key that the device holds for the role",
         signature,
         codes.CREDENTIALS_SIGNATURE,
-        source="docs/domain facts 2.2",
+        source="docs/sources.md#signature",
     ),
 )
 

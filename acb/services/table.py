@@ -54,7 +54,10 @@ CHANGE_OF_SUPPLIER: Final = Service(
     ),
     first_step=ASK_COS_PARTY,
 )
-"""6.23 Update Security Credentials (CoS): docs/domain facts 5.2. Eligible statuses are [K]."""
+"""6.23 Update Security Credentials (CoS): docs/sources.md#services.
+
+Eligible statuses are a reconstruction.
+"""
 
 SUPPORTED: Final[Mapping[str, Service]] = MappingProxyType(
     {

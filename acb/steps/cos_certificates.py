@@ -1,8 +1,8 @@
 """The DCC alert `CoSCertificateAlert`: which CoS certificate a device holds.
 
 DUIS 5.4 has the body, `{DeviceID, CertificateSerialNumber?}`; its purpose is an inference
-(docs/domain facts 5.3, 7). When it is sent, to whom and under which number is a RECONSTRUCTION [K],
-all of it here and in `acb.rules.codes`:
+(docs/sources.md#codes, #migration). When it is sent, to whom and under which number is a
+reconstruction, all of it here and in `acb.rules.codes`:
 
 - the record of the device's role-5 cell changed: a device said that it replaced the certificate
   there (a migration from one CoS Party to the other, a recovery). With the serial number;

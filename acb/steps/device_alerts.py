@@ -5,7 +5,8 @@ still controls) is sent nothing: the alert ends here, with a trace.
 
 An alert may overtake the answer, or the alert 8F66, by which the broker learns that the device has
 changed hands. It is then for a party that is not responsible by the record, and will be: it is
-refused by the same check, with status 503 instead of 403, and whoever carries it comes again. [K]
+refused by the same check, with status 503 instead of 403, and whoever carries it comes again.
+(reconstruction)
 
 One device's key must not flood a user: what is more than `acb.device_alert.rate` allows is taken,
 counted, and passed on to nobody.

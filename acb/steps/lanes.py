@@ -3,7 +3,7 @@
 Three pools of places (`services.chassis.data.outbox_entry.Pool`): what others must sign or the
 broker itself serves; what goes to devices; what users and CoS Parties are told. In each, whom an
 entry occupies has a share of the places, and a free place goes round those for whom it is done. All
-numbers are [K], ours.
+numbers are ours.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ class Notices:
         update: UpdateCredentials,
         changed: Mapping[str, Certificate],
     ) -> None:
-        """Owe the asker, and every user with a signing cell on the device, the alert about it [K].
+        """Owe the asker, and every user with a signing cell on the device, the alert about it.
 
         Args:
             conn: the transaction in which the record changed.

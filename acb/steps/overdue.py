@@ -8,7 +8,7 @@ comes, it would wait for ever. So, by the domain clock and from the store alone:
    goes back to `sent_to_device` and its device is asked (`Delivery.read_back`): one transaction,
    with the intent to ask in the outbox. What the answer comes to is in `acb.steps.read_back`.
 
-RECONSTRUCTION [K]: that a broker does this, and the length of the period, are ours. The period
+reconstruction: that a broker does this, and the length of the period, are ours. The period
 runs from the moment at which the broker sees that the date has come, not from the date: a broker
 that was away for days must let the devices speak first, whose alerts could not arrive meanwhile.
 

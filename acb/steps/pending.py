@@ -2,9 +2,10 @@
 
 A device keeps one such command for each authorising role: the newest takes the place of an older
 one, a cancellation takes it away, and whoever replaces the role's signing certificate takes it away
-too [K]: docs/domain facts 1.6. Whose command is gone this way is told by `acb.schedule`, in a
-second signed answer to its request. To a device all changes of supplier are of one role, whoever
-asked: that none takes away another supplier's is for `acb.return.pending_change` to see to.
+too (reconstruction): docs/sources.md#future-dating. Whose command is gone this way is told by
+`acb.schedule`, in a second signed answer to its request. To a device all changes of supplier are of
+one role, whoever asked: that none takes away another supplier's is for `acb.return.pending_change`
+to see to.
 
 What the device says of it may come in any order: an acceptance that comes late tells of a command
 that the device heard before others, and does not bring back what one of these took away.

@@ -1,14 +1,15 @@
 """What waits here for its date: requests that the broker itself keeps until then (6.21).
 
-Future dating pattern "DSP" (docs/domain facts 5.2): the device knows nothing until the day. Then
+Future dating pattern "DSP" (docs/sources.md#services): the device knows nothing until the day. Then
 the request takes its turn like any other, and every check of its service is made again.
 
 Kept in the transaction that accepts the request; let go in one transaction with the intent to do it
 (outbox), so that a crash neither loses nor repeats it. Days are counted by the domain clock.
 
 One request of a user for a device and role waits at a time, the newest takes the place of an older
-one, and a request for 3000-12-31 withdraws it, whether or not there is one [K]: as a device does it
-with what waits there (docs/domain facts 1.6). Whose place was taken is told so, by `acb.schedule`.
+one, and a request for 3000-12-31 withdraws it, whether or not there is one (reconstruction): as a
+device does it with what waits there (docs/sources.md#future-dating). Whose place was taken is told
+so, by `acb.schedule`.
 """
 
 from __future__ import annotations

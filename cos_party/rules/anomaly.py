@@ -1,9 +1,9 @@
 """The CoS Party's own threshold anomaly detection.
 
 The party counts the commands it signs and stops where a threshold would be passed, whoever asks
-and however well the request looks (docs/domain facts 6.2 and 9; SEC glossary, Threshold Anomaly
-Detection, which counts the CoS Party too). What it refuses so is quarantined: it may be asked
-again once an operator has raised the threshold or the window has moved on.
+and however well the request looks (docs/sources.md#party-checks, #anomaly-detection; SEC glossary,
+Threshold Anomaly Detection, which counts the CoS Party too). What it refuses so is quarantined: it
+may be asked again once an operator has raised the threshold or the window has moved on.
 
 RECONSTRUCTION: a rolling window, and its numbers, are settings; none are published. So is this:
 where the threshold of all together would be passed, whoever had no more than an even share of it

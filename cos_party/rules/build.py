@@ -1,7 +1,8 @@
 """From an approved service request to the bytes the CoS Party signs.
 
 The command is CS02b Update Security Credentials, mode 7 supplierByTransCoS (GBCS 0.8.1 pages 163
-and 179; docs/domain facts 1.1 to 1.3 and 1.6; confirmed by the published 6.23 vectors):
+and 179; docs/sources.md#modes, #update-payload, #message-sizes, #future-dating; confirmed by the
+published 6.23 vectors):
 
 * originator and counter are the CoS Party's own, recipient is the device the request names;
 * the authorising cell is ``transitionalCoS/digitalSignature/management`` for both CoS Parties;

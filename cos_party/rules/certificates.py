@@ -6,7 +6,7 @@ participants; so a certificate wrongly let through here is not caught later.
 
 Validity in time is always judged, by the party's own clock, for the moment the device will act:
 the execution date, or now. ``ApplyTimeBasedCPVChecks`` false tells only the *device* to leave its
-clock out of it, because a device's clock may not be reliable; the party's is [K].
+clock out of it, because a device's clock may not be reliable; the party's is a reconstruction.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def revoked(evidence: RequestEvidence) -> None:
     """No replacement certificate and no path certificate is on a revocation list.
 
     The list that covers a replacement must be held and current. A list that covers an authority
-    is used where one is held: the estate's root issues none [K].
+    is used where one is held: the estate's root issues none (reconstruction).
     """
     revoked_in(
         evidence.revocations,

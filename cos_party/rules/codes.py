@@ -2,7 +2,7 @@
 
 RECONSTRUCTION: the schema of the user interface fixes only the form of ``ECoSErrorCode`` (exactly
 three characters, DUIS 5.4 ``ChangeOfSupplier``); no list of its values has been published
-(docs/domain facts 5.3 and 11). The values below are this project's own. This table is the one
+(docs/sources.md#codes, #our-own). The values below are this project's own. This table is the one
 place that knows them.
 """
 

@@ -2,9 +2,9 @@
 
 A floor too high shuts the supplier out of its own meter: the device takes only higher counters.
 
-RECONSTRUCTION: the schema bounds a floor by 2**63 - 1 (docs/domain facts 1.7); that some room must
-remain above it, and that a top-up floor needs a top-up certificate, are this project's reading of
-GBCS 0.8.1 page 179 (a specialist floor only where the supplier runs a separate top-up sequence).
+RECONSTRUCTION: the schema bounds a floor by 2**63 - 1 (docs/sources.md#counters); that some room
+must remain above it, and that a top-up floor needs a top-up certificate, are this project's reading
+of GBCS 0.8.1 page 179 (a specialist floor only where the supplier runs a separate top-up sequence).
 """
 
 from __future__ import annotations

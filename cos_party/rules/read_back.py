@@ -1,9 +1,9 @@
 """The checks on what the broker read back from a device that kept silent.
 
 A device answers such a question under a MAC that only it and the broker can make or verify
-(docs/domain facts 2.3 and 3). So nobody here can tell whether the device said it: what these checks
-let through is the broker's word, kept with the octets as its evidence, and marked as that in the
-record. Nothing is ever decided by it.
+(docs/sources.md#mac, #device-credentials). So nobody here can tell whether the device said it: what
+these checks let through is the broker's word, kept with the octets as its evidence, and marked as
+that in the record. Nothing is ever decided by it.
 """
 
 from __future__ import annotations

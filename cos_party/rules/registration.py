@@ -1,7 +1,7 @@
 """The checks on who supplies what: asked of the party's own copy of the registration data.
 
-Sources: docs/domain facts 6.2 (CoS Party); ECoS separation consultation, paragraph 2: the CoS
-Party warrants that the new security information is that of the incoming supplier.
+Sources: docs/sources.md#party-checks (CoS Party); ECoS separation consultation, paragraph 2: the
+CoS Party warrants that the new security information is that of the incoming supplier.
 """
 
 from __future__ import annotations
@@ -108,12 +108,12 @@ def pending_change(evidence: RequestEvidence) -> None:
     """It takes the place of no other supplier's dated change that waits and is its to make.
 
     A device keeps one dated command of a CoS Party: a newer one replaces it and a cancellation
-    drops it, whoever asked (docs/domain facts 1.6). So whose it is must be held here: by this
-    party's own record of what it signed for that device, and by registration. A change that waits
-    belongs to who asked for it, with two exceptions [K]: registration no longer names that supplier
-    for its date; or that supplier has the home already, so that it can have its change made at
-    once, and gives way to the date of one that is yet to come. What is done at once takes nobody's
-    place.
+    drops it, whoever asked (docs/sources.md#future-dating). So whose it is must be held here: by
+    this party's own record of what it signed for that device, and by registration. A change that
+    waits belongs to who asked for it, with two exceptions (a reconstruction): registration no
+    longer names that supplier for its date; or that supplier has the home already, so that it can
+    have its change made at once, and gives way to the date of one that is yet to come. What is done
+    at once takes nobody's place.
     """
     for change in _others(evidence):
         if _stands(evidence, change):

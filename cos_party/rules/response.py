@@ -2,7 +2,7 @@
 
 The access control broker brings the message but is not believed about it: who speaks, to whom, in
 answer to what, and whether it is genuine is judged here with the device's own certificate
-(docs/domain facts 1.5; GBCS 0.8.1 page 35).
+(docs/sources.md#outcomes; GBCS 0.8.1 page 35).
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def counter(evidence: ReturnEvidence) -> None:
     """It answers that very command; an alert is also newer than the device's last alert.
 
     A response repeats the command's counter in its header. An alert counts for itself and names
-    the command's counter inside (docs/domain facts 1.5).
+    the command's counter inside (docs/sources.md#outcomes).
     """
     command = _command(evidence)
     header = _message(evidence).header

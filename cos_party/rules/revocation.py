@@ -1,6 +1,6 @@
 """What is genuine, and whether a certificate is revoked, by the party's own copies of the lists.
 
-Devices check no revocation (docs/domain facts 4.2), so this is the last place that does. A list
+Devices check no revocation (docs/sources.md#hierarchy), so this is the last place that does. A list
 counts only if its authority signed it, which is settled when it is taken into the store
 (`genuine`); whether it covers a certificate and is current is asked here, for each decision.
 """

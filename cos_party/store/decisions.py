@@ -304,7 +304,7 @@ async def record_cells(
 ) -> None:
     """Note what each cell of the outcome holds now, by the device's own word.
 
-    For a cell that failed the device reports what it still holds (docs/domain facts 1.5).
+    For a cell that failed the device reports what it still holds (docs/sources.md#outcomes).
     """
     for cell in outcome.outcomes:
         values = {

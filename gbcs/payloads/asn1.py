@@ -3,9 +3,9 @@
 The declarative interface of the library is marked unstable, so nothing else imports it. The
 classes below are the wire form; gbcs.payloads.credentials, gbcs.payloads.details and
 gbcs.payloads.device_certificates turn them into the values the rest of the project uses. Field
-order, tags and optionality: domain facts
-1.2 and 3 (confirmed byte for byte by RTDS vectors; the identifiers are partly reconstructions,
-which does not touch the encoding).
+order, tags and optionality: docs/sources.md
+#update-payload, #device-credentials (confirmed byte for byte by RTDS vectors; the identifiers are
+partly reconstructions, which does not touch the encoding).
 
 What the library does not have: ENUMERATED (made of TLV here), and the ways in which what devices
 write is not DER (`30 82 00 CA`), which `read` takes only where it is told `as_devices_write`.

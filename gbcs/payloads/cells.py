@@ -1,7 +1,7 @@
 """Trust anchor cells: the places in a device that hold a remote party's credentials.
 
-TrustAnchorCellIdentifier, domain facts 1.2; key usage bit strings confirmed by RTDS vectors:
-`03 02 07 80` digitalSignature, `03 02 03 08` keyAgreement, `03 02 02 04` keyCertSign.
+TrustAnchorCellIdentifier, docs/sources.md#update-payload; key usage bit strings confirmed by RTDS
+vectors: `03 02 07 80` digitalSignature, `03 02 03 08` keyAgreement, `03 02 02 04` keyCertSign.
 """
 
 from __future__ import annotations

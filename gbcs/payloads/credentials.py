@@ -1,10 +1,10 @@
 """CS02b and CS02g, Update Security Credentials: the command payload, and the door to the others.
 
-Structure and tags: domain facts 1.2, confirmed byte for byte by RTDS vectors for modes 2 to 8,
-10 and 11; modes 0, 1 and 9 share the structure and have no published command. Field presence is
-not judged here: any mode can be written with any fields (see gbcs.rules for what belongs together).
-The outcome in responses and alerts is in gbcs.payloads.outcomes; its names are also importable from
-here.
+Structure and tags: docs/sources.md#update-payload, confirmed byte for byte by RTDS vectors for
+modes 2 to 8, 10 and 11; modes 0, 1 and 9 share the structure and have no published command. Field
+presence is not judged here: any mode can be written with any fields (see gbcs.rules for what
+belongs together). The outcome in responses and alerts is in gbcs.payloads.outcomes; its names are
+also importable from here.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 CANCEL_EXECUTION = "99991231235959Z"
-"""The execution date-time that cancels what is pending (domain facts 1.6)."""
+"""The execution date-time that cancels what is pending (docs/sources.md#future-dating)."""
 
 _APPLY, _DISAPPLY = 0, 1
 

@@ -6,7 +6,8 @@
                               cell usage DEFAULT management, subject (8), key identifier (8) } ] }
 
 A role a device does not have gives status trustAnchorNotFound and nothing more. CS02f has the same
-payloads and allows role loadController. Domain facts 1.5 and 3; confirmed by RTDS vectors.
+payloads and allows role loadController. docs/sources.md#outcomes, #device-credentials; confirmed by
+RTDS vectors.
 """
 
 from __future__ import annotations

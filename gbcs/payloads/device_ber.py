@@ -3,9 +3,10 @@
 Two departures are known, both in responses and alerts; nothing else is taken:
 
 * lengths that are not minimal: 18 of the published ones write lengths of 128 to 255 octets as
-  `82 00 xx` (domain facts 12);
+  `82 00 xx` (docs/sources.md#devices-as-they-are);
 * a DEFAULT value written out: `02 01 00` for the cell usage management, which follows the key
-  usage, the one BIT STRING there is in what a device answers (domain facts 1.2 and 3).
+  usage, the one BIT STRING there is in what a device answers (docs/sources.md#update-payload,
+  #device-credentials).
 
 What comes out still has to pass the strict reader. Signatures and MACs are checked over the octets
 as they came, never over these.

@@ -4,8 +4,8 @@
     CS02d  command Certificate             response INTEGER
     CS02e  command SEQUENCE { KeyUsage }   response Certificate, or INTEGER
 
-Certificates and requests are carried as they stand. Domain facts 3; confirmed by RTDS vectors
-(of the INTEGERs only success has a published vector).
+Certificates and requests are carried as they stand. docs/sources.md#device-credentials; confirmed
+by RTDS vectors (of the INTEGERs only success has a published vector).
 """
 
 from __future__ import annotations

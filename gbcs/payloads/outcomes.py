@@ -1,8 +1,8 @@
 """What became of a CS02b or CS02g command: the response payload and the future-dated alert's.
 
-Structure: domain facts 1.2 and 1.5, confirmed by RTDS vectors. Published responses and alerts
-write lengths that are not minimal; those are read too, and what was read is written again as it
-was. What is made fresh is DER.
+Structure: docs/sources.md#update-payload, #outcomes, confirmed by RTDS vectors. Published responses
+and alerts write lengths that are not minimal; those are read too, and what was read is written
+again as it was. What is made fresh is DER.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class CellOutcome:
     """What became of one cell; subjects and key identifiers are 8 octets each.
 
     Root cells report a subject of eight zero octets. For a cell that failed, `replacing_*` repeat
-    `existing_*`: what the cell now holds, not what was refused (domain facts 1.5).
+    `existing_*`: what the cell now holds, not what was refused (docs/sources.md#outcomes).
     """
 
     cell: CellId

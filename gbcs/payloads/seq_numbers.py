@@ -1,4 +1,6 @@
-"""Sequence numbers in payloads: floors, and changes of other roles' floors (domain facts 1.2).
+"""Sequence numbers in payloads: floors, and changes of other roles' floors.
+
+Source: docs/sources.md#update-payload.
 
 The standard's SeqNumber ends at 2^63-1. The codec carries the whole 64 bits of the wire counter,
 so that a number beyond can be built, seen and refused by name (gbcs.rules `sequence_number_range`).

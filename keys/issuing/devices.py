@@ -1,8 +1,8 @@
 """What the devices of an estate hold when they are installed, and the record that lists them.
 
-Trust anchor cells by device type: docs/domain facts 1.8. The ESME's nine cells are confirmed by
-RTDS vectors; that a GSME has the same is an assumption [K]. The two load controller cells are on
-devices that support CS02f and CS02g.
+Trust anchor cells by device type: docs/sources.md#trust-anchor-cells. The ESME's nine cells are
+confirmed by RTDS vectors; that a GSME has the same is an assumption. The two load controller
+cells are on devices that support CS02f and CS02g.
 """
 
 from __future__ import annotations

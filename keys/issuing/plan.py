@@ -1,6 +1,7 @@
 """The plan of a key ceremony: one declarative file, read strictly.
 
-Source of the identities and roles: docs/domain facts 1.8 and 4. The names are simulated.
+Source of the identities and roles: docs/sources.md#trust-anchor-cells, #certificates. The names are
+simulated.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ Every builder takes the issuer (certificate and signer) and gives DER. They can 
 certificates that no honest authority would issue (another role, another usage, any dates): a
 tester needs those, and validity is a separate step (`keys.profile_rules`, `keys.path`).
 
-Source: GBCS 0.8.1 p141-145, confirmed by the RTDS test certificates (docs/domain facts 4.1). The
-link profile is our own.
+Source: GBCS 0.8.1 p141-145, confirmed by the RTDS test certificates (docs/sources.md#certificates).
+The link profile is our own.
 """
 
 from __future__ import annotations

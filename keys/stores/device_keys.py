@@ -94,8 +94,8 @@ class DeviceKeys:
         """A device's PKCS#10 certification request, DER, as its CS02c response carries it.
 
         Empty subject; requested extensions: critical keyUsage and critical subjectAltName
-        hardwareModuleName (RTDS CS02c vector, docs/domain facts 3). A key agreement key signs
-        its own request too: that is its proof of possession.
+        hardwareModuleName (RTDS CS02c vector, docs/sources.md#device-credentials). A key agreement
+        key signs its own request too: that is its proof of possession.
 
         Raises:
             CertificateError: the EUI-64 is not 16 lower-case hexadecimal digits.

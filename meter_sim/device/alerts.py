@@ -4,8 +4,9 @@ A refused message is met with silence whoever sent it; the party that is respons
 is told by an Alert: message code 0x1000, payload as in gbcs.payloads.alerts, signed by the device,
 counted by its own alert counter, to one recipient.
 
-Codes and their names are published (domain facts 1.4). Everything else is a RECONSTRUCTION [K] and
-is named here, save which refusal raises which code (meter_sim.device.security_log):
+Codes and their names are published (docs/sources.md#device-checks). Everything else is a
+reconstruction and is named here, save which refusal raises which code
+(meter_sim.device.security_log):
 
 - `RECIPIENT`: who is told, by type of device. A published manual of a real meter names WAN
   provider, Broker and supplier "by device"; here it is whoever holds the one cell named, which on
@@ -45,7 +46,7 @@ RECIPIENT: Final[dict[DeviceType, CellId]] = {
 SPEAK_ZIGBEE: Final = frozenset(
     {DeviceType.GSME, DeviceType.GPF, DeviceType.CHF, DeviceType.HCALCS, DeviceType.PPMID}
 )
-"""Devices whose Alerts are in the ZigBee form: gas meters and hubs by RTDS vectors; others [K]."""
+"""Devices whose Alerts are in the ZigBee form: gas meters and hubs by RTDS vectors."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Counters: what a device has already heard, and the floors that are set for a new party.
 
 A Command is new only if its originator counter is greater than the last accepted one of its kind
-and role. GBCS 0.8.1 p2 and domain facts 1.7; that Update Security Credentials is counted apart, and
-what exactly a floor replaces, is a RECONSTRUCTION [K], all of it in this module:
+and role. GBCS 0.8.1 p2 and docs/sources.md#counters; that Update Security Credentials is counted
+apart, and what exactly a floor replaces, is a reconstruction, all of it in this module:
 
 - a floor [4] or [6] takes the place of both counters of its role, and may lower them, because an
   incoming party counts in a sequence of its own;

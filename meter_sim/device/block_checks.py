@@ -1,6 +1,6 @@
 """What a block must pass before a device holds it. Pure functions of evidence.
 
-All of this is a RECONSTRUCTION [K], as the blocks themselves are (gbcs.block_transfer). None of it
+All of this is a reconstruction, as the blocks themselves are (gbcs.block_transfer). None of it
 authenticates anybody: a block proves nothing, and a message that came in blocks goes through every
 check that a whole one does. These checks keep what a stranger can send from costing a device more
 than a little memory, and from making a message that nobody sent.
@@ -18,12 +18,12 @@ from gbcs.reassembly import Held, Limits, contradiction, excess, malformed, not_
 from services.chassis.checks import Check, CheckFailed
 
 SECTION: Final = "block"
-_SOURCE: Final = "reconstruction: domain facts 2.1, general block transfer"
+_SOURCE: Final = "reconstruction: docs/sources.md#message-layout, general block transfer"
 
 LIMITS: Final = Limits(
     message_octets=16_384, blocks=256, open_transfers=4, remembered=16, seconds=300.0
 )
-"""What one device holds at most [K]. No Command that is known has as many as 6,000 octets."""
+"""What one device holds at most (reconstruction). No known Command has as many as 6,000 octets."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Replacing the contents of trust anchor cells, one by one, and the floors that go with it.
 
 A Command is not atomic: each cell succeeds or fails by itself, and a failed one reports what it
-still holds (domain facts 1.5, confirmed by RTDS vectors). Each certificate is judged against the
-root cell as it stands at that moment [K].
+still holds (docs/sources.md#outcomes, confirmed by RTDS vectors). Each certificate is judged
+against the root cell as it stands at that moment (reconstruction).
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ STORE_FAULTS = (
     (OwnKeyFault.TRUST_ANCHOR_BUSY, StatusCode.RESOURCES_BUSY),
     (OwnKeyFault.TRUST_ANCHOR_MEMORY, StatusCode.INSUFFICIENT_MEMORY),
 )
-"""What a cell says that could not be written, certificate and all in order (domain facts 1.4 step
-10); which of the two is told where both are so is a RECONSTRUCTION [K]."""
+"""What a cell says that could not be written, certificate and all in order
+(docs/sources.md#device-checks); which of the two where both are so is a reconstruction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def _apply_floors(
     authority: RemotePartyRole,
     done: frozenset[CellId],
 ) -> tuple[Counters, tuple[SeqNumberChange, ...]]:
-    """Set the floors that were asked for and are due; echo exactly those (domain facts 1.5)."""
+    """Set the floors that were asked for and are due; echo those (docs/sources.md#outcomes)."""
     asked = list(update.other_changes or ())
     if update.new_floor is not None:
         own = SeqNumberChange(authority, update.new_floor, update.new_specialist_floors)
@@ -186,8 +186,8 @@ def events_of(use_case: str, done: Replaced) -> tuple[SecurityEvent, ...]:
 def _orphaned(after: DeviceState, before: DeviceState) -> tuple[Pending, ...]:
     """What parties left pending whose signing credentials are now others.
 
-    Reconstruction [K] (domain facts 1.6): an old supplier's future-dated Command must not be
-    executed over its successor.
+    Reconstruction (docs/sources.md#future-dating): an old supplier's future-dated Command must
+    not be executed over its successor.
     """
     return tuple(
         pending

@@ -1,9 +1,9 @@
 """A device's checks on a certificate before it goes into a cell, and the status each refusal gives.
 
-Order and rules: domain facts 1.4 step 10 (reconstruction [K]); noTrustAnchor for a path that cannot
-be built is confirmed by RTDS vectors, trustAnchorNotFound for a cell that is not there by CS02a
-vectors; that an expired certificate is a badCertificate is [K]. Devices do not check revocation
-(domain facts 4.2).
+Order and rules: docs/sources.md#device-checks step 10 (reconstruction); noTrustAnchor for a
+path that cannot be built is confirmed by RTDS vectors, trustAnchorNotFound for a cell that is not
+there by CS02a vectors; that an expired certificate is a badCertificate is a reconstruction. Devices
+do not check revocation (docs/sources.md#hierarchy).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _OF_PROFILE = frozenset(
         PathFailure.WRONG_PROFILE,
     }
 )
-_SOURCE = "domain facts 1.4 step 10 (reconstruction)"
+_SOURCE = "docs/sources.md#device-checks step 10 (reconstruction)"
 
 
 def expected_role(role: RemotePartyRole) -> str:
@@ -131,7 +131,7 @@ def _check_root_succession(
 ) -> None:
     """A new root is believed if a path certificate carries its key, signed by the old root.
 
-    Reconstruction [K]: the "new with old" certificate of RFC 4210 4.4; no vector replaces a root.
+    Reconstruction: the "new with old" certificate of RFC 4210 4.4; no vector replaces a root.
     """
     for link in path:
         same_key = link.subject_name == new.subject_name and link.public_key == new.public_key
@@ -145,7 +145,7 @@ def _check_root_succession(
 
 
 def _check_signed_by_itself(new: Certificate) -> None:
-    """A root that the contingency key vouches for: [K], see meter_sim.device.contingency."""
+    """A root that the contingency key vouches for: see meter_sim.device.contingency."""
     try:
         new.x509.verify_directly_issued_by(new.x509)
     except (InvalidSignature, ValueError, TypeError):
@@ -176,14 +176,14 @@ def _chain(leaf: Certificate, path: tuple[Certificate, ...]) -> list[Certificate
 CELL = Check(
     "meter.certificate.cell",
     "The device has the cell",
-    "domain facts 1.4 step 8 and 1.5",
+    "docs/sources.md#device-checks, #outcomes",
     _cell,
     section=SECTION,
 )
 PROFILE = Check(
     "meter.certificate.profile",
     "The certificate obeys the profile of GBCS 12",
-    "GBCS 0.8.1 p141-145; domain facts 4.1",
+    "GBCS 0.8.1 p141-145; docs/sources.md#certificates",
     _profile,
     section=SECTION,
 )
@@ -205,7 +205,7 @@ VALIDITY = Check(
 PATH = Check(
     "meter.certificate.path",
     "A path leads from it to the root that the device holds",
-    "domain facts 1.5; confirmed by RTDS vectors",
+    "docs/sources.md#outcomes; confirmed by RTDS vectors",
     _path,
     section=SECTION,
 )

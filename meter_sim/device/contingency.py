@@ -1,10 +1,10 @@
 """The contingency key: how a device comes to verify a Command that nobody in its cells signed.
 
-All of this module is a RECONSTRUCTION [K]. What is known (domain facts 1.1, 1.2, 4.2 and 11): the
-public half of the contingency key lies encrypted in the root certificate, the Command (mode 9,
-anyByContingency) brings the symmetric key in plain text, and its signature is then verified with
-what that unwraps. Neither the extension's octets nor a mode 9 Command is published, and the
-simulated root carries no extension; so here
+All of this module is a reconstruction. What is known (docs/sources.md#modes, #update-payload,
+#hierarchy, #our-own): the public half of the contingency key lies encrypted in the root
+certificate, the Command (mode 9, anyByContingency) brings the symmetric key in plain text, and its
+signature is then verified with what that unwraps. Neither the extension's octets nor a mode 9
+Command is published, and the simulated root carries no extension; so here
 
 - the wrapped key is installed with the device, beside its cells, and is never replaced;
 - it is the public key as an uncompressed point (65 octets), wrapped by AES key wrap with padding

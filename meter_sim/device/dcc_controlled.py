@@ -2,8 +2,8 @@
 
 Until handover the supplier and network operator cells hold certificates of the Access Control
 Broker, so that the Broker's digital signing key is what those roles' Commands are verified with:
-domain facts 1.8, confirmed for a GPF by RTDS vectors, believed of other devices [K]. Handover is
-then nothing special: modes 2 and 3, signed by that key.
+docs/sources.md#trust-anchor-cells, confirmed for a GPF by RTDS vectors, believed of other devices
+(reconstruction). Handover is then nothing special: modes 2 and 3, signed by that key.
 """
 
 from __future__ import annotations

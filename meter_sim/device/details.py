@@ -1,8 +1,9 @@
 """CS02a and CS02f: a device says what its cells hold, and how far each role has counted.
 
-Domain facts 1.5 and 3: a role without cells here is answered by trustAnchorNotFound; in CS02f a
-role that no device can have is answered by other. The sequence number given is that of Update
-Security Credentials, the one a party needs to know before it replaces anything [K].
+docs/sources.md#outcomes, #device-credentials: a role without cells here is answered by
+trustAnchorNotFound; in CS02f a role that no device can have is answered by other. The sequence
+number given is that of Update Security Credentials, the one a party needs to know before it
+replaces anything (reconstruction).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Which trust anchor cells each type of device has. One table; everything else reads it.
 
-Source: domain facts 1.8. The nine cells of an ESME and the cells of the Broker and the WAN
-provider on a CHF are confirmed by RTDS vectors. The rest is a RECONSTRUCTION [K] and marked so in
-the table: no published text was available that lists the cells of a GSME, GPF, HCALCS, PPMID or
-SAPC one by one.
+Source: docs/sources.md#trust-anchor-cells. The nine cells of an ESME and the cells of the Broker
+and the WAN provider on a CHF are confirmed by RTDS vectors. The rest is a reconstruction and
+marked so in the table: no published text was available that lists the cells of a GSME, GPF, HCALCS,
+PPMID or SAPC one by one.
 """
 
 from __future__ import annotations
@@ -69,24 +69,28 @@ _NONE: frozenset[CellId] = frozenset()
 
 CELLS: dict[DeviceType, CellTable] = {
     DeviceType.ESME: CellTable(_METER, LOAD_CONTROLLER_CELLS, "RTDS vectors"),
-    DeviceType.ADDITIONAL_ESME: CellTable(_METER, LOAD_CONTROLLER_CELLS, "as an ESME [K]"),
-    DeviceType.GSME: CellTable(_METER, _NONE, "as an ESME, gas network operator [K]"),
-    DeviceType.GPF: CellTable(_METER, _NONE, "supplier and network cells by RTDS; rest [K]"),
+    DeviceType.ADDITIONAL_ESME: CellTable(
+        _METER, LOAD_CONTROLLER_CELLS, "as an ESME, a reconstruction"
+    ),
+    DeviceType.GSME: CellTable(_METER, _NONE, "as an ESME, gas network operator; reconstruction"),
+    DeviceType.GPF: CellTable(
+        _METER, _NONE, "supplier and network cells by RTDS; rest a reconstruction"
+    ),
     DeviceType.CHF: CellTable(
-        _EVERY_DEVICE | {ACB_DS, WAN_PROVIDER_DS}, _NONE, "RTDS; root and recovery [K]"
+        _EVERY_DEVICE | {ACB_DS, WAN_PROVIDER_DS}, _NONE, "RTDS; root and recovery a reconstruction"
     ),
     DeviceType.HCALCS: CellTable(
         _EVERY_DEVICE | {SUPPLIER_DS, SUPPLIER_KA, TRANS_COS_DS},
         LOAD_CONTROLLER_CELLS,
-        "reconstruction [K]",
+        "reconstruction",
     ),
     DeviceType.PPMID: CellTable(
-        _EVERY_DEVICE | {SUPPLIER_DS, SUPPLIER_KA, TRANS_COS_DS}, _NONE, "reconstruction [K]"
+        _EVERY_DEVICE | {SUPPLIER_DS, SUPPLIER_KA, TRANS_COS_DS}, _NONE, "reconstruction"
     ),
     DeviceType.SAPC: CellTable(
         _EVERY_DEVICE | {SUPPLIER_DS, SUPPLIER_KA, TRANS_COS_DS, *NETWORK_CELLS},
         LOAD_CONTROLLER_CELLS,
-        "reconstruction [K]",
+        "reconstruction",
     ),
 }
 

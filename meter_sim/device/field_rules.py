@@ -1,7 +1,7 @@
 """Which fields of an Update Security Credentials belong together.
 
-GBCS 0.8.1 p179 and domain facts 1.2. The device's own reading, apart from what the codec accepts
-and from what the other parties decide.
+GBCS 0.8.1 p179 and docs/sources.md#update-payload. The device's own reading, apart from what the
+codec accepts and from what the other parties decide.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The outer frame and the inner message, looked at apart so that each refusal has its own name.
 
-Layout: domain facts 2.1. `check_frame` is strict about the general-ciphering header; what is inside
-is read by `gbcs.message.decode`. A device whose frame check is off goes on with `open_frame` alone,
-which takes the length at its word and ignores the zero fields and whatever follows.
+Layout: docs/sources.md#message-layout. `check_frame` is strict about the general-ciphering header;
+what is inside is read by `gbcs.message.decode`. A device whose frame check is off goes on with
+`open_frame` alone, which takes the length at its word and ignores the zero fields and whatever
+follows.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def execute(state: DeviceState, role: RemotePartyRole, means: Means) -> Reaction
     """Execute the pending Command of `role`. What is said is an Alert to its originator.
 
     Certificates are judged at this moment, by what the device holds now. Alert code 0x8F66 if every
-    cell succeeded, else 0x8F67 (domain facts 1.5).
+    cell succeeded, else 0x8F67 (docs/sources.md#outcomes).
     """
     pending = state.pending[role]
     message = decode(pending.message)

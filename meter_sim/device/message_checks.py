@@ -1,8 +1,9 @@
 """A device's checks on a message, in the order they are made. Pure functions of evidence.
 
-Order: domain facts 1.4, which is a RECONSTRUCTION [K] of GBCS 6.2.4 and 13.3.4 (their text was not
-obtainable). The device is silent when any check of section "request" refuses, whichever it was.
-Checks on a certificate on its way into a cell are in meter_sim.device.certificate_checks.
+Order: docs/sources.md#device-checks, which is a reconstruction of GBCS 6.2.4 and 13.3.4 (their
+text was not obtainable). The device is silent when any check of section "request" refuses,
+whichever it was. Checks on a certificate on its way into a cell are in
+meter_sim.device.certificate_checks.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from meter_sim.device.framing import Frame, check_frame
 from meter_sim.device.use_cases import is_supported, read_other_payload, use_case_name
 from services.chassis.checks import Check, CheckFailed
 
-ORDER = "domain facts 1.4 (reconstruction of GBCS 6.2.4)"
-FRAME_SOURCE = "GBCS 0.8.1 p163; domain facts 2.1"
+ORDER = "docs/sources.md#device-checks (reconstruction of GBCS 6.2.4)"
+FRAME_SOURCE = "GBCS 0.8.1 p163; docs/sources.md#message-layout"
 TOP_UPS_OF = SUPPLIER_TOP_UP.role
 """Who has a counter of top-ups, and so a floor of it (GBCS 0.8.1 p179)."""
 
@@ -235,7 +236,7 @@ ORIGINATOR = Check(
 CONTINGENCY_KEY = Check(
     "meter.contingency_key",
     "The device holds the contingency key, where that is what verifies it, and can unwrap it",
-    "domain facts 4.2 (reconstruction)",
+    "docs/sources.md#hierarchy (reconstruction)",
     _contingency_key,
 )
 MAC = Check(
@@ -245,7 +246,10 @@ MAC = Check(
     _mac,
 )
 COUNTER = Check(
-    "meter.counter", "It was not heard before", "domain facts 1.4 step 5 and 1.7", _counter
+    "meter.counter",
+    "It was not heard before",
+    "docs/sources.md#device-checks, #counters",
+    _counter,
 )
 SIGNATURE = Check(
     "meter.signature",
@@ -256,32 +260,32 @@ SIGNATURE = Check(
 PAYLOAD = Check(
     "meter.payload",
     "Its payload is DER and its fields belong together",
-    "domain facts 1.2; GBCS 0.8.1 p179",
+    "docs/sources.md#update-payload; GBCS 0.8.1 p179",
     _payload,
 )
 MODE = Check("meter.mode", "Mode and message code say the same", ORDER, _mode)
 AUTHORISING_COUNTER = Check(
     "meter.authorising_counter",
     "Authorising sequence number and originator counter are the same",
-    "domain facts 1.4 step 7; equal in every RTDS command",
+    "docs/sources.md#device-checks step 7; equal in every RTDS command",
     _authorising_counter,
 )
 AUTHORISING_CELL = Check(
     "meter.authorising_cell",
     "It names the cell that authorises it",
-    "domain facts 1.1; GBCS 0.8.1 p179",
+    "docs/sources.md#modes; GBCS 0.8.1 p179",
     _authorising_cell,
 )
 FLOORS = Check(
     "meter.floors",
     "It sets floors only of roles the mode may change",
-    "GBCS 0.8.1 p179; domain facts 1.1",
+    "GBCS 0.8.1 p179; docs/sources.md#modes",
     _floors,
 )
 CELLS_PERMITTED = Check(
     "meter.cells_permitted",
     "It replaces only cells the mode may replace",
-    "domain facts 1.1 and 1.4 step 8",
+    "docs/sources.md#modes, #device-checks step 8",
     _cells_permitted,
 )
 

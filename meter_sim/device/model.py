@@ -37,7 +37,7 @@ class CounterKind(StrEnum):
     """Which sequence of a role's messages a counter counts.
 
     Update Security Credentials has an execution counter of its own per authorising role, apart
-    from the role's other commands [K] (domain facts 1.4 step 5).
+    from the role's other commands (reconstruction) (docs/sources.md#device-checks step 5).
     """
 
     COMMANDS = "commands"
@@ -61,7 +61,8 @@ class Counters:
 class Pending:
     """A future-dated Command that was accepted: the whole message, and when it is due.
 
-    At most one per authorising role; the newest replaces the older [K] (domain facts 1.6).
+    At most one per authorising role; the newest replaces the older (reconstruction)
+    (docs/sources.md#future-dating).
     """
 
     role: RemotePartyRole
@@ -92,7 +93,8 @@ class OwnKey:
 class OwnKeyFault(StrEnum):
     """What the lab can have fail in a device's key store.
 
-    Its own keys: result codes of domain facts 3. Trust anchors: status codes of domain facts 1.2.
+    Its own keys: result codes of docs/sources.md#device-credentials. Trust anchors: status codes of
+    docs/sources.md#update-payload.
     """
 
     KEY_PAIR_GENERATION = "key_pair_generation"

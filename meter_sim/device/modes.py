@@ -1,11 +1,11 @@
 """What each credentials replacement mode lets whom do. One table; everything else reads it.
 
 Who authorises, how the message must be protected, on which devices the mode exists, and which
-trust anchor cells and counters it may touch. Source: domain facts 1.1 (modes 2 to 8, 10 and 11
+trust anchor cells and counters it may touch. Source: docs/sources.md#modes (modes 2 to 8, 10 and 11
 confirmed by RTDS vectors; 0, 1 and 9 have no command vector) and GBCS 0.8.1 p163 (protection) and
 p179 (fields). Where a mode exists (`devices`) follows from the cells a device has: a mode needs
-the authorising cell and at least one cell to replace; that, and the rows marked [K], is a
-RECONSTRUCTION.
+the authorising cell and at least one cell to replace; that, and the rows marked as reconstruction,
+is a RECONSTRUCTION.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ class ModeRule:
     """One row.
 
     `authority`: the cell whose holder may issue the Command; its role's counter counts it.
-    `names_authority`: whether the payload names that cell (domain facts 1.2, field [2]).
-    `cells`: those the mode may replace. `own_floor`: whether [4] may set a floor of the authorising
-    role. `floors_of`: the roles [6] may name. Top-ups are the supplier's alone: so are the
-    specialist floors, [5] and nested in [6]. `held`: False where no cell holds the key
-    it is verified with (meter_sim.device.contingency).
+    `names_authority`: whether the payload names that cell (docs/sources.md#update-payload, field
+    [2]). `cells`: those the mode may replace. `own_floor`: whether [4] may set a floor of the
+    authorising role. `floors_of`: the roles [6] may name. Top-ups are the supplier's alone: so are
+    the specialist floors, [5] and nested in [6]. `held`: False where no cell holds the key it is
+    verified with (meter_sim.device.contingency).
     """
 
     mode: Mode
@@ -150,7 +150,8 @@ _ROWS = (
         floors_of=frozenset({Role.SUPPLIER}),
     ),
     # The mode's name would leave room for a root that the old one vouches for. No vector replaces
-    # it so, and a stolen recovery key must not reach the root: here it is left out [K].
+    # it so, and a stolen recovery key must not reach the root: here it is left out.
+    # That is a reconstruction.
     ModeRule(
         Mode.ANY_EXCEPT_ABNORMAL_ROOT_BY_RECOVERY,
         RECOVERY_DS,
@@ -160,7 +161,7 @@ _ROWS = (
         own_floor=True,
         floors_of=_OTHERS,
     ),
-    # Reconstruction [K], see meter_sim.device.contingency: verified with a key that is in no cell.
+    # Reconstruction, see meter_sim.device.contingency: verified with a key that is in no cell.
     # A cell is named all the same: only the Broker's own replacement leaves it out (GBCS 0.8.1
     # p179).
     ModeRule(

@@ -1,9 +1,9 @@
 """A device's checks on a new certificate of its own (CS02d), and the result each refusal gives.
 
-The results are those of domain facts 3, of which RTDS vectors show success only. What leads to
-which, and their order, is a RECONSTRUCTION [K]: the order of the numbers. A device holds no root of
-the authority that certifies devices, so it cannot build a path from its own certificate; what it
-can judge is the form, whom it names, and whether the key is its own.
+The results are those of docs/sources.md#device-credentials, of which RTDS vectors show success
+only. What leads to which, and their order, is a reconstruction: the order of the numbers. A
+device holds no root of the authority that certifies devices, so it cannot build a path from its own
+certificate; what it can judge is the form, whom it names, and whether the key is its own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from meter_sim.device.evidence import OwnCandidate
 from services.chassis.checks import Check, CheckFailed
 
 SECTION = "own_certificate"
-_SOURCE = "domain facts 3 (reconstruction)"
+_SOURCE = "docs/sources.md#device-credentials (reconstruction)"
 
 
 def _readable(candidate: OwnCandidate) -> Certificate:
@@ -58,7 +58,7 @@ def _public_key(candidate: OwnCandidate) -> None:
 PROFILE = Check(
     "meter.own_certificate.profile",
     "It obeys the profile of device certificates",
-    "GBCS 0.8.1 p145; domain facts 4.1",
+    "GBCS 0.8.1 p145; docs/sources.md#certificates",
     _profile,
     section=SECTION,
 )

@@ -4,7 +4,8 @@ CS02c makes the next key pair and answers with its certification request; the ke
 use. CS02d gives the certificate for it; from the next message on the device signs and agrees with
 that key, and the older one is gone. CS02e shows the certificate of the key in use.
 
-Domain facts 3; forms confirmed by RTDS vectors (no date-time, signed, no MAC). RECONSTRUCTIONS [K]:
+docs/sources.md#device-credentials; forms confirmed by RTDS vectors (no date-time, signed, no MAC).
+reconstructions:
 
 - a key pair generated before a second CS02c is given up for the newer one;
 - the Response to CS02d is still signed with the key that was in use when the Command came, which is

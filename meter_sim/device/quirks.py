@@ -1,4 +1,6 @@
-"""The oddities of real devices that the meters can be told to have (domain facts 12).
+"""The oddities of real devices that the meters can be told to have.
+
+Source: docs/sources.md#devices-as-they-are.
 
 ``non-minimal-lengths``: 18 of the published Responses and Alerts, the 6.23 Response and the 8F66
 Alert among them, write lengths of 128 to 255 octets as `82 00 xx`, which is BER and not DER. With
@@ -22,12 +24,12 @@ QUIRKS: Final = (
     Quirk(
         NON_MINIMAL_LENGTHS,
         "Responses and Alerts write SEQUENCE lengths of 128 to 255 octets as 82 00 xx",
-        "RTDS 4.5.0, 18 vectors; domain facts 12",
+        "RTDS 4.5.0, 18 vectors; docs/sources.md#devices-as-they-are",
     ),
     Quirk(
         DEFAULT_WRITTEN_OUT,
         "Responses and Alerts write the cell usage management, which is its DEFAULT",
-        "reported of real devices (a CS02a Response); [K]",
+        "reported of real devices (a CS02a Response); reconstruction",
     ),
 )
 

@@ -2,7 +2,8 @@
 
 A Response carries the counter of the Command, goes to its business originator, and for CS02b and
 CS02g carries a 12-octet date-time; it is signed and has no MAC header. An Alert carries the
-device's own alert counter and no date-time. Domain facts 1.5 and 2.4; confirmed by RTDS vectors.
+device's own alert counter and no date-time. docs/sources.md#outcomes, #message-categories;
+confirmed by RTDS vectors.
 """
 
 from __future__ import annotations

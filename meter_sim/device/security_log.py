@@ -1,7 +1,7 @@
 """What a refusal or an act means to the device's own Security Log.
 
-Codes: domain facts 1.4 (names read in published sources; which refusal raises which is a
-RECONSTRUCTION [K]). On the wire a refusal is silence, whatever the reason; that the device also
+Codes: docs/sources.md#device-checks (names read in published sources; which refusal raises which is
+a reconstruction). On the wire a refusal is silence, whatever the reason; that the device also
 tells its own party of it, now and then, is the business of meter_sim.device.alerts.
 """
 
@@ -13,7 +13,7 @@ from meter_sim.device.block_checks import BLOCK_CHECKS
 from meter_sim.device.model import SecurityEvent
 
 KEPT = 100
-"""Entries a device keeps, the oldest falling out first (SMETS asks for 100 at least [K])."""
+"""Entries a device keeps, the oldest falling out first (SMETS is said to ask for 100)."""
 
 CODE_OF_CHECK: dict[str, AlertCode] = {
     **{check.id: AlertCode.UNUSUAL_COMMANDS for check in BLOCK_CHECKS},

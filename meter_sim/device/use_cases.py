@@ -1,13 +1,13 @@
 """Which use cases a type of device knows, and who may issue each: the message code decides.
 
-CS02c, CS02d and CS02e (domain facts 3) are critical: signed by the supplier, with the Broker's MAC
-(confirmed by RTDS vectors, for an ESME). That they exist wherever there is a supplier's signing
-cell, and on no other device, is a RECONSTRUCTION [K].
+CS02c, CS02d and CS02e (docs/sources.md#device-credentials) are critical: signed by the supplier,
+with the Broker's MAC (confirmed by RTDS vectors, for an ESME). That they exist wherever there is a
+supplier's signing cell, and on no other device, is a reconstruction.
 
-CS02b and CS02g by the table in meter_sim.device.modes; CS02a and CS02f (domain facts 3): the Access
-Control Broker asks with a MAC alone, any other party of the device with a signature alone. That
-CS02f exists where a load controller cell may exist is domain facts 3 (ESME, SAPC); on other types
-it is not known.
+CS02b and CS02g by the table in meter_sim.device.modes; CS02a and CS02f
+(docs/sources.md#device-credentials): the Access Control Broker asks with a MAC alone, any other
+party of the device with a signature alone. That CS02f exists where a load controller cell may exist
+is docs/sources.md#device-credentials (ESME, SAPC); on other types it is not known.
 """
 
 from __future__ import annotations

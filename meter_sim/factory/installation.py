@@ -217,7 +217,7 @@ INSTALLATION_CHECKS: tuple[Check[Factory], ...] = (
     Check(
         "meter.install.cells",
         "It has exactly the cells of its type, all populated",
-        "GBCS 0.8.1 p148; domain facts 1.8",
+        "GBCS 0.8.1 p148; docs/sources.md#trust-anchor-cells",
         _check_cells,
         status=422,
         section=SECTION,
@@ -225,7 +225,7 @@ INSTALLATION_CHECKS: tuple[Check[Factory], ...] = (
     Check(
         "meter.install.contents",
         "Each cell holds a certificate of its role and use",
-        "domain facts 1.8",
+        "docs/sources.md#trust-anchor-cells",
         _check_contents,
         status=422,
         section=SECTION,

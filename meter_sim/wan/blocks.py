@@ -4,7 +4,7 @@
     the last missing    ──▶   the message goes where a whole one goes (meter_sim.steps.workflow)
     acknowledgement     ──▶   the next block of the device's answer
 
-Decided here, as a RECONSTRUCTION [K]:
+Decided here, as a reconstruction:
 
 - A refused block draws no answer, as a refused message draws none. One that contradicts what is
   held, or makes the message too long, takes the whole transfer with it: whoever can send a block

@@ -5,7 +5,7 @@ could hold so many that everybody else waits while it is read. So the marks that
 counted first, in one pass of the octets. Those that stand inside a text are counted too: a body of
 this profile holds texts of base64, names and times, which have none or few.
 
-The numbers are this project's own [K]. What is honest was measured: a register's extract has about
+The numbers are this project's own. What is honest was measured: a register's extract has about
 9 parts for a home with one registration and 4 for each further one; no other body has more than
 some tens. (10,000 homes with two registrations each: 2.6 MB, 130,000 parts.)
 """

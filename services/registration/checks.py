@@ -15,7 +15,7 @@ from typing import Any, Final
 from services.chassis.checks import Check, CheckFailed
 from services.registration.model import MeterPoint, NewRegistration, Participant, Register
 
-SOURCE: Final = "reconstruction: docs/domain facts 6.2"
+SOURCE: Final = "reconstruction: docs/sources.md#party-checks"
 
 
 @dataclass(frozen=True, slots=True)

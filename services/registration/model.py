@@ -1,7 +1,8 @@
 """What registration knows: who supplies which MPxN from when until when, and with which devices.
 
 The bodies that go over the link and the form of the estate file are this project's own: the
-interfaces of the real registration systems to a CoS Party are not public (docs/domain facts 6.2).
+interfaces of the real registration systems to a CoS Party are not public
+(docs/sources.md#party-checks).
 """
 
 from __future__ import annotations

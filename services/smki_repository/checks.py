@@ -18,8 +18,8 @@ from keys.path import validate_path
 from services.chassis.checks import Check, CheckFailed
 from services.smki_repository.model import LISTS, CertificatesQuestion
 
-SOURCE: Final = "reconstruction: docs/domain facts 4"
-PROFILE: Final = "RFC 5280 6.1, 6.3; reconstruction: docs/domain facts 4"
+SOURCE: Final = "reconstruction: docs/sources.md#certificates"
+PROFILE: Final = "RFC 5280 6.1, 6.3; reconstruction: docs/sources.md#certificates"
 
 _NEEDED: Final[Mapping[str, frozenset[str]]] = {
     "eui": frozenset({"eui"}),

@@ -1,7 +1,7 @@
 """What the SMKI repository publishes, and the questions it answers.
 
 The bodies that go over the link are this project's own: the repository's real interface is not
-public (docs/domain facts 4).
+public (docs/sources.md#certificates).
 """
 
 from __future__ import annotations

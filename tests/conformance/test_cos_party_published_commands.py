@@ -103,7 +103,7 @@ def test_the_request_s_own_certificates_are_carried_unchanged(shared_dir: Path) 
 def test_a_cancellation_has_the_published_size(shared_dir: Path) -> None:
     """Without the floors and with the far date: 3 octets fewer than the immediate command.
 
-    1,882 octets against 1,885 (docs/domain facts 1.3 and 1.6).
+    1,882 octets against 1,885 (docs/sources.md#message-sizes, #future-dating).
     """
     _, published = command(shared_dir, "IMMEDIATE_SUCCESS")
     request = with_certificates_of(

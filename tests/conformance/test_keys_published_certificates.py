@@ -27,7 +27,7 @@ COMMAND = "CS02bSupplierByTransCoS_6.23_IMMEDIATE_SUCCESS_COMMAND_GBCS.HEX"
 CSR_RESPONSE = "CS02c_6.17_SUCCESS_RESPONSE_GBCS.HEX"
 IN_FORCE = datetime(2020, 1, 1, tzinfo=UTC)
 ISSUED_BY_ANOTHER_Z1 = {"90b3d51f30010008-ds", "90b3d51f30010008-ka"}
-"""The load controller's name issuer Z1 but are not signed by it (docs/domain facts 12).
+"""The load controller's name issuer Z1 but are not signed by it.
 
 They write that name as UTF8String and have no authority key identifier."""
 FROM_A_TOOL = {ProfileRule.AUTHORITY_KEY_IDENTIFIER, ProfileRule.ISSUER_NAME}
@@ -89,7 +89,9 @@ def test_organisations_obey_their_profile(published: dict[str, Certificate]):
         assert broken == (FROM_A_TOOL if name in ISSUED_BY_ANOTHER_Z1 else set())
         assert certificate.usage is USES[name.split("-", 1)[1]]
         assert certificate.issuer == "CN=Z1,OU=07"
-        if name != "90b3d51f30000007-ka":  # really supplier 2's (docs/domain facts 12)
+        if (
+            name != "90b3d51f30000007-ka"
+        ):  # really supplier 2's (docs/sources.md#devices-as-they-are)
             assert certificate.subject_eui == name[:16]
 
 
@@ -190,7 +192,7 @@ def test_the_published_folder_agrees_the_published_secret(shared_dir: Path):
     folder = KeyFolder(shared_dir / "rtds" / "keystore")
     secret = folder.shared_secret("90b3d51f30000002", "00db1234567890a0")
     assert secret is not None
-    # Known answer: docs/domain facts 2.3, CoS immediate command.
+    # Known answer: docs/sources.md#mac, CoS immediate command.
     assert secret.hex() == "ed342441df01551a6beaff3b54adc981f4c6a7e71dff4c3e1cc80b3c9f4e5ac0"
 
 

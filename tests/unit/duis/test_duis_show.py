@@ -89,9 +89,9 @@ def test_what_is_no_document_is_not_shown():
 def test_every_code_has_a_text_and_every_guess_is_marked_as_one():
     known = {ResponseCode.I0, ResponseCode.I99}
     for code in ResponseCode:
-        assert code.meaning.startswith("[K] ") != (code in known)
-    assert all(code.meaning.startswith("[K] ") for code in DccAlertCode)
-    assert response_meaning("E999999") == alert_meaning("N1") == "[K] no meaning known"
+        assert code.meaning.startswith("reconstruction: ") != (code in known)
+    assert all(code.meaning.startswith("reconstruction: ") for code in DccAlertCode)
+    assert response_meaning("E999999") == alert_meaning("N1") == "reconstruction: no meaning known"
 
 
 def test_the_catalogue():

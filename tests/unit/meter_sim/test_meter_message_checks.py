@@ -273,7 +273,7 @@ def test_and_accepted_with_that_check_off(estate: Estate, case: Case):
 def test_they_are_made_in_the_order_of_the_domain_facts(
     estate: Estate, esme: DeviceState, monkeypatch: pytest.MonkeyPatch
 ):
-    """Domain facts 1.4, steps 1 to 8: MAC before counter, counter before signature."""
+    """docs/sources.md#device-checks, steps 1 to 8: MAC before counter, counter before signature."""
     order = (
         *("frame", "inner", "cra", "recipient", "message_code", "originator", "contingency_key"),
         *("mac", "counter", "signature", "payload", "mode", "authorising_counter"),

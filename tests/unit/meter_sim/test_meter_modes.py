@@ -119,7 +119,7 @@ def test_the_table_names_only_cells_that_some_device_has():
 
 @pytest.mark.parametrize("kind", [DeviceType.ESME, DeviceType.GSME, DeviceType.GPF])
 def test_the_clock_status_of_a_response_is_as_published(estate: Estate, kind: DeviceType):
-    """Domain facts 2.4: FF from most devices, 00 from a gas meter whose clock is in order."""
+    """FF from most devices, 00 from a gas meter whose clock is in order."""
     command = honest(estate, Mode.SUPPLIER_BY_TRANS_COS, kind)
     said = decode(hear(estate.device(kind), command.data, estate.means()).said)
     assert said.header.date_time is not None
