@@ -9,7 +9,9 @@ COUNT ?= 20000
 SEED ?= 1
 TARGETS ?=
 
-.PHONY: help demo test check lint types imports slow vectors bench bench-neighbours fuzz lock clean
+T ?=
+
+.PHONY: help demo test quick fmt check lint types imports slow vectors bench bench-neighbours fuzz lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 18
@@ -27,8 +29,16 @@ $(READY): requirements-dev.lock pyproject.toml pytest-cos-stack/pyproject.toml
 demo: $(READY) ## Homes change supplier through separate systems, before your eyes
 	@$(BIN)/cos demo
 
-test: $(READY) ## The tests (about five minutes on two cores)
-	$(BIN)/pytest -m "not check" -n $(JOBS) --dist loadgroup
+test: $(READY) ## The tests; T=path or T="-k words" for some of them
+	$(BIN)/pytest -m "not check" $(if $(T),$(T),-n $(JOBS) --dist loadgroup)
+
+quick: $(READY) ## Types, walls and the fastest tests, while you work (under 20 seconds)
+	$(BIN)/ruff check .
+	$(BIN)/pytest -q -m "not check" -n $(JOBS) tests/unit/gbcs tests/unit/duis tests/unit/link tests/separation
+
+fmt: $(READY) ## Write the code as CI wants it
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format .
 
 check: lint types imports slow ## Formatting, types, walls, and the slower tests with third-party tools
 

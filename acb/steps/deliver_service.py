@@ -16,7 +16,7 @@ stays silent differs by what was asked of it:
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -58,7 +58,7 @@ class ServiceDelivery:
     async def finish(
         self,
         conn: AsyncConnection,
-        approved: Approved,
+        approved: Approved[Any],
         variant: Variant,
         tracked: Tracked,
         evidence: ServiceEvidence,

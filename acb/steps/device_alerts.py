@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -127,7 +127,11 @@ class DeviceAlerts:
         return found
 
     async def _pass_on(
-        self, conn: AsyncConnection, approved: Approved, evidence: DeviceAlertEvidence, raw: bytes
+        self,
+        conn: AsyncConnection,
+        approved: Approved[Any],
+        evidence: DeviceAlertEvidence,
+        raw: bytes,
     ) -> None:
         del approved  # taken so that nothing is passed on that was not approved
         message, alert = evidence.message, evidence.alert

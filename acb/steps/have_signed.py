@@ -23,7 +23,7 @@ counters must reach the device in the order in which they were given out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -257,7 +257,7 @@ class Workflow:
     async def _finish_command(
         self,
         conn: AsyncConnection,
-        approved: Approved,
+        approved: Approved[Any],
         tracked: Tracked,
         evidence: ReturnEvidence,
         device: DeviceRecord | None,
@@ -287,7 +287,7 @@ class Workflow:
         )
         self._outcomes.tell(tracked.request_id)
 
-    def protect(self, approved: Approved, message: Message, device: DeviceRecord) -> bytes:
+    def protect(self, approved: Approved[Any], message: Message, device: DeviceRecord) -> bytes:
         """The command with the ACB-SMD MAC: what only this broker can make, made only here.
 
         Args:

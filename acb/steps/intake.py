@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -379,7 +379,7 @@ class Intake:
         )
 
 
-def _stand(run: CheckRun, evidence: RequestEvidence) -> Approved:
+def _stand(run: CheckRun, evidence: RequestEvidence) -> Approved[Any]:
     request = evidence.request
     variant = None if request is None else request.header.service_reference_variant
     rules = evidence.supported.get(variant or "")

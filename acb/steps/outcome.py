@@ -7,6 +7,7 @@ whose replacement the device itself says, under its signature, has succeeded.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -130,7 +131,7 @@ class Outcomes:
     async def _settle(
         self,
         conn: AsyncConnection,
-        approved: Approved,
+        approved: Approved[Any],
         tracked: Tracked,
         evidence: ResponseEvidence,
     ) -> None:

@@ -16,7 +16,7 @@ Should the true answer or alert come after all, it is heard: `acb.steps.device_m
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -62,7 +62,7 @@ class ReadBacks:
     async def settle(
         self,
         conn: AsyncConnection,
-        approved: Approved,
+        approved: Approved[Any],
         tracked: Tracked,
         evidence: DetailsEvidence,
     ) -> None:

@@ -8,6 +8,8 @@ the request; the others wait until their device is free, like a change of suppli
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb.model import PathEvidence, State, Tracked
@@ -97,7 +99,9 @@ class OtherServices:
             last_counter=await records.seen_counter(conn, name.originator, name.target),
         )
 
-    def judge(self, variant: Variant, evidence: ServiceEvidence, runs: list[CheckRun]) -> Approved:
+    def judge(
+        self, variant: Variant, evidence: ServiceEvidence, runs: list[CheckRun]
+    ) -> Approved[Any]:
         """Make the checks of a service; the run is added to `runs`.
 
         Raises:

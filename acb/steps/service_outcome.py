@@ -132,7 +132,7 @@ class ServiceOutcomes:
 
     async def _judge(
         self, conn: AsyncConnection, tracked: Tracked, checks: Sequence[Check[Any]], evidence: Any
-    ) -> Approved:
+    ) -> Approved[Any]:
         run = self._parts.base.book.start(tracked.request_id, checks[0].section)
         try:
             for check in checks:
@@ -152,7 +152,7 @@ class ServiceOutcomes:
     async def _executed(
         self,
         conn: AsyncConnection,
-        approved: Approved,
+        approved: Approved[Any],
         tracked: Tracked,
         told: AlertEvidence,
         raw: bytes,
@@ -174,7 +174,7 @@ class ServiceOutcomes:
         await self._settle(conn, tracked, State.COMPLETED, raw, document)
 
     async def _record(
-        self, conn: AsyncConnection, approved: Approved, tracked: Tracked, told: AnswerEvidence
+        self, conn: AsyncConnection, approved: Approved[Any], tracked: Tracked, told: AnswerEvidence
     ) -> None:
         """Record what the cells hold now, and owe everybody concerned the notice."""
         del approved
@@ -188,7 +188,7 @@ class ServiceOutcomes:
     async def _record_own(
         self,
         conn: AsyncConnection,
-        approved: Approved,
+        approved: Approved[Any],
         tracked: Tracked,
         told: DeviceAnswerEvidence,
     ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -29,7 +29,7 @@ DETAIL: Final = 200
 
 def run_all(
     base: Foundation, run: CheckRun, evidence: RequestEvidence | ReturnEvidence
-) -> Approved:
+) -> Approved[Any]:
     """Apply every check of the run's section in the order of the book.
 
     Raises:

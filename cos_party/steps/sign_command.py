@@ -51,7 +51,7 @@ from services.chassis.web.problems import Problem
 class Judged:
     """How the checks ended: an approval and what was recorded under it, or a refusal."""
 
-    approved: Approved | None
+    approved: Approved[Any] | None
     intent: Intent | None
     refused: Refused | None
 

@@ -6,6 +6,8 @@ that no complete list of checks approved has no way to the key.
 
 from __future__ import annotations
 
+from typing import Any
+
 from cos_party.model import Intent, Signed
 from gbcs.message import decode, encode
 from gbcs.protect import sign
@@ -17,7 +19,7 @@ class NotApprovedError(RuntimeError):
     """An approval was presented for something else: a programming error, never an answer."""
 
 
-def sign_intent(approved: Approved, intent: Intent, signer: Signer, *, section: str) -> Signed:
+def sign_intent(approved: Approved[Any], intent: Intent, signer: Signer, *, section: str) -> Signed:
     """Sign exactly the bytes of the intent.
 
     The result is the command without its MAC: ``DF ... 40 r s``. Adding the MAC, and reaching the

@@ -133,6 +133,42 @@ class Check(Generic[E]):
     status: int = 403
     section: str = "request"
 
+    def __call__(self, evidence: E) -> None:
+        """Ask the rule itself, outside any run.
+
+        Raises:
+            CheckFailed: it says no.
+        """
+        self.run(evidence)
+
+
+def check(
+    identifier: str,
+    *,
+    source: str,
+    code: str | None = None,
+    status: int = 403,
+    section: str | None = None,
+) -> Callable[[Callable[[E], None]], Check[E]]:
+    """Make the rule below a named check; the first line of its docstring is the check's title.
+
+    Args:
+        identifier: stable and dotted, ``party.section.name``.
+        source: document and clause, or "reconstruction"; a section of docs/sources.md.
+        code: the field's own code for this refusal, if it has one.
+        status: HTTP status when it refuses.
+        section: the ordered list it belongs to; if not said, the identifier's second part.
+    """
+
+    def named(rule: Callable[[E], None]) -> Check[E]:
+        title = (rule.__doc__ or "").partition("\n")[0].removesuffix(".")
+        if not title:
+            raise CheckMisusedError(f"{identifier} has no docstring, so no title")
+        belongs = identifier.split(".")[1] if section is None else section
+        return Check(identifier, title, source, rule, code, status, belongs)
+
+    return named
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -278,25 +314,28 @@ class CheckBook:
 _ONLY_A_RUN_APPROVES: Final = object()
 
 
-class Approved:
-    """Proof that a complete section of checks said yes. Only `CheckRun.approve` makes one."""
+class Approved(Generic[E]):
+    """Proof that a complete section of checks said yes, and the evidence that they saw last.
 
-    __slots__ = ("party", "section", "subject", "verdicts")
+    Only a `CheckRun` makes one. What is signed, given a MAC or recorded is taken from `evidence`.
+    """
+
+    __slots__ = ("evidence", "party", "section", "subject", "verdicts")
 
     party: str
     section: str
     subject: str
     verdicts: tuple[Verdict, ...]
+    evidence: E
 
-    def __init__(
-        self, token: object, party: str, section: str, subject: str, verdicts: tuple[Verdict, ...]
-    ) -> None:
+    def __init__(self, token: object, run: CheckRun, verdicts: tuple[Verdict, ...]) -> None:
         if token is not _ONLY_A_RUN_APPROVES:
             raise TypeError("an Approved comes only from CheckRun.approve")
-        object.__setattr__(self, "party", party)
-        object.__setattr__(self, "section", section)
-        object.__setattr__(self, "subject", subject)
+        object.__setattr__(self, "party", run.book.party)
+        object.__setattr__(self, "section", run.section)
+        object.__setattr__(self, "subject", run.subject)
         object.__setattr__(self, "verdicts", verdicts)
+        object.__setattr__(self, "evidence", run.evidence)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         """Refuse: it says what was said."""
@@ -322,7 +361,19 @@ class CheckRun:
     book: CheckBook
     subject: str
     section: str
+    evidence: Any = None
     _said: dict[str, Verdict] = field(default_factory=dict)
+
+    def judge(self, evidence: E) -> Approved[E]:
+        """Run every check of the section that was not run yet, in order, and approve.
+
+        Raises:
+            Refused: By the first check that says no.
+        """
+        for known in self.book.section(self.section):
+            if known.id not in self._said:
+                self.apply(known, evidence)
+        return self.approve()
 
     def apply(self, check: Check[E] | str, evidence: E) -> None:
         """Run one check and record what it said.
@@ -333,6 +384,7 @@ class CheckRun:
         """
         known = self._open(check)
         body = self.book.body(known.id)
+        self.evidence = evidence
         try:
             body(evidence)
         except CheckFailed as failed:
@@ -369,8 +421,8 @@ class CheckRun:
             for check in self.book.section(self.section)
         ]
 
-    def approve(self) -> Approved:
-        """Say that the whole section said yes.
+    def approve(self) -> Approved[Any]:
+        """Say that the whole section said yes, of the evidence that its last check saw.
 
         Raises:
             CheckOmitted: A check of the section refused or was never asked.
@@ -381,7 +433,7 @@ class CheckRun:
             raise CheckOmitted(
                 f"{self.book.party} cannot approve {self.subject}: no yes from {', '.join(wanting)}"
             )
-        return Approved(_ONLY_A_RUN_APPROVES, self.book.party, self.section, self.subject, verdicts)
+        return Approved(_ONLY_A_RUN_APPROVES, self, verdicts)
 
     def _open(self, check: Check[Any] | str) -> Check[Any]:
         known = self.book.get(check if isinstance(check, str) else check.id)

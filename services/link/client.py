@@ -202,7 +202,7 @@ class LinkClient:
 
     async def _verify(
         self, request: HttpRequest, response: HttpResponse
-    ) -> tuple[Envelope, Approved]:
+    ) -> tuple[Envelope, Approved[Any]]:
         """Run every check of section "link.response".
 
         Raises:

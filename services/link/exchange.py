@@ -64,7 +64,7 @@ class Exchange:
     async def answer(self) -> HttpResponse:
         """Take the request, then answer it."""
         refused: Refused | None = None
-        approved: Approved | None = None
+        approved: Approved[Any] | None = None
         known: KnownMessage | None = None
         seq, kept = 0, True
         async with self._nonces.database.begin() as conn:
@@ -139,7 +139,7 @@ class Exchange:
             return True
         return known.status is None and known.body_digest == self._digest
 
-    async def _handle(self, approved: Approved, seq: int) -> HttpResponse:
+    async def _handle(self, approved: Approved[Any], seq: int) -> HttpResponse:
         opened = Opened(
             approved,
             sender=self._key.sender,

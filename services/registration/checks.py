@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from services.chassis.checks import Check, CheckFailed
+from services.chassis.checks import Check, CheckFailed, check
 from services.registration.model import MeterPoint, NewRegistration, Participant, Register
 
 SOURCE: Final = "reconstruction: docs/sources.md#party-checks"
@@ -57,8 +57,12 @@ class ParticipantEvidence:
     participants: tuple[Participant, ...]
 
 
-def _number(evidence: ExtractEvidence) -> None:
-    """An asker ahead of us has seen what we have lost; it keeps its copy until someone looks."""
+@check("registration.extract.number", source=SOURCE, status=409)
+def number(evidence: ExtractEvidence) -> None:
+    """The asker does not hold a later extract than this service.
+
+    An asker ahead of us has seen what we have lost; it keeps its copy until someone looks.
+    """
     if evidence.known is not None and evidence.known > evidence.number:
         raise CheckFailed(
             "the asker holds a later extract than this service does",
@@ -67,19 +71,27 @@ def _number(evidence: ExtractEvidence) -> None:
         )
 
 
-def _participant(evidence: RegistrationEvidence) -> None:
+@check("registration.change.participant", source=SOURCE, status=409, section="registration")
+def participant(evidence: RegistrationEvidence) -> None:
+    """The participant is known."""
     wanted = evidence.wanted.participant
     if all(known.id != wanted for known in evidence.register.participants):
         raise CheckFailed("no such participant", found=wanted)
 
 
-def _meter_point(evidence: RegistrationEvidence) -> None:
+@check("registration.change.meter_point", source=SOURCE, status=409, section="registration")
+def meter_point(evidence: RegistrationEvidence) -> None:
+    """The meter point is known."""
     if evidence.point is None:
         raise CheckFailed("no such meter point", found=evidence.wanted.mpxn)
 
 
-def _order(evidence: RegistrationEvidence) -> None:
-    """What has begun stays in the record; what lies ahead may be replaced."""
+@check("registration.change.order", source=SOURCE, status=409, section="registration")
+def order(evidence: RegistrationEvidence) -> None:
+    """A registration does not begin before one that has begun.
+
+    What has begun stays in the record; what lies ahead may be replaced.
+    """
     begun = [
         period.effective_from
         for period in (evidence.point.registrations if evidence.point else ())
@@ -93,7 +105,9 @@ def _order(evidence: RegistrationEvidence) -> None:
         )
 
 
-def _one_place(evidence: MeterPointEvidence) -> None:
+@check("registration.change.one_place", source=SOURCE, status=409, section="meter_point")
+def one_place(evidence: MeterPointEvidence) -> None:
+    """A device belongs to one meter point."""
     for device in evidence.devices:
         elsewhere = evidence.belongs.get(device, evidence.mpxn)
         if elsewhere != evidence.mpxn:
@@ -104,12 +118,16 @@ def _one_place(evidence: MeterPointEvidence) -> None:
             )
 
 
-def _listed_once(evidence: MeterPointEvidence) -> None:
+@check("registration.change.listed_once", source=SOURCE, status=409, section="meter_point")
+def listed_once(evidence: MeterPointEvidence) -> None:
+    """A device is named once."""
     if len(set(evidence.devices)) != len(evidence.devices):
         raise CheckFailed("a device is named twice")
 
 
-def _own_euis(evidence: ParticipantEvidence) -> None:
+@check("registration.change.own_euis", source=SOURCE, status=409, section="participant")
+def own_euis(evidence: ParticipantEvidence) -> None:
+    """An entity identifier is one participant's."""
     for other in evidence.participants:
         shared = sorted(set(other.euis) & set(evidence.wanted.euis))
         if shared and other.id != evidence.wanted.id:
@@ -119,69 +137,13 @@ def _own_euis(evidence: ParticipantEvidence) -> None:
             )
 
 
-EXTRACT_NUMBER: Final = Check(
-    "registration.extract.number",
-    "The asker does not hold a later extract than this service",
-    SOURCE,
-    _number,
-    status=409,
-    section="extract",
-)
-PARTICIPANT: Final = Check(
-    "registration.change.participant",
-    "The participant is known",
-    SOURCE,
-    _participant,
-    status=409,
-    section="registration",
-)
-METER_POINT: Final = Check(
-    "registration.change.meter_point",
-    "The meter point is known",
-    SOURCE,
-    _meter_point,
-    status=409,
-    section="registration",
-)
-ORDER: Final = Check(
-    "registration.change.order",
-    "A registration does not begin before one that has begun",
-    SOURCE,
-    _order,
-    status=409,
-    section="registration",
-)
-LISTED_ONCE: Final = Check(
-    "registration.change.listed_once",
-    "A device is named once",
-    SOURCE,
-    _listed_once,
-    status=409,
-    section="meter_point",
-)
-ONE_PLACE: Final = Check(
-    "registration.change.one_place",
-    "A device belongs to one meter point",
-    SOURCE,
-    _one_place,
-    status=409,
-    section="meter_point",
-)
-OWN_EUIS: Final = Check(
-    "registration.change.own_euis",
-    "An entity identifier is one participant's",
-    SOURCE,
-    _own_euis,
-    status=409,
-    section="participant",
-)
-
 CHECKS: Final[tuple[Check[Any], ...]] = (
-    EXTRACT_NUMBER,
-    PARTICIPANT,
-    METER_POINT,
-    ORDER,
-    LISTED_ONCE,
-    ONE_PLACE,
-    OWN_EUIS,
+    number,
+    participant,
+    meter_point,
+    order,
+    listed_once,
+    one_place,
+    own_euis,
 )
+"""In the order in which they are made."""

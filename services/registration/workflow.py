@@ -131,8 +131,7 @@ class Registration:
         # step 3: ask
         run = self._base.book.start(opened.message_id, section="extract")
         try:
-            run.apply(checks.EXTRACT_NUMBER, checks.ExtractEvidence(question.known, number))
-            run.approve()
+            run.judge(checks.ExtractEvidence(question.known, number))
         except Refused as refused:
             await self._trace_extract(opened, "refused", refused.detail, run)
             raise
@@ -169,10 +168,7 @@ class Registration:
             _, held = await store.read(conn)
             now = self._base.clock.now()
             evidence = checks.RegistrationEvidence(wanted, held, now)
-            run.apply(checks.PARTICIPANT, evidence)
-            run.apply(checks.METER_POINT, evidence)
-            run.apply(checks.ORDER, evidence)
-            run.approve()
+            run.judge(evidence)
             point = evidence.point
             periods, withdrawn = after_switch(point.registrations if point else [], wanted)
             if point is None:
@@ -203,9 +199,7 @@ class Registration:
                 for device in point.devices
             }
             evidence = checks.MeterPointEvidence(mpxn, tuple(devices), belongs)
-            run.apply(checks.LISTED_ONCE, evidence)
-            run.apply(checks.ONE_PLACE, evidence)
-            run.approve()
+            run.judge(evidence)
             await store.put_devices(conn, mpxn, devices)
             return {"mpxn": mpxn, "devices": devices}
 
@@ -222,8 +216,7 @@ class Registration:
         async def act(conn: AsyncConnection) -> dict[str, Any]:
             _, held = await store.read(conn)
             evidence = checks.ParticipantEvidence(participant, tuple(held.participants))
-            run.apply(checks.OWN_EUIS, evidence)
-            run.approve()
+            run.judge(evidence)
             await store.put_participant(conn, participant)
             return participant.model_dump(mode="json")
 
