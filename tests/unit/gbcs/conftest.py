@@ -113,12 +113,12 @@ def update(cos_party: Party) -> UpdateCredentials:
         authorising_cell=CellId(RemotePartyRole.TRANSITIONAL_COS, KeyUsage.DIGITAL_SIGNATURE),
         replacements=tuple(
             Replacement(
-                make_certificate(cos_party.steps.signing, name),
+                make_certificate(cos_party.signing, name),
                 CellId.from_name(f"supplier/{name}"),
             )
             for name in names
         ),
-        path_certificates=(make_certificate(cos_party.steps.signing, "SIM-Z1"),),
+        path_certificates=(make_certificate(cos_party.signing, "SIM-Z1"),),
         other_changes=(SeqNumberChange(supplier, 0, (SpecialistSeqNumber(0),)),),
     )
 

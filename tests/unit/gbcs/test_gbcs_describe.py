@@ -265,7 +265,7 @@ def test_received_octets_are_used_only_while_they_say_the_same(
 
 
 def test_certificates_are_shown_in_brief(command: Message, certificate_for: Any, cos_party: Any):
-    key = cos_party.steps.signing
+    key = cos_party.signing
     unique = [
         x509.NameAttribute(x509.NameOID.ORGANIZATIONAL_UNIT_NAME, "02"),
         x509.NameAttribute(
@@ -285,7 +285,7 @@ def test_certificates_are_shown_in_brief(command: Message, certificate_for: Any,
 def test_a_certificate_that_is_not_positive_is_unreadable_or_shown(
     certificate_for: Any, cos_party: Any
 ):
-    der = certificate_for(cos_party.steps.signing, serial=1)
+    der = certificate_for(cos_party.signing, serial=1)
     zero = der.replace(b"\x02\x01\x01", b"\x02\x01\x00", 1)
     assert certificate_to_json(zero)["base64"] == base64.b64encode(zero).decode()
 
