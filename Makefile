@@ -34,7 +34,7 @@ test: $(READY) ## The tests; T=path or T="-k words" for some of them
 
 quick: $(READY) ## Types, walls and the fastest tests, while you work (under 20 seconds)
 	$(BIN)/ruff check .
-	$(BIN)/pytest -q -m "not check" -n $(JOBS) tests/unit/gbcs tests/unit/duis tests/unit/link tests/separation
+	$(BIN)/pytest -q -m "not check" -n $(JOBS) tests/unit/gbcs tests/unit/duis tests/unit/services/link tests/separation
 
 fmt: $(READY) ## Write the code as CI wants it
 	$(BIN)/ruff check --fix --quiet .

@@ -158,8 +158,8 @@ def link_target() -> tuple[Target, list[bytes]]:
         verify,
     )
 
-    estates = importlib.import_module("tests.unit.link.estate")
-    forge = importlib.import_module("tests.unit.link.forge")
+    estates = importlib.import_module("tests.unit.services.link.estate")
+    forge = importlib.import_module("tests.unit.services.link.forge")
     estate = estates.Estate()
     trust = estate.trust()
     honest = forge.Forge(estate.holders["acb"]).request()

@@ -56,7 +56,7 @@ NOT_RUN: tuple[tuple[str, str], ...] = (
         "A pinned link certificate that expired or is not simulated",
         """`link.*.certificate` and `link.*.simulated` judge what was pinned when a system started,
         and a system refuses to start on unmarked material. No message brings a certificate. As
-        next lines they are reached with `link.*.key` off; tests/unit/link holds both.""",
+        next lines they are reached with `link.*.key` off; tests/unit/services/link holds both.""",
     ),
     (
         "A command variant that a service does not have",
@@ -66,7 +66,7 @@ NOT_RUN: tuple[tuple[str, str], ...] = (
     (
         "An acknowledgement of blocks that the broker did not send",
         """an unasked acknowledgement has no effect and is no refusal; while the broker sends in
-        blocks, `acb.block.acknowledgement` is held by tests/unit/acb/test_acb_blocks.py.""",
+        blocks, `acb.block.acknowledgement` is held by tests/unit/acb/peers/test_blocks.py.""",
     ),
     (
         "Registration's link at another route",
@@ -86,7 +86,7 @@ NOT_RUN: tuple[tuple[str, str], ...] = (
     ),
     (
         "Replay after a restart of the receiver",
-        """tests/unit/link/test_link_once.py holds that nonces stay.""",
+        """tests/unit/services/link/test_once.py holds that nonces stay.""",
     ),
 )
 """What is not attacked here, and why."""

@@ -25,8 +25,8 @@ from duis.signature_form import read_signature
 from duis.xml import request_from_xml, request_to_xml, response_to_xml
 from tests.unit.acb.documents import documents
 from tests.unit.duis.documents import cos_request, put, signed, signer
-from tests.unit.duis.test_duis_gate import INVALID
-from tests.unit.duis.test_duis_xml import REQUESTS, RESPONSES
+from tests.unit.duis.test_gate import INVALID
+from tests.unit.duis.test_xml import REQUESTS, RESPONSES
 
 XS = "{http://www.w3.org/2001/XMLSchema}"
 

@@ -27,7 +27,7 @@ from duis.request_id import RequestId
 from duis.signature import verify_document
 from duis.xml import request_from_xml, request_to_xml
 from tests.unit.duis.documents import XmlSigner, cos_request, put
-from tests.unit.duis.test_duis_signature import pretty_and_signed
+from tests.unit.duis.test_signature import pretty_and_signed
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "@smartdcc/duis-sign-wrap@0.1.2"

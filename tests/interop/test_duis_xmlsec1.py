@@ -18,12 +18,12 @@ from duis.signature import signature_reference, verify_document
 from duis.xml import request_from_xml, request_to_xml, response_to_xml
 from tests.unit.acb.documents import documents, xml_signer
 from tests.unit.duis.documents import cos_request, put, signed, signer, unsigned
-from tests.unit.duis.test_duis_signature import (
+from tests.unit.duis.test_signature import (
     WITH_WHITE_SPACE,
     pretty_and_signed,
     wrapped_digest_signed,
 )
-from tests.unit.duis.test_duis_xml import REQUESTS, RESPONSES
+from tests.unit.duis.test_xml import REQUESTS, RESPONSES
 
 XMLSEC1 = shutil.which("xmlsec1")
 

@@ -21,8 +21,8 @@ from services.link.fields import FieldError, InnerList, read_dictionary
 from services.link.message import HttpRequest, HttpResponse
 from services.link.signing import Address, Stamp, sign_request, sign_response, smaller_form
 from services.link.verification import REQUEST_ENVELOPE, RESPONSE_STEPS, NotVerified, verify
-from tests.unit.link.estate import Estate, Held
-from tests.unit.link.forge import NONCE
+from tests.unit.services.link.estate import Estate, Held
+from tests.unit.services.link.forge import NONCE
 
 hms = pytest.importorskip(
     "http_message_signatures", reason="the library http-message-signatures is not installed"

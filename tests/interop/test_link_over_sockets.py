@@ -20,8 +20,8 @@ from services.link.client import LinkClient
 from services.link.errors import LinkRefused, PeerUnavailable
 from services.link.evidence import verify_evidence
 from services.link.message import HttpRequest
-from tests.unit.link.estate import Estate, HeldClock, Party, open_party
-from tests.unit.link.forge import Forge
+from tests.unit.services.link.estate import Estate, HeldClock, Party, open_party
+from tests.unit.services.link.forge import Forge
 
 pytestmark = pytest.mark.check
 

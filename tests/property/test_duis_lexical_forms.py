@@ -26,7 +26,7 @@ from duis.signature import verify_document
 from duis.xml import request_from_xml, request_to_xml, response_from_xml, response_to_xml
 from tests.property.test_duis_documents import requests, responses
 from tests.unit.duis.documents import signer
-from tests.unit.duis.test_duis_xml import REQUESTS, RESPONSES
+from tests.unit.duis.test_xml import REQUESTS, RESPONSES
 
 BLANK = " \t\r\n"
 every_request = st.sampled_from(list(REQUESTS.values())) | requests()

@@ -38,8 +38,8 @@ from services.link.verification import (
     NotVerified,
     verify,
 )
-from tests.unit.link.estate import NOW, Estate
-from tests.unit.link.forge import NONCE, AnswerForge, Forge
+from tests.unit.services.link.estate import NOW, Estate
+from tests.unit.services.link.forge import NONCE, AnswerForge, Forge
 
 ESTATE = Estate()
 TRUST = ESTATE.trust()

@@ -20,7 +20,7 @@ from tests.unit.acb.estate import (
     response_message,
     signed_octets,
 )
-from tests.unit.acb.test_acb_waiting import ended, started
+from tests.unit.acb.steps.test_waiting import ended, started
 from tests.unit.acb.world import World
 
 DAY = timedelta(days=10)

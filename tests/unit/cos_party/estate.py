@@ -38,7 +38,7 @@ from services.chassis.time.clock import LabClock
 from services.link.opened import Opened
 from tests.unit.cos_party import pki
 from tests.unit.cos_party.pki import NOW, Authority, Identity
-from tests.unit.link.estate import Authority as InfrastructureAuthority
+from tests.unit.services.link.estate import Authority as InfrastructureAuthority
 
 TCOS = "0253494d00000004"
 ECOS = "0253494d00000005"
