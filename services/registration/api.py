@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from fastapi import APIRouter
 
@@ -12,20 +12,13 @@ from services.link.server import LinkServer
 from services.registration.model import ExtractQuestion
 from services.registration.workflow import Registration
 
-PURPOSES: Final = ("registration-extract",)
-
-
-def path_of(purpose: str) -> str:
-    """The path of a purpose."""
-    return f"/link/{purpose}"
-
 
 def link_routes(link: LinkServer, registration: Registration) -> APIRouter:
     """The routes of the interface."""
     router = APIRouter(tags=["link"])
 
     @router.post(
-        path_of("registration-extract"),
+        "/link/registration-extract",
         openapi_extra=link_body(ExtractQuestion, {"version": 1, "known": 7}),
     )
     @link.route("registration-extract")
