@@ -35,13 +35,14 @@ from stack.cells import cells_of, changed
 from stack.connection import Connection
 from stack.errors import REFUSED, CommandError
 from stack.export import Exported, export
-from stack.layout import SYSTEMS, Stack, load_stack, stack_file
+from stack.layout import Stack, load_stack, stack_file
 from stack.processes import start, stop
 from stack.provision import devices_of, provision
 from stack.receiver import Receiver, own_address
 from stack.story import Story, tell
 from stack.supplier import Supplier
 from stack.switching import Outcome, switch
+from stack.systems import SYSTEMS
 
 CALLBACK_LIMIT = 20.0  # seconds for a signed response to reach the supplier's own service
 SUPPLIER_CELLS = frozenset(
@@ -51,7 +52,6 @@ SUPPLIER_CELLS = frozenset(
         "supplier/keyAgreement/prePaymentTopUp",
     }
 )
-PARTY_OF_PREFIX = {"tcos_party": "tcos", "ecos_party": "ecos"}
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from cli.console import line, words
 from stack.cells import CellHeld
 from stack.layout import Stack
 from stack.story import Story, Told
+from stack.systems import SYSTEM
 
 MARKS = {
     "passed": ("✓", "green"),
@@ -20,12 +21,6 @@ MARKS = {
     "off": ("○", "bold yellow"),
     "not_applicable": ("-", "dim"),
     "not_reached": ("·", "dim"),
-}
-COLOURS = {
-    "acb": "magenta",
-    "tcos_party": "blue",
-    "ecos_party": "cyan",
-    "meter_sim": "yellow",
 }
 
 
@@ -58,7 +53,7 @@ def story_of(story: Story, stack: Stack) -> RenderableType:
         said.update((event.summary, ""))
         said.update(verdict["detail"] for verdict in event.verdicts if verdict.get("detail"))
         if event.verdicts:
-            parts.append(verdicts_of(event))
+            parts.append(verdicts_of(event, stack))
     return Group(*parts)
 
 
@@ -80,10 +75,12 @@ def arrow(event: Told, stack: Stack) -> Text:
 def named(who: str, stack: Stack) -> tuple[str, str]:
     """A party's name in its colour; identifiers become names where they are known."""
     name = stack.supplier_name(who) if len(who) == 16 else who
-    return name, COLOURS.get(name, "green" if name.startswith("supplier") else "yellow")
+    if name in SYSTEM:
+        return name, SYSTEM[name].colour
+    return name, "green" if name.startswith("supplier") else "yellow"
 
 
-def verdicts_of(event: Told) -> RenderableType:
+def verdicts_of(event: Told, stack: Stack) -> RenderableType:
     """One line that sums up, then each named check with its mark, grouped by what it is about."""
     reached = [v for v in event.verdicts if v["outcome"] != "not_reached"]
     counts = {
@@ -93,7 +90,7 @@ def verdicts_of(event: Told) -> RenderableType:
     summary = ", ".join(f"{n} {what.replace('_', ' ')}" for what, n in counts.items() if n)
     head = line(
         (f"      {time_of(event.at)} ", "dim"),
-        (event.party, COLOURS.get(event.party, "white")),
+        named(event.party, stack),
         (f" checks: {summary}", "dim"),
     )
     groups: dict[str, list[Text]] = {}

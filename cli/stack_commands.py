@@ -20,8 +20,9 @@ from stack.containers import in_containers
 from stack.errors import MISSING, USAGE, CommandError
 from stack.export import export as write_export
 from stack.finding import find_stack
-from stack.layout import SYSTEMS, load_stack
+from stack.layout import load_stack
 from stack.provision import provision
+from stack.systems import SYSTEMS
 
 
 def devices(

@@ -15,9 +15,7 @@ from typing import Any
 
 from stack.connection import Connection
 from stack.errors import USAGE, CommandError
-
-ORDER = ("smki_repository", "registration", "tcos_party", "ecos_party", "acb", "meter_sim")
-"""The devices last: what falls due acts at once, and the others shall know the time by then."""
+from stack.systems import DEVICES_LAST
 
 _DURATION = re.compile(
     r"(?P<sign>[+-]?)P(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
@@ -81,7 +79,7 @@ def parse_duration(text: str) -> timedelta:
 
 def read_clocks(connection: Connection) -> dict[str, ClockTold]:
     """Every system's clock, in the order in which they are set."""
-    return {name: _told(connection.lab(name, "GET", "/lab/clock")) for name in ORDER}
+    return {name: _told(connection.lab(name, "GET", "/lab/clock")) for name in DEVICES_LAST}
 
 
 def set_clocks(connection: Connection, instant: datetime) -> dict[str, ClockTold]:
@@ -124,7 +122,7 @@ def agree(clocks: dict[str, ClockTold]) -> bool:
 
 def _act(connection: Connection, act: dict[str, Any]) -> dict[str, ClockTold]:
     read_clocks(connection)  # all answer, or none is moved
-    return {name: _told(connection.lab(name, "PUT", "/lab/clock", act)) for name in ORDER}
+    return {name: _told(connection.lab(name, "PUT", "/lab/clock", act)) for name in DEVICES_LAST}
 
 
 def _told(told: dict[str, Any]) -> ClockTold:

@@ -26,7 +26,7 @@ from stack.evidence_documents import Documents
 from stack.evidence_exchange import Exchange
 from stack.evidence_report import Finding, Report
 from stack.evidence_rows import Kept, judge_row
-from stack.layout import COS_PARTIES
+from stack.systems import COS_PARTIES
 
 SHAPELESS = (
     LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError,

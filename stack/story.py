@@ -13,7 +13,7 @@ from urllib.parse import quote
 from services.chassis.data.spelling import spelled
 from stack.connection import Connection
 from stack.errors import CommandError
-from stack.layout import COS_PARTIES
+from stack.systems import COS_PARTIES
 
 
 @dataclass(frozen=True)
