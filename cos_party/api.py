@@ -14,7 +14,7 @@ from cos_party.model import Delivery
 from cos_party.peers.wire import CosCommandBody, DeviceReturnBody, octets
 from cos_party.steps.device_messages import DeviceReturns
 from cos_party.steps.sign_command import CosWorkflow
-from services.chassis.web.openapi import link_body
+from services.link.openapi import link_body
 from services.link.opened import Opened
 from services.link.server import LinkServer
 

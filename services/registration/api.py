@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from services.chassis.web.openapi import link_body
+from services.link.openapi import link_body
 from services.link.opened import Opened
 from services.link.server import LinkServer
 from services.registration.model import ExtractQuestion
