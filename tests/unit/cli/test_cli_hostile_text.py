@@ -30,7 +30,7 @@ from cli.console import Columns, SafeConsole, line, visible, words
 from cli.gbcs_commands import tree_branch, tree_of
 from cli.show import cells_table, story_of
 from stack.cells import CellHeld
-from stack.evidence_report import Finding, Report
+from stack.evidence.report import Finding, Report
 from stack.layout import Stack
 from stack.story import Story, Told
 

@@ -23,8 +23,8 @@ from gbcs.protect import verify_signature
 from keys.certificate import Certificate
 from keys.roles import XML_SIGNING_ROLES, OrganisationRole, Usage
 from services.link import evidence as link
-from stack.evidence_exchange import Say
-from stack.evidence_rows import RESPONSES, Kept
+from stack.evidence.exchange import Say
+from stack.evidence.rows import RESPONSES, Kept
 
 COMMAND = "cos-command"
 RESPONSE = "device-response"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from services.link import evidence as link
 from services.link.checks import REQUEST_SECTION
-from stack.evidence_rows import REQUESTS, RESPONSES, SENT, Kept
+from stack.evidence.rows import REQUESTS, RESPONSES, SENT, Kept
 
 Say = Callable[[str, str, str], None]
 

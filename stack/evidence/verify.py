@@ -21,11 +21,11 @@ from keys.path import validate_path
 from services.chassis.data.canonical import NotCanonicalError, canonical
 from services.link.errors import LinkError
 from services.link.trust import LinkTrust
-from stack.evidence_collect import AUTHORITIES, KIND, VERSION, is_about, key_ids, seal
-from stack.evidence_documents import Documents
-from stack.evidence_exchange import Exchange
-from stack.evidence_report import Finding, Report
-from stack.evidence_rows import Kept, judge_row
+from stack.evidence.collect import AUTHORITIES, KIND, VERSION, is_about, key_ids, seal
+from stack.evidence.documents import Documents
+from stack.evidence.exchange import Exchange
+from stack.evidence.report import Finding, Report
+from stack.evidence.rows import Kept, judge_row
 from stack.systems import COS_PARTIES
 
 SHAPELESS = (
