@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from cli.console import Columns, fail, lay, sentence, write_json
+from cli.console import Columns, fail, print_table, sentence, write_json
 from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
 from stack.clocks import (
-    ClockTold,
+    ClockState,
     agree,
     parse_duration,
     parse_instant,
@@ -32,7 +32,7 @@ app = typer.Typer(
     ),
 )
 
-Act = Callable[[Connection], dict[str, ClockTold]]
+Act = Callable[[Connection], dict[str, ClockState]]
 
 
 @app.command()
@@ -101,7 +101,7 @@ def do(
         table = Columns("system", "time", "clock")
         for name, clock in clocks.items():
             table.add_row(name, clock.now.isoformat(timespec="seconds"), clock.mode)
-        lay(table)
+        print_table(table)
         if not together:
             sentence(("The clocks disagree.", "red"))
     raise typer.Exit(0 if together else 1)

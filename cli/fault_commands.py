@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.table import Table
 
-from cli.console import Columns, fail, lay, sentence, write_json
+from cli.console import Columns, fail, print_table, sentence, write_json
 from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
 from stack import faults
 from stack.connection import Connection
@@ -316,7 +316,7 @@ def show(told: Any, plainly: str | Table, *, as_json: bool) -> NoReturn:
     if as_json:
         write_json(told)
     elif isinstance(plainly, Table):
-        lay(plainly)
+        print_table(plainly)
     else:
         sentence(plainly)
     raise typer.Exit(0)

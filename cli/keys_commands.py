@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import Columns, console, fail, lay, sentence, write_json
+from cli.console import Columns, console, fail, print_table, sentence, write_json
 from cli.options import DEFAULT_DATA, AsJson, Data
 from keys.certificate import Certificate
 from keys.crl import LIST_DAYS
@@ -89,7 +89,7 @@ def show(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
             row["file"], row["subject"], row["role"], row["usage"], row["key_identifier"],
             row["issuer"], row["not_after"][:10],
         )  # fmt: skip
-    lay(table)
+    print_table(table)
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import Columns, console, fail, lay, sentence, write_json
+from cli.console import Columns, console, fail, print_table, sentence, write_json
 from cli.demo import demo as run_whole_demo
 from cli.logs import Filter, Line, follow, lines_of, written
 from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
@@ -71,7 +71,7 @@ def devices(
                 )
             ),
         )
-    lay(table)
+    print_table(table)
 
 
 def export(
