@@ -254,8 +254,8 @@ def verdict_line(attempt: Attempt, outcome: Outcome, wrong: list[str], took: flo
     if attempt.refused_by:
         text = f"Refused by check {attempt.refused_by}. The meter still obeys who it obeyed before."
     else:
-        text = f"Supplier {attempt.supplier} now holds the home: three cells replaced, "
-            "the rest as before."
+        taken = "now holds the home: three cells replaced, the rest as before."
+        text = f"Supplier {attempt.supplier} {taken}"
     return Panel(
         Group(escaped(f"{text} ({took:.2f} s)"), escaped(f"request {outcome.request_id}")),
         border_style="green",

@@ -78,7 +78,7 @@ class Strangers:
         self._unkept = 0
 
     def afford(self, carried: int = 0, *, records: int = 1, sender: str | None = None) -> bool:
-        """Whether records that carry so many octets may be kept; they are taken from the quota if so.
+        """Whether records that carry so many octets may be kept; if so, the quota is less by them.
 
         Args:
             carried: Octets of the messages in them, all together.

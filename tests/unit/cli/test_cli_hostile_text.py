@@ -152,7 +152,7 @@ def test_no_link_is_ever_made(page: io.StringIO) -> None:
     assert "evil" not in page.getvalue()
 
 
-@pytest.mark.parametrize("say", [shown.sentence, shown.whisper])
+@pytest.mark.parametrize("say", [shown.sentence, shown.print_dim])
 def test_a_sentence_stays_one_line(page: io.StringIO, say: Callable[[str], None]) -> None:
     say(HOSTILE)
     assert as_written(page).count("\n") == 1
