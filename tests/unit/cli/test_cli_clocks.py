@@ -144,7 +144,7 @@ def test_out_of_the_calendar_is_refused(systems: Systems) -> None:
 
 
 def test_the_command(systems: Systems, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(clock_commands, "find_stack", lambda *_: systems.stack)
+    monkeypatch.setattr("cli.on_stack.find_stack", lambda *_: systems.stack)
     monkeypatch.setattr(clock_commands, "Connection", lambda _: systems)
     run = CliRunner().invoke
     done = run(app, ["clock", "step", "-PT1H", "--json"])
