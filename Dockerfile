@@ -1,5 +1,6 @@
 # One image per system, holding only that system's code: `docker build --target acb .`
-# Targets: acb, tcos_party, ecos_party, meter_sim, registration, smki_repository, cli.
+# Targets: acb, tcos_party, ecos_party, meter_sim, cli; and `service` for what lives in services/:
+# `docker build --target service --build-arg SYSTEM=registration .`
 
 FROM python:3.11-slim AS dependencies
 COPY requirements.lock /requirements.lock
@@ -76,15 +77,12 @@ COPY meter_sim /app/meter_sim
 USER cos
 CMD ["python", "-m", "meter_sim.main", "--config", "/data/config.toml"]
 
-FROM linked AS registration
-COPY services/registration /app/services/registration
+FROM linked AS service
+ARG SYSTEM
+COPY services/${SYSTEM} /app/services/${SYSTEM}
+ENV SYSTEM=${SYSTEM}
 USER cos
-CMD ["python", "-m", "services.registration.main", "--config", "/data/config.toml"]
-
-FROM linked AS smki_repository
-COPY services/smki_repository /app/services/smki_repository
-USER cos
-CMD ["python", "-m", "services.smki_repository.main", "--config", "/data/config.toml"]
+CMD ["sh", "-c", "exec python -m services.$SYSTEM.main --config /data/config.toml"]
 
 # The supplier's and the operator's side. It holds the formats and no party's code.
 FROM python AS cli
@@ -99,7 +97,7 @@ COPY stack /app/stack
 COPY cli /app/cli
 COPY tamper /app/tamper
 COPY probe /app/probe
-RUN for system in acb tcos_party ecos_party meter_sim registration smki_repository smki; do \
+RUN for system in smki $(python -c "from stack.systems import SYSTEMS; print(*SYSTEMS)"); do \
       mkdir /data/$system; done && chown -R cos:cos /data
 ENV COS_DATA=/data COS_OUT=/data/demo COS_CALLED="docker compose run --rm cli"
 USER cos

@@ -93,7 +93,7 @@ def routes(parts: Parts, intake: Intake, devices: DeviceMessages) -> APIRouter:
         )
         if told is None:
             raise Problem(404, "No such request", "no request of this identifier", party=PARTY)
-        about(request_id)
+        about(duis_request_id=request_id)
         return told
 
     @router.post(

@@ -31,22 +31,15 @@ from acb.steps.serve import OtherServices
 from acb.store import alert_tally, records
 from acb.store.requests import tables
 from gbcs.message import reference_of
-from keys.errors import KeysError
-from keys.stores.software import SoftwareKeyStore, read_secret
+from keys.stores.software import open_store
 from keys.stores.store import DIGITAL_SIGNING, KEY_AGREEMENT, LINK, XML_SIGNING, KeyStore
-from services.chassis.app import Service, StartError, run
-from services.chassis.data.store import StoreError
+from services.chassis.app import Service, run
 from services.chassis.foundation import Foundation
 from services.chassis.settings import load_settings
 from services.chassis.time.refresh import Refresher
 from services.chassis.web import http
+from services.link.assembly import LinkEnd, address_of, start_errors
 from services.link.checks import response_checks
-from services.link.client import LinkClient
-from services.link.errors import LinkSetupError
-from services.link.evidence import EvidenceLog
-from services.link.identity import LinkIdentity
-from services.link.trust import LinkTrust
-from services.link.unsafe_old_key import UnsafeOldKey
 
 AUTHORITY = Path(__file__).with_name("authority.toml")
 REPOSITORY = "smki_repository"
@@ -69,38 +62,18 @@ def parts_of(
     """
     base.quirks.declare(QUIRKS)
     base.faults.reference = reference_of
-    identity = LinkIdentity(settings.party, keys.signer(LINK))
-    base.faults.resigner = UnsafeOldKey(identity, base.system_clock)
-    trust = LinkTrust.open(settings.data / "trust")
-    evidence = EvidenceLog(base.database, base.audit)
-
-    def link(peer: str) -> LinkClient:
-        if peer not in settings.peers:
-            raise LinkSetupError(f"no address of {peer} under [peers]")
-        return LinkClient(
-            identity=identity,
-            trust=trust,
-            peer=peer,
-            base_url=settings.peers[peer],
-            http=link_http,
-            evidence=evidence,
-            clock=base.system_clock,
-            book=base.book,
-        )
-
+    link = LinkEnd.of(base, keys.signer(LINK))
     blocks = Incoming(base)
-    if METERS not in settings.peers:
-        raise LinkSetupError(f"no address of {METERS} under [peers]")
     authorities = Trust.read(settings.data / "trust")
     smki = Smki(
-        link(REPOSITORY),
+        link.client(REPOSITORY, link_http),
         base.database,
         base.system_clock,
         authorities,
         max_age=timedelta(seconds=settings.revocation_max_age_seconds),
         patience=timedelta(seconds=settings.revocation_patience_seconds),
-        heed=trust.offer,
-        link_stale=trust.stale,
+        heed=link.trust.offer,
+        link_stale=link.trust.stale,
         seconds=settings.source_seconds,
     )
     return Parts(
@@ -117,10 +90,12 @@ def parts_of(
         replies=Replies(settings.eui, keys.signer(XML_SIGNING)),
         signer=keys.signer(DIGITAL_SIGNING),
         mac_key=keys.key_agreement(KEY_AGREEMENT),
-        cos_parties={name: CosPartyLink(link(name)) for name in settings.cos_parties},
+        cos_parties={
+            name: CosPartyLink(link.client(name, link_http)) for name in settings.cos_parties
+        },
         wan=BlockWan(
             base,
-            Wan(wan_http, settings.peers[METERS], settings.device_seconds),
+            Wan(wan_http, address_of(settings, METERS), settings.device_seconds),
             blocks,
             settings.block_size,
         ),
@@ -168,11 +143,9 @@ async def build(settings: AcbSettings) -> Service:
     Raises:
         StartError: something the broker cannot do without is missing or not as it must be.
     """
-    try:
+    with start_errors():
         clients = (http.client(tls=http.peer_tls(settings)), http.client(), http.client())
-        keys = SoftwareKeyStore.open(
-            settings.data / "keys", read_secret(settings.data / "passphrase")
-        )
+        keys = open_store(settings.data)
         base = await Foundation.open(settings, book(response_checks()), tables)
         base.expose(clients[0])
         base.expose(clients[1])
@@ -181,8 +154,6 @@ async def build(settings: AcbSettings) -> Service:
             return service_of(
                 parts_of(base, settings, keys, *clients[:2], users_http=clients[2]), clients
             )
-    except (KeysError, LinkSetupError, StoreError, OSError) as error:
-        raise StartError(str(error)) from None
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -32,6 +32,7 @@ from stack.connection import Connection
 from stack.processes import start, stop
 from stack.provision import devices_of, provision
 from stack.supplier import Supplier
+from stack.systems import with_link_keys
 
 HOMES = 60
 """Homes of the stack: the first half trusts the transitional CoS Party, the others the enduring."""
@@ -226,7 +227,7 @@ def measure(name: str, times: int, limit: float) -> Row:
     neighbour, party = CASES[name]
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
-        run_ceremony(load_plan().with_devices(HOMES), data, now=SystemClock().now())
+        run_ceremony(with_link_keys(load_plan().with_devices(HOMES)), data, now=SystemClock().now())
         running = start(data, lambda _line: None, first_port=None)
         try:
             with Connection(running) as connection:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.console import fail, sentence, whisper, write_json
+from cli.console import fail, print_dim, sentence, write_json
 from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
 from duis.errors import DuisError
 from duis.show import show as describe_document
@@ -16,7 +16,7 @@ from keys.errors import KeysError
 from stack.connection import Connection
 from stack.errors import UNDER_WAY, USAGE, CommandError
 from stack.finding import find_stack
-from stack.receiver import Delivery, Receiver, own_address
+from stack.receiver import ReceivedDocument, Receiver, own_address
 from stack.supplier import Supplier
 
 Who = Annotated[str, typer.Argument(metavar="SUPPLIER", help="Name of a supplier.")]
@@ -115,7 +115,9 @@ def listen(
             with Receiver(host, port) as receiver:
                 set_callback(connection, supplier, receiver.url(supplier))
                 if not as_json:
-                    whisper(f"listening as {supplier} on {receiver.url(supplier)}; Ctrl-C ends it")
+                    print_dim(
+                        f"listening as {supplier} on {receiver.url(supplier)}; Ctrl-C ends it"
+                    )
                 try:
                     ended = take(receiver, reader, count, wait, out, as_json=as_json)
                 finally:
@@ -153,13 +155,13 @@ def take(
                 write_json(told, indent=None)
             else:
                 mark = "✓" if told["verified"] else "✗"
-                whisper(f"{seen:03d} {mark} {told['says']}")
+                print_dim(f"{seen:03d} {mark} {told['says']}")
         if left == 0.0:
             return count is None or seen >= count
     return True
 
 
-def read(delivery: Delivery, reader: Supplier) -> dict[str, Any]:
+def read(delivery: ReceivedDocument, reader: Supplier) -> dict[str, Any]:
     """Whether the broker signed it, and what it says."""
     told: dict[str, Any] = {"verified": False, "octets": len(delivery.document)}
     try:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.console import Columns, fail, lay, sentence, write_json
-from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
+from cli.console import Columns, print_table, sentence, write_json
+from cli.on_stack import on_stack
 from stack.clocks import (
-    ClockTold,
+    ClockState,
     agree,
     parse_duration,
     parse_instant,
@@ -21,8 +19,6 @@ from stack.clocks import (
     step_clocks,
 )
 from stack.connection import Connection
-from stack.errors import CommandError
-from stack.finding import find_stack
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,64 +28,47 @@ app = typer.Typer(
     ),
 )
 
-Act = Callable[[Connection], dict[str, ClockTold]]
-
 
 @app.command()
-def show(
-    data: Data = DEFAULT_DATA,
-    service: Services = None,
-    lab_token: Tokens = None,
-    as_json: AsJson = False,
-) -> None:
+@on_stack
+def show(connection: Connection, *, as_json: bool) -> None:
     """Say what time it is for each system. Exit code 1 if they disagree."""
-    do(read_clocks, data, service, lab_token, as_json=as_json)
+    show_clocks(read_clocks(connection), as_json=as_json)
 
 
 @app.command(name="set")
+@on_stack
 def set_(
+    connection: Connection,
     time: Annotated[str, typer.Argument(help="Such as 2026-12-01T00:00:00Z.")],
-    data: Data = DEFAULT_DATA,
-    service: Services = None,
-    lab_token: Tokens = None,
-    as_json: AsJson = False,
+    *,
+    as_json: bool,
 ) -> None:
     """Have every clock stand at a time."""
-    do(lambda c: set_clocks(c, parse_instant(time)), data, service, lab_token, as_json=as_json)
+    show_clocks(set_clocks(connection, parse_instant(time)), as_json=as_json)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
+@on_stack
 def step(
+    connection: Connection,
     by: Annotated[str, typer.Argument(help="Seconds, or a duration: P10D, PT1H30M, -PT5M.")],
-    data: Data = DEFAULT_DATA,
-    service: Services = None,
-    lab_token: Tokens = None,
-    as_json: AsJson = False,
+    *,
+    as_json: bool,
 ) -> None:
     """Move every clock forth or back; clocks that run go on running."""
-    do(lambda c: step_clocks(c, parse_duration(by)), data, service, lab_token, as_json=as_json)
+    show_clocks(step_clocks(connection, parse_duration(by)), as_json=as_json)
 
 
 @app.command()
-def real(
-    data: Data = DEFAULT_DATA,
-    service: Services = None,
-    lab_token: Tokens = None,
-    as_json: AsJson = False,
-) -> None:
+@on_stack
+def real(connection: Connection, *, as_json: bool) -> None:
     """Have every clock follow the machine's again."""
-    do(real_clocks, data, service, lab_token, as_json=as_json)
+    show_clocks(real_clocks(connection), as_json=as_json)
 
 
-def do(
-    act: Act, data: Path, services: list[str] | None, tokens: list[str] | None, *, as_json: bool
-) -> None:
-    """Act on the clocks of a stack and show them; exit code 1 if they then disagree."""
-    try:
-        with Connection(find_stack(data, services, tokens)) as connection:
-            clocks = act(connection)
-    except CommandError as error:
-        fail(str(error), error.code, as_json=as_json)
+def show_clocks(clocks: dict[str, ClockState], *, as_json: bool) -> None:
+    """Show the clocks of a stack; exit code 1 if they disagree."""
     together = agree(clocks)
     if as_json:
         told = {
@@ -101,7 +80,7 @@ def do(
         table = Columns("system", "time", "clock")
         for name, clock in clocks.items():
             table.add_row(name, clock.now.isoformat(timespec="seconds"), clock.mode)
-        lay(table)
+        print_table(table)
         if not together:
             sentence(("The clocks disagree.", "red"))
     raise typer.Exit(0 if together else 1)

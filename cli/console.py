@@ -48,7 +48,7 @@ def visible(text: str, *, keep: str = "") -> str:
     )
 
 
-def words(text: object, style: str = "") -> Text:
+def escaped(text: object, style: str = "") -> Text:
     """One line of text that may be anybody's, in a style that is ours."""
     return Text(visible(str(text)), style)
 
@@ -62,7 +62,7 @@ def line(*parts: Part) -> Text:
 class SafeConsole(Console):
     """A console that takes no markup and lets nothing through that a terminal would obey.
 
-    `words` and `line` escape what is put together from pieces; what is given as a plain string is
+    `escaped` and `line` escape what is put together from pieces; what is given as a plain string is
     escaped here, and so is, at last, whatever came past both.
     """
 
@@ -137,7 +137,7 @@ class Columns(Table):
             )
 
 
-def lay(table: Table) -> None:
+def print_table(table: Table) -> None:
     """Print a table: as wide as the terminal, or one line to a row where there is none."""
     options = console.options.update(max_width=10_000)
     width = Measurement.get(console, options, table).maximum
@@ -149,11 +149,11 @@ def lay(table: Table) -> None:
     SafeConsole(width=max(width, console.width)).print(table)
 
 
-def whisper(text: str) -> None:
+def print_dim(text: str) -> None:
     """Say something that matters only while it happens."""
     sentence((text, "dim"))
 
 
-def silence(text: str) -> None:
+def print_nothing(text: str) -> None:
     """Say nothing, for commands whose output a script reads."""
     del text

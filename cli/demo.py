@@ -27,21 +27,31 @@ from rich.panel import Panel
 from rich.rule import Rule
 from rich.table import Table
 
-from cli.console import Columns, console, lay, sentence, silence, whisper, words, write_json
+from cli.console import (
+    Columns,
+    console,
+    escaped,
+    print_dim,
+    print_nothing,
+    print_table,
+    sentence,
+    write_json,
+)
 from cli.keys_commands import hold_ceremony
-from cli.show import cells_table, story_of
+from cli.show import cells_table, render_trace
 from duis.errors import DuisError
 from stack.cells import cells_of, changed
 from stack.connection import Connection
 from stack.errors import REFUSED, CommandError
 from stack.export import Exported, export
-from stack.layout import SYSTEMS, Stack, load_stack, stack_file
+from stack.layout import Stack, load_stack, stack_file
 from stack.processes import start, stop
 from stack.provision import devices_of, provision
 from stack.receiver import Receiver, own_address
-from stack.story import Story, tell
+from stack.story import RequestTrace, tell
 from stack.supplier import Supplier
 from stack.switching import Outcome, switch
+from stack.systems import SYSTEMS
 
 CALLBACK_LIMIT = 20.0  # seconds for a signed response to reach the supplier's own service
 SUPPLIER_CELLS = frozenset(
@@ -51,11 +61,10 @@ SUPPLIER_CELLS = frozenset(
         "supplier/keyAgreement/prePaymentTopUp",
     }
 )
-PARTY_OF_PREFIX = {"tcos_party": "tcos", "ecos_party": "ecos"}
 
 
 @dataclass(frozen=True)
-class Act:
+class Attempt:
     """One attempt: who wants which meter, and how it must end."""
 
     title: str
@@ -66,28 +75,28 @@ class Act:
 
 
 @dataclass
-class Played:
-    """What an act came to, and every way in which it was not as it must be."""
+class AttemptResult:
+    """What an attempt came to, and every way in which it was not as it must be."""
 
-    act: Act
+    attempt: Attempt
     outcome: Outcome
     wrong: list[str]
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
         return {
-            "title": self.act.title,
-            "meter": self.act.meter,
-            "cos_party": self.act.cos_party,
-            "supplier": self.act.supplier,
-            "must_be_refused_by": self.act.refused_by,
+            "title": self.attempt.title,
+            "meter": self.attempt.meter,
+            "cos_party": self.attempt.cos_party,
+            "supplier": self.attempt.supplier,
+            "must_be_refused_by": self.attempt.refused_by,
             "state": self.outcome.state,
             "refused": self.outcome.refused,
             "wrong": self.wrong,
         }
 
 
-def acts_for(devices: list[dict[str, Any]]) -> list[Act]:
+def attempts_for(devices: list[dict[str, Any]]) -> list[Attempt]:
     """The three acts, on the first device of each CoS Party."""
     first = {
         party: next(d for d in devices if d["cos_party"] == party)
@@ -95,9 +104,9 @@ def acts_for(devices: list[dict[str, Any]]) -> list[Act]:
     }
     tcos, ecos = first["tcos_party"]["eui"], first["ecos_party"]["eui"]
     return [
-        Act("A home whose meter trusts TCoS moves to supplier B", tcos, "tcos_party", "B"),
-        Act("A home whose meter trusts ECoS moves to supplier B", ecos, "ecos_party", "B"),
-        Act(
+        Attempt("A home whose meter trusts TCoS moves to supplier B", tcos, "tcos_party", "B"),
+        Attempt("A home whose meter trusts ECoS moves to supplier B", ecos, "ecos_party", "B"),
+        Attempt(
             "Supplier C, not the incoming supplier, tries to take the first home",
             tcos,
             "tcos_party",
@@ -113,7 +122,7 @@ def fresh_stack(data: Path, *, quiet: bool) -> Iterator[Stack]:
     if stack_file(data).is_file():
         stop(load_stack(data))
     shutil.rmtree(data, ignore_errors=True)
-    say = silence if quiet else whisper
+    say = print_nothing if quiet else print_dim
     say("key ceremony: authorities, suppliers, systems and meters get simulated certificates")
     hold_ceremony(data)
     stack = start(data, say)
@@ -123,7 +132,7 @@ def fresh_stack(data: Path, *, quiet: bool) -> Iterator[Stack]:
         stop(stack)
 
 
-def run_demo(out: Path, *, quiet: bool = False) -> tuple[list[Played], Exported]:
+def run_demo(out: Path, *, quiet: bool = False) -> tuple[list[AttemptResult], Exported]:
     """Start a stack, play the three acts on it, export what passed, stop it.
 
     Args:
@@ -134,19 +143,19 @@ def run_demo(out: Path, *, quiet: bool = False) -> tuple[list[Played], Exported]
     for old in [*out.glob("*.hex"), *out.glob("*.xml"), *out.glob("*.pcapng")]:
         old.unlink()
     if not quiet:
-        console.print(Rule(words("A change of supplier, end to end", "bold")))
+        console.print(Rule(escaped("A change of supplier, end to end", "bold")))
     with fresh_stack(out / "stack", quiet=quiet) as stack, Connection(stack) as connection:
-        return play_all(connection, out / "stack", out, quiet=quiet)
+        return run_attempts(connection, out / "stack", out, quiet=quiet)
 
 
-def play_all(
+def run_attempts(
     connection: Connection, data: Path, out: Path, *, quiet: bool
-) -> tuple[list[Played], Exported]:
+) -> tuple[list[AttemptResult], Exported]:
     """Provision the stack, play the acts, export; for a stack that runs already."""
     stack = connection.stack
     provision(connection, data, afresh=True)
     if not quiet:
-        lay(systems_table(stack))
+        print_table(systems_table(stack))
     with Receiver(own_address(stack.services["acb"].interface)) as receiver:
         for supplier in stack.facts["suppliers"]:
             connection.lab(
@@ -155,62 +164,68 @@ def play_all(
                 f"/lab/users/{supplier['eui']}/callback",
                 {"callback_url": receiver.url(supplier["name"])},
             )
-        played = [
-            play(connection, data, act, number, receiver, quiet=quiet)
-            for number, act in enumerate(acts_for(devices_of(data)), 1)
+        results = [
+            run_attempt(connection, data, attempt, number, receiver, quiet=quiet)
+            for number, attempt in enumerate(attempts_for(devices_of(data)), 1)
         ]
-        write_documents(out, played, receiver)
+        write_documents(out, results, receiver)
         # The receiver ends here: the broker shall not go on trying to reach it.
         for supplier in stack.facts["suppliers"]:
             url = f"/lab/users/{supplier['eui']}/callback"
             connection.lab("acb", "PUT", url, {"callback_url": None})
     exported = export(connection, out)
-    return played, exported
+    return results, exported
 
 
-def play(
-    connection: Connection, data: Path, act: Act, number: int, receiver: Receiver, *, quiet: bool
-) -> Played:
-    """Play one act and compare every outcome with what it must be."""
+def run_attempt(
+    connection: Connection,
+    data: Path,
+    attempt: Attempt,
+    number: int,
+    receiver: Receiver,
+    *,
+    quiet: bool,
+) -> AttemptResult:
+    """Make one attempt and compare every outcome with what it must be."""
     if not quiet:
         console.print()
-        console.print(Rule(words(f"{number}. {act.title}", "bold"), align="left"))
-    before = cells_of(connection, act.meter)
-    answered = len(receiver.received(act.supplier))
+        console.print(Rule(escaped(f"{number}. {attempt.title}", "bold"), align="left"))
+    before = cells_of(connection, attempt.meter)
+    answered = len(receiver.received(attempt.supplier))
     began = time.monotonic()
-    outcome = switch(connection, data, act.meter, act.supplier)
+    outcome = switch(connection, data, attempt.meter, attempt.supplier)
     took = time.monotonic() - began
-    deliveries = receiver.wait_for(act.supplier, answered + 1, CALLBACK_LIMIT)
+    deliveries = receiver.wait_for(attempt.supplier, answered + 1, CALLBACK_LIMIT)
     connection.settle()
     story = tell(connection, outcome.request_id)
-    after = cells_of(connection, act.meter)
-    wrong = judge(act, outcome, story, changed(before, after))
+    after = cells_of(connection, attempt.meter)
+    wrong = judge(attempt, outcome, story, changed(before, after))
     if len(deliveries) <= answered:
-        wrong.append(f"supplier {act.supplier} was sent no signed response")
-    supplier = Supplier.open(data, act.supplier)
+        wrong.append(f"supplier {attempt.supplier} was sent no signed response")
+    supplier = Supplier.open(data, attempt.supplier)
     for document in deliveries[answered:]:
         try:
             supplier.read(document)
         except DuisError as error:
-            wrong.append(f"supplier {act.supplier} cannot accept what it was sent: {error}")
-    eui = connection.stack.supplier(act.supplier)["eui"]
+            wrong.append(f"supplier {attempt.supplier} cannot accept what it was sent: {error}")
+    eui = connection.stack.supplier(attempt.supplier)["eui"]
     held = {after[cell].subject for cell in SUPPLIER_CELLS}
-    if (held == {eui}) == bool(act.refused_by):
+    if (held == {eui}) == bool(attempt.refused_by):
         wrong.append(f"the supplier cells hold {', '.join(sorted(held))}")
     if not quiet:
-        console.print(story_of(story, connection.stack))
+        console.print(render_trace(story, connection.stack))
         console.print()
         console.print(cells_table(before, after, connection.stack))
         console.print()
-        console.print(verdict_line(act, outcome, wrong, took))
-    return Played(act, outcome, wrong)
+        console.print(verdict_line(attempt, outcome, wrong, took))
+    return AttemptResult(attempt, outcome, wrong)
 
 
-def judge(act: Act, outcome: Outcome, story: Story, cells: set[str]) -> list[str]:
+def judge(attempt: Attempt, outcome: Outcome, story: RequestTrace, cells: set[str]) -> list[str]:
     """Everything that is not as it must be, as sentences; none where all is right."""
     wrong = []
     checks = [verdict["check"] for _, verdict in story.refusals]
-    if act.refused_by is None:
+    if attempt.refused_by is None:
         if outcome.state != "completed":
             wrong.append(f"the request ended {outcome.state}, not completed")
         if checks:
@@ -218,30 +233,31 @@ def judge(act: Act, outcome: Outcome, story: Story, cells: set[str]) -> list[str
         if cells != SUPPLIER_CELLS:
             wrong.append(f"cells that changed: {', '.join(sorted(cells)) or 'none'}")
         made = {event.party for event in story.events if event.verdicts}
-        if not {"acb", act.cos_party, "meter_sim"} <= made:
+        if not {"acb", attempt.cos_party, "meter_sim"} <= made:
             wrong.append(f"only {', '.join(sorted(made))} made checks")
     else:
         if outcome.state != "refused":
             wrong.append(f"the request ended {outcome.state}, not refused")
-        if checks != [act.refused_by]:
-            wrong.append(f"refused by {checks or 'nobody'}, not by {act.refused_by}")
+        if checks != [attempt.refused_by]:
+            wrong.append(f"refused by {checks or 'nobody'}, not by {attempt.refused_by}")
         if cells:
             wrong.append(f"cells changed: {', '.join(sorted(cells))}")
     return wrong
 
 
-def verdict_line(act: Act, outcome: Outcome, wrong: list[str], took: float) -> Panel:
-    """The act's end in a box: what happened, and whether that is right."""
+def verdict_line(attempt: Attempt, outcome: Outcome, wrong: list[str], took: float) -> Panel:
+    """The attempt's end in a box: what happened, and whether that is right."""
     if wrong:
-        return Panel(Group(*map(words, wrong)), title="NOT AS IT MUST BE", border_style="bold red")
-    if act.refused_by:
-        text = f"Refused by check {act.refused_by}. The meter still obeys who it obeyed before."
-    else:
-        text = (
-            f"Supplier {act.supplier} now holds the home: three cells replaced, the rest as before."
+        return Panel(
+            Group(*map(escaped, wrong)), title="NOT AS IT MUST BE", border_style="bold red"
         )
+    if attempt.refused_by:
+        text = f"Refused by check {attempt.refused_by}. The meter still obeys who it obeyed before."
+    else:
+        taken = "now holds the home: three cells replaced, the rest as before."
+        text = f"Supplier {attempt.supplier} {taken}"
     return Panel(
-        Group(words(f"{text} ({took:.2f} s)"), words(f"request {outcome.request_id}")),
+        Group(escaped(f"{text} ({took:.2f} s)"), escaped(f"request {outcome.request_id}")),
         border_style="green",
         title="as it must be",
         title_align="left",
@@ -258,10 +274,10 @@ def systems_table(stack: Stack) -> Table:
     return table
 
 
-def write_documents(out: Path, played: list[Played], receiver: Receiver) -> None:
+def write_documents(out: Path, results: list[AttemptResult], receiver: Receiver) -> None:
     """Leave the DUIS documents beside the messages: as sent, as answered, as delivered."""
-    for number, one in enumerate(played, 1):
-        name = f"act{number}-supplier-{one.act.supplier}"
+    for number, one in enumerate(results, 1):
+        name = f"act{number}-supplier-{one.attempt.supplier}"
         (out / f"{name}-1-request.xml").write_bytes(one.outcome.request)
         if one.outcome.acknowledgement:
             (out / f"{name}-2-acknowledgement.xml").write_bytes(one.outcome.acknowledgement)
@@ -283,7 +299,7 @@ def called() -> str:
 
 
 def finish(
-    played: list[Played],
+    results: list[AttemptResult],
     exported: Exported,
     out: Path,
     *,
@@ -292,14 +308,14 @@ def finish(
     running: bool = False,
 ) -> int:
     """Say how it went, and what to do next (on a stack that is running still, or on a new one)."""
-    right = all(not one.wrong for one in played)
+    right = all(not one.wrong for one in results)
     cos = called()
     turn = f"{cos} --help" if running else f"{cos} up --detach   then   {cos} --help"
     if as_json:
         told = {
             "ok": right,
             "seconds": round(seconds, 2),
-            "acts": [one.as_dict() for one in played],
+            "acts": [one.as_dict() for one in results],
             "messages": exported.messages,
             "out": str(out),
         }
@@ -307,9 +323,9 @@ def finish(
     else:
         console.print()
         console.print(Rule())
-        good = sum(not one.wrong for one in played)
+        good = sum(not one.wrong for one in results)
         style = "bold green" if right else "bold red"
-        sentence((f"{good} of {len(played)} outcomes as they must be", style))
+        sentence((f"{good} of {len(results)} outcomes as they must be", style))
         sentence(
             f"{exported.messages} GBCS messages, the DUIS documents and the keys that check them "
             "are in ",
@@ -333,14 +349,14 @@ def demo(out: Path, *, as_json: bool, data: Path | None = None) -> int:
     """
     began = time.monotonic()
     if data is None:
-        played, exported = run_demo(out, quiet=as_json)
+        results, exported = run_demo(out, quiet=as_json)
     else:
         out.mkdir(parents=True, exist_ok=True)
         stack = load_stack(data)
         if not stack.facts:
             raise CommandError(f"{data} holds no facts of a ceremony")
         with Connection(stack) as connection:
-            played, exported = play_all(connection, data, out, quiet=as_json)
+            results, exported = run_attempts(connection, data, out, quiet=as_json)
     seconds = time.monotonic() - began
     running = data is not None
-    return finish(played, exported, out, seconds=seconds, as_json=as_json, running=running)
+    return finish(results, exported, out, seconds=seconds, as_json=as_json, running=running)

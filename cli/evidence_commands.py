@@ -11,9 +11,9 @@ from cli.console import fail, sentence, write_json
 from cli.options import AsJson
 from stack.connection import Connection
 from stack.errors import REFUSED, USAGE, CommandError
-from stack.evidence import Unreadable, judge, write_bundle
-from stack.evidence_collect import AUTHORITIES, collect, file_of, read_pem
-from stack.evidence_report import Finding, Report
+from stack.evidence.collect import AUTHORITIES, collect, file_of, read_pem
+from stack.evidence.report import Finding, Report
+from stack.evidence.verify import Unreadable, judge, write_bundle
 from stack.layout import load_stack
 
 app = typer.Typer(

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.table import Table
 
-from cli.console import Columns, fail, lay, sentence, write_json
-from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
+from cli.console import Columns, print_table, sentence, write_json
+from cli.on_stack import on_stack
 from stack import faults
 from stack.connection import Connection
-from stack.errors import CommandError
-from stack.finding import find_stack
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -75,22 +71,18 @@ class Claim(StrEnum):
 
 
 @app.command(name="list")
+@on_stack
 def list_(
+    connection: Connection,
     system: OneParty = None,
-    data: Data = DEFAULT_DATA,
-    service: Services = None,
-    lab_token: Tokens = None,
-    as_json: AsJson = False,
+    *,
+    as_json: bool,
 ) -> None:
     """Say which faults are armed, how often they have struck, and what they hold back.
 
     With --json also the hops of each system and the kinds of fault that it can have.
     """
-    told = do(
-        lambda c: faults.listed(c, faults.parties_of(c, system)),
-        (data, service, lab_token),
-        as_json=as_json,
-    )
+    told = faults.listed(connection, faults.parties_of(connection, system))
     table = Columns("system", "id", "fault", "where", "hop", "which*", "struck", "held")
     for party, one in told.items():
         for fault in one["faults"]:
@@ -110,7 +102,9 @@ def list_(
 
 
 @app.command()
+@on_stack
 def add(
+    connection: Connection,
     system: Party,
     kind: Annotated[Kind, typer.Argument(help="What befalls the message.")],
     where: Annotated[Where, typer.Argument(help="Which half of which exchange.")],
@@ -152,10 +146,8 @@ def add(
     claims: Annotated[
         Claim | None, typer.Option(help="Whose key an old key says it is: own or old.")
     ] = None,
-    data: Data = DEFAULT_DATA,
-    service: Services = None,
-    lab_token: Tokens = None,
-    as_json: AsJson = False,
+    *,
+    as_json: bool,
 ) -> None:
     """Arm a fault. Prints its id, which remove and release take.
 
@@ -167,99 +159,83 @@ def add(
 
     cos faults add acb bit_flip outbound-request --hop meter_sim --device 0253494dd0000002
     """
-    told = do(
-        lambda c: faults.arm(
-            c,
-            system,
-            faults.order_of(
-                kind.value,
-                where.value,
-                hop=hop,
-                times=times,
-                among=among,
-                seed=seed,
-                purpose=purpose,
-                path=path,
-                method=method,
-                message_id=message_id,
-                request_id=request_id,
-                device=device,
-                seconds=seconds,
-                status=status,
-                bit=bit,
-                octets=octets,
-                claims=claims,
-            ),
+    told = faults.arm(
+        connection,
+        system,
+        faults.order_of(
+            kind.value,
+            where.value,
+            hop=hop,
+            times=times,
+            among=among,
+            seed=seed,
+            purpose=purpose,
+            path=path,
+            method=method,
+            message_id=message_id,
+            request_id=request_id,
+            device=device,
+            seconds=seconds,
+            status=status,
+            bit=bit,
+            octets=octets,
+            claims=claims,
         ),
-        (data, service, lab_token),
-        as_json=as_json,
     )
     show(told, f"{told['id']} is armed at {system}.", as_json=as_json)
 
 
 @app.command()
+@on_stack
 def remove(
+    connection: Connection,
     system: Party,
     fault: FaultId,
-    data: Data = DEFAULT_DATA,
-    service: Services = None,
-    lab_token: Tokens = None,
-    as_json: AsJson = False,
+    *,
+    as_json: bool,
 ) -> None:
     """Undo a fault. What it holds back is carried on."""
-    told = do(
-        lambda c: faults.remove(c, system, fault), (data, service, lab_token), as_json=as_json
-    )
+    told = faults.remove(connection, system, fault)
     show(told, f"{fault} struck {told['fired']} times; it is gone.", as_json=as_json)
 
 
 @app.command()
+@on_stack
 def release(
+    connection: Connection,
     system: Party,
     fault: FaultId,
-    data: Data = DEFAULT_DATA,
-    service: Services = None,
-    lab_token: Tokens = None,
-    as_json: AsJson = False,
+    *,
+    as_json: bool,
 ) -> None:
     """Carry on what a delay or a reorder holds back. The fault stays."""
-    count = do(
-        lambda c: faults.release(c, system, fault), (data, service, lab_token), as_json=as_json
-    )
+    count = faults.release(connection, system, fault)
     show({"id": fault, "released": count}, f"released: {count}", as_json=as_json)
 
 
 @app.command()
+@on_stack
 def reset(
+    connection: Connection,
     system: OneParty = None,
-    data: Data = DEFAULT_DATA,
-    service: Services = None,
-    lab_token: Tokens = None,
-    as_json: AsJson = False,
+    *,
+    as_json: bool,
 ) -> None:
     """Undo every fault, of one system or of all. Checks, clocks and quirks stay as they are."""
-    told = do(
-        lambda c: faults.clear(c, faults.parties_of(c, system)),
-        (data, service, lab_token),
-        as_json=as_json,
-    )
+    told = faults.clear(connection, faults.parties_of(connection, system))
     show({"removed": told}, f"removed: {sum(told.values())}", as_json=as_json)
 
 
 @quirks_app.command(name="list")
+@on_stack
 def list_quirks(
+    connection: Connection,
     system: OneParty = None,
-    data: Data = DEFAULT_DATA,
-    service: Services = None,
-    lab_token: Tokens = None,
-    as_json: AsJson = False,
+    *,
+    as_json: bool,
 ) -> None:
     """Say which quirks the systems can have, where each is known from, and which are on."""
-    told = do(
-        lambda c: faults.quirks(c, faults.parties_of(c, system)),
-        (data, service, lab_token),
-        as_json=as_json,
-    )
+    told = faults.quirks(connection, faults.parties_of(connection, system))
     table = Columns("system", "quirk", "", "what it does*", "known from*")
     for party, all_of_it in told.items():
         for quirk in all_of_it:
@@ -269,46 +245,34 @@ def list_quirks(
 
 
 @quirks_app.command()
+@on_stack
 def on(
+    connection: Connection,
     system: Party,
     name: Annotated[str, typer.Argument(metavar="NAME")],
-    data: Data = DEFAULT_DATA,
-    service: Services = None,
-    lab_token: Tokens = None,
-    as_json: AsJson = False,
+    *,
+    as_json: bool,
 ) -> None:
     """Have a system behave that way from now on: `cos quirks on meter_sim non-minimal-lengths`."""
-    _switch(system, name, (data, service, lab_token), to=True, as_json=as_json)
+    _switch(connection, system, name, to=True, as_json=as_json)
 
 
 @quirks_app.command()
+@on_stack
 def off(
+    connection: Connection,
     system: Party,
     name: Annotated[str, typer.Argument(metavar="NAME")],
-    data: Data = DEFAULT_DATA,
-    service: Services = None,
-    lab_token: Tokens = None,
-    as_json: AsJson = False,
+    *,
+    as_json: bool,
 ) -> None:
     """Have it behave as usual again."""
-    _switch(system, name, (data, service, lab_token), to=False, as_json=as_json)
+    _switch(connection, system, name, to=False, as_json=as_json)
 
 
-Found = tuple[Path, list[str] | None, list[str] | None]
-
-
-def _switch(system: str, name: str, found: Found, *, to: bool, as_json: bool) -> None:
-    told = do(lambda c: faults.switch_quirk(c, system, name, on=to), found, as_json=as_json)
+def _switch(connection: Connection, system: str, name: str, *, to: bool, as_json: bool) -> None:
+    told = faults.switch_quirk(connection, system, name, on=to)
     show(told, f"{system}: {name} is {'on' if told['on'] else 'off'}", as_json=as_json)
-
-
-def do(act: Callable[[Connection], Any], found: Found, *, as_json: bool) -> Any:
-    """Act on the systems of a stack; a refusal ends the command with its exit code."""
-    try:
-        with Connection(find_stack(*found)) as connection:
-            return act(connection)
-    except CommandError as error:
-        fail(str(error), error.code, as_json=as_json)
 
 
 def show(told: Any, plainly: str | Table, *, as_json: bool) -> NoReturn:
@@ -316,7 +280,7 @@ def show(told: Any, plainly: str | Table, *, as_json: bool) -> NoReturn:
     if as_json:
         write_json(told)
     elif isinstance(plainly, Table):
-        lay(plainly)
+        print_table(plainly)
     else:
         sentence(plainly)
     raise typer.Exit(0)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.tree import Tree
 
-from cli.console import console, fail, line, sentence, words, write_json
+from cli.console import console, escaped, fail, line, sentence, write_json
 from cli.options import AsJson, entity
 from gbcs.block_transfer import cut, is_block, split
 from gbcs.errors import EncodeError, GbcsError
@@ -186,11 +186,11 @@ def described(frames: list[bytes], keys: KeyFolder | None, acb: str | None) -> d
 def tree_of(told: dict[str, Any]) -> Tree:
     """The description as a tree: header first, protection in colour, then the payload."""
     if "blocks" in told:
-        tree = Tree(words("blocks of a message that is not complete", "bold"))
+        tree = Tree(escaped("blocks of a message that is not complete", "bold"))
         for part in told["blocks"]:
             tree.add(tree_of(part))
         missing = ", ".join(map(str, told["missing"])) or "the last, and whatever comes before it"
-        tree.add(words(f"missing: {missing}", "bold red"))
+        tree.add(escaped(f"missing: {missing}", "bold red"))
         return tree
     tree = Tree(line((str(told["use_case"]), "bold"), f" {told['message_code']} {told['cra']}"))
     for key in ("originator", "recipient", "originator_counter"):
@@ -211,13 +211,13 @@ def tree_of(told: dict[str, Any]) -> Tree:
         shown = tree.add(line("payload ", (said, "yellow" if why is None else "bold red")))
         grow(shown, {"octets": told["payload"]["octets"]})
     if not told["reencoded_identical"]:
-        tree.add(words("does not re-encode to the same octets", "bold red"))
+        tree.add(escaped("does not re-encode to the same octets", "bold red"))
     return tree
 
 
 def tree_branch(title: str, told: dict[str, Any]) -> Tree:
     """Any JSON object as a tree under a title."""
-    tree = Tree(words(title, "bold"))
+    tree = Tree(escaped(title, "bold"))
     grow(tree, told)
     return tree
 
@@ -234,7 +234,7 @@ def grow(tree: Tree, value: Any) -> None:
         for number, inner in enumerate(value, 1):
             grow(tree.add(f"{number}"), inner)
     else:
-        tree.add(words(shorten(value), "cyan"))
+        tree.add(escaped(shorten(value), "cyan"))
 
 
 def shorten(value: Any) -> str:

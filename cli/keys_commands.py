@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import Columns, console, fail, lay, sentence, write_json
+from cli.console import Columns, console, fail, print_table, sentence, write_json
 from cli.options import DEFAULT_DATA, AsJson, Data
 from keys.certificate import Certificate
 from keys.crl import LIST_DAYS
@@ -25,6 +25,7 @@ from stack.errors import MISSING, REFUSED, USAGE, CommandError
 from stack.layout import load_stack, stack_file
 from stack.revocation_lists import ListName
 from stack.revocation_lists import renew_lists as issue_lists
+from stack.systems import with_link_keys
 
 app = typer.Typer(no_args_is_help=True, help="The simulated key infrastructure (SMKI).")
 
@@ -35,7 +36,7 @@ def hold_ceremony(data: Path, plan: Path | None = None) -> None:
     Raises:
         KeysError: the folder already holds a ceremony, or the plan does not make sense.
     """
-    run_ceremony(load_plan(plan), data, now=SystemClock().now())
+    run_ceremony(with_link_keys(load_plan(plan)), data, now=SystemClock().now())
 
 
 @app.command()
@@ -88,7 +89,7 @@ def show(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
             row["file"], row["subject"], row["role"], row["usage"], row["key_identifier"],
             row["issuer"], row["not_after"][:10],
         )  # fmt: skip
-    lay(table)
+    print_table(table)
 
 
 @app.command()

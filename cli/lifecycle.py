@@ -14,12 +14,12 @@ from cli.console import (
     Columns,
     console,
     errors,
+    escaped,
     fail,
-    lay,
+    print_dim,
+    print_nothing,
+    print_table,
     sentence,
-    silence,
-    whisper,
-    words,
     write_json,
 )
 from cli.demo import systems_table
@@ -73,7 +73,7 @@ def up(
     """
     try:
         bring_up(
-            data, read_detours(peer or []), blocks, silence if as_json else whisper,
+            data, read_detours(peer or []), blocks, print_nothing if as_json else print_dim,
             detach=detach, as_json=as_json, port=port,
         )  # fmt: skip
     except KeysError as error:
@@ -111,7 +111,7 @@ def bring_up(
         if as_json:
             write_json(status_of(stack))
         else:
-            lay(systems_table(stack))
+            print_table(systems_table(stack))
             sentence(f"{count} meters installed. Next: cos switch --meter EUI --supplier B")
         stays = detach
         if not detach:
@@ -202,9 +202,9 @@ def status_of(stack: Stack) -> dict[str, Any]:
 def state_of(one: dict[str, Any]) -> Text:
     """Whether a system is ready, in words, and why not."""
     if one["ready"]:
-        return words("ready", "green")
+        return escaped("ready", "green")
     running = "not ready" if one["running"] else "not running"
-    return words(f"{running}: {one['why_not']}", "red")
+    return escaped(f"{running}: {one['why_not']}", "red")
 
 
 def status(
@@ -227,7 +227,7 @@ def status(
         table = Columns("system", "interface", "lab port", "process", "state")
         for name, one in told["services"].items():
             table.add_row(name, one["interface"], one["lab"], str(one["pid"] or "-"), state_of(one))
-        lay(table)
+        print_table(table)
         if told["devices"] is not None:
             sentence(f"acb {told['acb_eui']}, {told['devices']} devices")
     raise typer.Exit(0 if all(s["ready"] for s in told["services"].values()) else UNREACHABLE)

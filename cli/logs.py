@@ -84,7 +84,7 @@ def said_by(text: str) -> dict[str, Any]:
 def written(line: Line) -> Text:
     """A line for people. Nothing in it acts on the terminal: what is not printable is escaped."""
     if not line.told:
-        return console.words(f"{line.system} {plain(line.text)}")
+        return console.escaped(f"{line.system} {plain(line.text)}")
     told = line.told
     facts = " ".join(
         f"{plain(name)}={plain(value)}"

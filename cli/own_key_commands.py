@@ -17,7 +17,16 @@ from keys.errors import KeysError
 from stack.connection import Connection
 from stack.errors import REFUSED, USAGE, CommandError
 from stack.layout import load_stack
-from stack.own_keys import Act, KeyName, Said, command_device, issue, provide, said, update
+from stack.own_keys import (
+    DeviceResult,
+    KeyName,
+    KeyService,
+    command_device,
+    device_result,
+    issue,
+    provide,
+    update,
+)
 from stack.supplier import Supplier
 
 __all__ = ["app"]
@@ -92,16 +101,18 @@ def provide_device_certificate(
     _run(provide(key), supplier, meter, out, data, as_json=as_json)
 
 
-def _run(act: Act, name: str, meter: str, out: Path | None, data: Path, *, as_json: bool) -> None:
+def _run(
+    act: KeyService, name: str, meter: str, out: Path | None, data: Path, *, as_json: bool
+) -> None:
     """Do it, print what the device said and leave with the exit code."""
-    told: Said | None = None
+    told: DeviceResult | None = None
     try:
         with Connection(load_stack(data)) as connection:
             supplier = Supplier.open(data, name)
             done = command_device(connection, supplier, plain(meter), act)
             body = None if done.response is None else supplier.read(done.response).body
         if isinstance(body, ResponseMessage) and body.gbcs_payload is not None:
-            told = said(body.gbcs_payload)
+            told = device_result(body.gbcs_payload)
         if out is not None and told is not None and told.pem is not None:
             out.write_text(told.pem)
     except (KeysError, DuisError, GbcsError, OSError) as error:

@@ -9,10 +9,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from cli.console import line, words
+from cli.console import escaped, line
 from stack.cells import CellHeld
 from stack.layout import Stack
-from stack.story import Story, Told
+from stack.story import RequestTrace, TraceEvent
+from stack.systems import SYSTEM
 
 MARKS = {
     "passed": ("✓", "green"),
@@ -21,15 +22,9 @@ MARKS = {
     "not_applicable": ("-", "dim"),
     "not_reached": ("·", "dim"),
 }
-COLOURS = {
-    "acb": "magenta",
-    "tcos_party": "blue",
-    "ecos_party": "cyan",
-    "meter_sim": "yellow",
-}
 
 
-def story_of(story: Story, stack: Stack) -> RenderableType:
+def render_trace(story: RequestTrace, stack: Stack) -> RenderableType:
     """The messages in order, each followed by the checks made on it.
 
     What both ends tell of one transfer is shown once. Times are UTC, by the clock of the machine
@@ -41,7 +36,7 @@ def story_of(story: Story, stack: Stack) -> RenderableType:
     said: set[str] = set()
     for event in story.events:
         if (today := moment(event.at)[:10]) != day:
-            parts.append(words(f"{today} UTC", "dim"))
+            parts.append(escaped(f"{today} UTC", "dim"))
             day = today
         transfer = (event.receiver, event.message or "")
         # A meter knows the business originator, not who carried the message: the broker tells that.
@@ -53,16 +48,16 @@ def story_of(story: Story, stack: Stack) -> RenderableType:
                 verdict = {"check": event.name, "detail": event.summary}
                 parts.append(refusal_line(event.party, verdict, event.at))
             else:
-                said_so = words(f"{time_of(event.at)} {event.summary}", style="dim")
+                said_so = escaped(f"{time_of(event.at)} {event.summary}", style="dim")
                 parts.append(Padding(said_so, (0, 0, 0, 6)))
         said.update((event.summary, ""))
         said.update(verdict["detail"] for verdict in event.verdicts if verdict.get("detail"))
         if event.verdicts:
-            parts.append(verdicts_of(event))
+            parts.append(verdicts_of(event, stack))
     return Group(*parts)
 
 
-def arrow(event: Told, stack: Stack) -> Text:
+def arrow(event: TraceEvent, stack: Stack) -> Text:
     """When, `sender ──name──▶ receiver`, and its size."""
     size = f" {len(event.message) * 3 // 4:,} octets" if event.message else ""
     return line(
@@ -80,10 +75,12 @@ def arrow(event: Told, stack: Stack) -> Text:
 def named(who: str, stack: Stack) -> tuple[str, str]:
     """A party's name in its colour; identifiers become names where they are known."""
     name = stack.supplier_name(who) if len(who) == 16 else who
-    return name, COLOURS.get(name, "green" if name.startswith("supplier") else "yellow")
+    if name in SYSTEM:
+        return name, SYSTEM[name].colour
+    return name, "green" if name.startswith("supplier") else "yellow"
 
 
-def verdicts_of(event: Told) -> RenderableType:
+def verdicts_of(event: TraceEvent, stack: Stack) -> RenderableType:
     """One line that sums up, then each named check with its mark, grouped by what it is about."""
     reached = [v for v in event.verdicts if v["outcome"] != "not_reached"]
     counts = {
@@ -93,7 +90,7 @@ def verdicts_of(event: Told) -> RenderableType:
     summary = ", ".join(f"{n} {what.replace('_', ' ')}" for what, n in counts.items() if n)
     head = line(
         (f"      {time_of(event.at)} ", "dim"),
-        (event.party, COLOURS.get(event.party, "white")),
+        named(event.party, stack),
         (f" checks: {summary}", "dim"),
     )
     groups: dict[str, list[Text]] = {}
@@ -105,10 +102,10 @@ def verdicts_of(event: Told) -> RenderableType:
     grid.add_column(min_width=18, no_wrap=True)
     grid.add_column(ratio=1)
     for about, marks in groups.items():
-        said = words("  ").join(marks)
+        said = escaped("  ").join(marks)
         if about.startswith("link.") and counts["passed"] == len(reached):
-            said = words(f"✓ all {len(marks)} of the signed link", "green")
-        grid.add_row("", words(f"{about}.", "dim"), said)
+            said = escaped(f"✓ all {len(marks)} of the signed link", "green")
+        grid.add_row("", escaped(f"{about}.", "dim"), said)
     rows: list[RenderableType] = [head, grid]
     rows += [refusal_line(event.party, v) for v in reached if v["outcome"] == "refused"]
     return Group(*rows)
@@ -122,9 +119,9 @@ def mark(check: str, outcome: str) -> Text:
 
 def refusal_line(party: str, verdict: dict[str, str], at: str | None = None) -> RenderableType:
     """When, who refused, by which check, what was expected and what was found."""
-    said = [words(verdict.get("detail") or verdict["title"])]
+    said = [escaped(verdict.get("detail") or verdict["title"])]
     said += [
-        words(f"{what}: {verdict[what]}", "dim")
+        escaped(f"{what}: {verdict[what]}", "dim")
         for what in ("expected", "found")
         if verdict.get(what)
     ]
@@ -147,18 +144,18 @@ def cells_table(
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)
-    grid.add_row("", *(words(t, "bold") for t in ("trust anchor cell", "before", "after")))
+    grid.add_row("", *(escaped(t, "bold") for t in ("trust anchor cell", "before", "after")))
     for name, new in after.items():
         old, shown = before[name], name.removesuffix("/management")
         if old == new:
             whose = holder(old, stack).rpartition(" ")[0]
-            grid.add_row("", *(words(t, "dim") for t in (shown, whose, "unchanged")))
+            grid.add_row("", *(escaped(t, "dim") for t in (shown, whose, "unchanged")))
         else:
             grid.add_row(
                 "",
-                words(shown, "bold"),
-                words(holder(old, stack), "red"),
-                words(holder(new, stack), "green"),
+                escaped(shown, "bold"),
+                escaped(holder(old, stack), "red"),
+                escaped(holder(new, stack), "green"),
             )
     return grid
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import Columns, console, fail, lay, sentence, write_json
+from cli.console import Columns, console, fail, print_table, sentence, write_json
 from cli.demo import demo as run_whole_demo
 from cli.logs import Filter, Line, follow, lines_of, written
 from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens
@@ -20,8 +20,9 @@ from stack.containers import in_containers
 from stack.errors import MISSING, USAGE, CommandError
 from stack.export import export as write_export
 from stack.finding import find_stack
-from stack.layout import SYSTEMS, load_stack
+from stack.layout import load_stack
 from stack.provision import provision
+from stack.systems import SYSTEMS
 
 
 def devices(
@@ -70,7 +71,7 @@ def devices(
                 )
             ),
         )
-    lay(table)
+    print_table(table)
 
 
 def export(

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from cli.console import Columns, console, fail, lay, sentence, whisper, write_json
+from cli.console import Columns, console, fail, print_dim, print_table, sentence, write_json
 from cli.duis_commands import read_document
 from cli.options import DEFAULT_DATA, AsJson, Data, Services, Tokens, entity
-from cli.show import moment, story_of
+from cli.show import moment, render_trace
 from duis.errors import DuisError
 from duis.xml import request_from_xml
 from keys.errors import KeysError
@@ -29,7 +29,7 @@ def show_outcome(connection: Connection, outcome: Outcome, *, as_json: bool) -> 
     if as_json:
         write_json(outcome.as_dict())
     else:
-        console.print(story_of(tell(connection, outcome.request_id), connection.stack))
+        console.print(render_trace(tell(connection, outcome.request_id), connection.stack))
         style = "green" if outcome.ok else "red"
         sentence(
             (f"{outcome.request_id}: {outcome.state}", style), f" {outcome.response_code or ''}"
@@ -55,7 +55,7 @@ def switch(
         eui = entity("--meter", meter)
         with Connection(find_stack(data, service, lab_token)) as connection:
             done = switch_supplier(
-                connection, data, eui, supplier, say=None if as_json else whisper, limit=wait
+                connection, data, eui, supplier, say=None if as_json else print_dim, limit=wait
             )
             code = show_outcome(connection, done, as_json=as_json)
     except (KeysError, DuisError) as error:
@@ -90,7 +90,7 @@ def submit(
     try:
         with Connection(find_stack(data, service, lab_token)) as connection:
             done = submit_document(
-                connection, document, request_id, say=None if as_json else whisper, limit=wait
+                connection, document, request_id, say=None if as_json else print_dim, limit=wait
             )
             code = show_outcome(connection, done, as_json=as_json)
     except CommandError as error:
@@ -115,7 +115,7 @@ def trace(
     if as_json:
         write_json([event.as_dict() for event in story.events])
     else:
-        console.print(story_of(story, stack))
+        console.print(render_trace(story, stack))
 
 
 def requests(
@@ -153,4 +153,4 @@ def requests(
             one["response_code"] or "-",
             one["refused"] or "-",
         )
-    lay(table)
+    print_table(table)

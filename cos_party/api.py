@@ -14,20 +14,12 @@ from cos_party.model import Delivery
 from cos_party.peers.wire import CosCommandBody, DeviceReturnBody, octets
 from cos_party.steps.device_messages import DeviceReturns
 from cos_party.steps.sign_command import CosWorkflow
-from services.chassis.web.openapi import link_body
+from services.link.openapi import link_body
 from services.link.opened import Opened
 from services.link.server import LinkServer
 
-PURPOSES: Final = ("cos-command", "device-response", "device-alert")
-"""What may be sent to a CoS Party over the link, and nothing else."""
-
 TRANSACTION: Final = "3f2b8c1e-6d0a-4c55-9d53-0d2c8f6f1a10"
 """One in the description of the interface."""
-
-
-def path_of(purpose: str) -> str:
-    """The path of a purpose."""
-    return f"/link/{purpose}"
 
 
 def link_routes(link: LinkServer, workflow: CosWorkflow, returns: DeviceReturns) -> APIRouter:
@@ -35,7 +27,7 @@ def link_routes(link: LinkServer, workflow: CosWorkflow, returns: DeviceReturns)
     router = APIRouter(tags=["link"])
 
     @router.post(
-        path_of("cos-command"),
+        "/link/cos-command",
         openapi_extra=link_body(
             CosCommandBody,
             {"version": 1, "transaction": TRANSACTION, "service_request": "PHNyOi4uLg=="},
@@ -50,7 +42,7 @@ def link_routes(link: LinkServer, workflow: CosWorkflow, returns: DeviceReturns)
         )
 
     @router.post(
-        path_of("device-response"),
+        "/link/device-response",
         openapi_extra=link_body(
             DeviceReturnBody, {"version": 1, "transaction": TRANSACTION, "message": "PHNyOi4uLg=="}
         ),
@@ -61,7 +53,7 @@ def link_routes(link: LinkServer, workflow: CosWorkflow, returns: DeviceReturns)
         return await _device_return(opened)
 
     @router.post(
-        path_of("device-alert"),
+        "/link/device-alert",
         openapi_extra=link_body(
             DeviceReturnBody, {"version": 1, "transaction": TRANSACTION, "message": "PHNyOi4uLg=="}
         ),

@@ -6,13 +6,12 @@ differs between them is handed in; nothing here asks which of them it is.
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
-from cos_party.api import PURPOSES, link_routes, path_of
+from cos_party.api import link_routes
 from cos_party.checks import check_book
 from cos_party.lab.routes import lab_routes
 from cos_party.model import Trust
@@ -25,26 +24,14 @@ from cos_party.steps.sign_command import CosWorkflow
 from cos_party.store.tables import metadata
 from gbcs.message import reference_of
 from keys.certificate import Certificate
-from keys.errors import KeysError
 from keys.roles import OrganisationRole, Usage
 from keys.stores.store import Signer
 from services.chassis.app import Service, StartError
 from services.chassis.data.counters import OriginatorCounter
-from services.chassis.data.store import StoreError
-from services.chassis.foundation import Foundation
-from services.chassis.settings import TlsSettings
 from services.chassis.time.refresh import Refresher
-from services.chassis.web.authority import Authority, AuthorityError
-from services.chassis.web.http import client, mutual_tls
+from services.chassis.web.http import client, peer_tls
+from services.link.assembly import LinkEnd, link_end, start_errors
 from services.link.checks import link_checks
-from services.link.client import LinkClient
-from services.link.errors import LinkSetupError
-from services.link.evidence import EvidenceLog
-from services.link.identity import LinkIdentity
-from services.link.nonces import NonceWindow
-from services.link.server import LinkServer
-from services.link.trust import LinkTrust
-from services.link.unsafe_old_key import UnsafeOldKey
 
 REGISTRATION = "registration"
 SMKI_REPOSITORY = "smki_repository"
@@ -91,69 +78,37 @@ async def assemble(
     Raises:
         StartError: settings, keys, trust, store and authority table do not fit together.
     """
-    if settings.party != organisation.party:
-        raise StartError(f"these settings are for {settings.party}")
-    _require_cos_key(keys.digital_signing.certificate, settings.eui)
     book = check_book(organisation.party, organisation.check_prefix)
     book.extend(link_checks())
-    try:
-        trust = read_trust(settings.data / "trust")
-        base = await Foundation.open(settings, book, metadata)
-    except (KeysError, StoreError, OSError) as error:
-        raise StartError(str(error)) from error
-    http = client(tls=_client_tls(settings.tls), transport=transport)
-    base.expose(http)
-    try:
-        async with base.closed_on_failure():
-            return await _put_together(
-                organisation=organisation,
-                settings=settings,
-                keys=keys,
-                trust=trust,
-                base=base,
-                http=http,
-            )
-    except (LinkSetupError, AuthorityError, StoreError, StartError) as error:
-        await http.aclose()
-        raise StartError(str(error)) from error
+    _require_cos_key(keys.digital_signing.certificate, settings.eui)
+    with start_errors():
+        async with link_end(settings, keys.link, book, metadata) as link:
+            http = client(tls=peer_tls(settings), transport=transport)
+            link.base.expose(http)
+            try:
+                return await _put_together(organisation, settings, keys.digital_signing, link, http)
+            except BaseException:
+                await http.aclose()
+                raise
 
 
 async def _put_together(
-    *,
     organisation: Organisation,
     settings: CosPartySettings,
-    keys: CosKeys,
-    trust: Trust,
-    base: Foundation,
+    digital_signing: Signer,
+    link: LinkEnd,
     http: httpx.AsyncClient,
 ) -> Service:
-    identity = LinkIdentity(organisation.party, keys.link)
-    base.faults.resigner = UnsafeOldKey(identity, base.system_clock)
+    base = link.base
     base.faults.reference = reference_of
-    link_trust = LinkTrust.open(settings.data / "trust")
-    evidence = EvidenceLog(base.database, base.audit)
-
-    def peer(name: str) -> LinkClient:
-        if name not in settings.peers:
-            raise LinkSetupError(f"the settings name no address for {name}")
-        return LinkClient(
-            identity=identity,
-            trust=link_trust,
-            peer=name,
-            base_url=settings.peers[name],
-            http=http,
-            evidence=evidence,
-            clock=base.system_clock,
-            book=base.book,
-        )
-
+    trust = read_trust(settings.data / "trust")
     puller = Puller(
         database=base.database,
-        sources=Sources(peer(REGISTRATION), peer(SMKI_REPOSITORY)),
+        sources=Sources(link.client(REGISTRATION, http), link.client(SMKI_REPOSITORY, http)),
         trust=trust,
         clock=base.clock,
-        heed=link_trust.offer,
-        link_stale=lambda: link_trust.stale(base.system_clock.now()),
+        heed=link.trust.offer,
+        link_stale=lambda: link.trust.stale(base.system_clock.now()),
         seconds=settings.source_seconds,
     )
     refresher = Refresher(puller.wanting, puller.sync)
@@ -167,17 +122,8 @@ async def _put_together(
         clock=base.clock,
     )
     counter = OriginatorCounter(first=settings.first_counter)
-    workflow = CosWorkflow(base, gatherer, keys.digital_signing, counter)
-    authority = Authority.read(organisation.authority_file)
-    server = LinkServer(
-        identity=identity,
-        trust=link_trust,
-        allowed={purpose: authority.callers(f"POST {path_of(purpose)}") for purpose in PURPOSES},
-        nonces=await NonceWindow.open(base.database),
-        evidence=evidence,
-        clock=base.system_clock,
-        book=base.book,
-    )
+    workflow = CosWorkflow(base, gatherer, digital_signing, counter)
+    server = await link.server(organisation.authority_file)
 
     async def take_first_copies() -> None:
         await puller.recall()
@@ -229,21 +175,3 @@ def _require_cos_key(certificate: Certificate, eui: str) -> None:
         raise StartError("the signing certificate is not for digital signatures")
     if certificate.subject_eui != eui:
         raise StartError(f"the signing certificate is of {certificate.subject_eui}, not {eui}")
-
-
-def _client_tls(settings: TlsSettings | None) -> ssl.SSLContext | None:
-    """The context for calling peers: the same certificate that the interface shows."""
-    if settings is None:
-        return None
-    try:
-        password = None
-        if settings.password_file is not None:
-            password = settings.password_file.read_text(encoding="utf-8").strip()
-        return mutual_tls(
-            certificate=str(settings.certificate),
-            key=str(settings.key),
-            password=password,
-            authority=str(settings.client_ca),
-        )
-    except OSError as error:
-        raise StartError(f"TLS towards peers: {error}") from error

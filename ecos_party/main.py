@@ -11,11 +11,11 @@ from functools import partial
 from cos_party.assembly import CosKeys, assemble
 from cos_party.settings import CosPartySettings
 from ecos_party.identity import ORGANISATION
-from keys.errors import KeysError
-from keys.stores.software import SoftwareKeyStore, read_secret
+from keys.stores.software import open_store
 from keys.stores.store import DIGITAL_SIGNING, LINK
-from services.chassis.app import Service, StartError, run
+from services.chassis.app import Service, run
 from services.chassis.settings import load_settings
+from services.link.assembly import start_errors
 
 
 def open_keys(settings: CosPartySettings) -> CosKeys:
@@ -24,12 +24,9 @@ def open_keys(settings: CosPartySettings) -> CosKeys:
     Raises:
         StartError: a key cannot be opened, or is not one of this simulation.
     """
-    try:
-        passphrase = read_secret(settings.data / "passphrase")
-        store = SoftwareKeyStore.open(settings.data / "keys", passphrase)
+    with start_errors():
+        store = open_store(settings.data)
         return CosKeys(store.signer(DIGITAL_SIGNING), store.signer(LINK))
-    except (KeysError, OSError) as error:
-        raise StartError(str(error)) from error
 
 
 async def build(settings: CosPartySettings) -> Service:

@@ -19,9 +19,9 @@ from pathlib import Path
 from cli.keys_commands import hold_ceremony
 from fuzz.finding import Tally
 from stack.connection import Connection
-from stack.layout import SYSTEMS
 from stack.processes import start, stop
 from stack.provision import provision
+from stack.systems import SYSTEMS
 
 MISSING = "schemathesis is not installed: .venv/bin/pip install -e '.[fuzz]' --no-build-isolation"
 _GENERATED = re.compile(r"(\d+) generated")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gbcs.message import reference_of
-from keys.stores.software import SoftwareKeyStore, read_secret
+from keys.stores.software import open_store
 from meter_sim.api import wan_routes
 from meter_sim.checks import meter_checks
 from meter_sim.device.quirks import QUIRKS
@@ -41,8 +41,8 @@ AUTHORITY = Path(__file__).parent / "authority.toml"
 
 async def build(settings: MeterSettings) -> app.Service:
     """Open the seed and put the service together."""
-    store = SoftwareKeyStore.open(settings.data / "keys", read_secret(settings.data / "passphrase"))
-    return await assemble(settings, Fleet(store.device_keys()), http.client())
+    fleet = Fleet(open_store(settings.data).device_keys())
+    return await assemble(settings, fleet, http.client())
 
 
 async def assemble(

@@ -21,20 +21,12 @@ from stack.connection import Connection
 from stack.errors import MISSING, CommandError
 from stack.layout import read_token, save_stack
 from stack.processes import launch, stop, wait_until_ready
+from stack.systems import PEERS, SYSTEMS
 from tamper.exchange import Exchange
 from tamper.proxy import Proxy
 from tamper.script import Script
 
-PAIRS: Final = (
-    ("acb", "tcos_party"),
-    ("acb", "ecos_party"),
-    ("acb", "meter_sim"),
-    ("tcos_party", "registration"),
-    ("ecos_party", "registration"),
-    ("acb", "smki_repository"),
-    ("tcos_party", "smki_repository"),
-    ("ecos_party", "smki_repository"),
-)
+PAIRS: Final = tuple((caller, peer) for caller in SYSTEMS for peer in PEERS[caller])
 """Caller and callee, where the bench can stand."""
 
 FILE: Final = "config.between.toml"

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from probe.result import Stop
-from stack.clocks import ORDER
 from stack.connection import Connection
+from stack.systems import DEVICES_LAST
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Changes:
         quirks: list[tuple[str, str]] = []
         faults: list[tuple[str, str]] = []
         clocks: dict[str, Mapping[str, Any]] = {}
-        for party in ORDER:
+        for party in DEVICES_LAST:
             checks = connection.lab(party, "GET", "/lab/checks")["checks"]
             off += [Stop(party, one["id"]) for one in checks if not one["enabled"]]
             known = connection.lab(party, "GET", "/lab/quirks")["quirks"]

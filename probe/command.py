@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import Columns, console, errors, fail, lay, sentence, words, write_json
+from cli.console import Columns, console, errors, escaped, fail, print_table, sentence, write_json
 from keys.errors import KeysError
 from probe import matrix as matrices
 from probe.catalogue import catalogue, chosen
@@ -218,7 +218,7 @@ def show_list(attacks: list[Attack], *, as_json: bool) -> None:
     table = Columns("attack", "rung", "title*", "refused by")
     for a in attacks:
         table.add_row(a.id, str(int(a.rung)), a.title, a.expected.check if a.expected else "nobody")
-    lay(table)
+    print_table(table)
 
 
 def show(results: list[Result]) -> None:
@@ -229,11 +229,11 @@ def show(results: list[Result]) -> None:
         table.add_row(
             r.attack.id,
             str(int(r.attack.rung)),
-            words(r.outcome, style),
+            escaped(r.outcome, style),
             r.stopped_by.check if r.stopped_by else "-",
             "unchanged" if r.state_unchanged else ", ".join(r.changed),
         )
-    lay(table)
+    print_table(table)
     count = totals(results)
     style = "green" if not count["not_ok"] else "red"
     sentence(

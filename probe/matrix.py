@@ -19,7 +19,8 @@ from probe.catalogue import NOT_RUN
 from probe.model import BETWEEN, RUNGS, Attack, Result, Rung
 from probe.result import Seen, Stop
 from probe.runner import BROKEN, judge
-from probe.world import PARTIES, World
+from probe.world import World
+from stack.systems import SYSTEMS
 
 METERS = "meter_sim"
 RECORD = Path(__file__).parent / "next_line.json"
@@ -145,10 +146,10 @@ def _left_nothing(world: World, attack: Attack, seen: Seen) -> bool:
 
 
 def checks_of(world: World) -> list[dict[str, str]]:
-    """Every check that any of the six systems can switch off: party, identifier, title."""
+    """Every check that any system can switch off: party, identifier, title."""
     return [
         {"party": party, "id": check["id"], "title": check["title"]}
-        for party in PARTIES
+        for party in SYSTEMS
         for check in world.lab(party, "GET", "/lab/checks")["checks"]
     ]
 

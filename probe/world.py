@@ -27,9 +27,9 @@ from stack.errors import CommandError
 from stack.provision import devices_of, provision, record_of, user_of
 from stack.supplier import Supplier
 from stack.switching import FINAL_STATES
+from stack.systems import COS_PARTIES, SYSTEM, SYSTEMS
 
-PARTIES = ("acb", "tcos_party", "ecos_party", "meter_sim", "registration", "smki_repository")
-COS = {"tcos": "tcos_party", "ecos": "ecos_party"}
+COS = {SYSTEM[party].check_prefix: party for party in COS_PARTIES}
 _METER_SILENT = ("acb.response.received", "acb.rules.read_back.", "acb.answer.received")
 _LASTING = frozenset({"cells", "counters", "pending", "certificates", "record", "signed"})
 
@@ -68,7 +68,7 @@ class World:
         self._suppliers: dict[str, Supplier] = {}
         self._last_counter = 0
         self._baseline: dict[str, Any] = {}
-        self._disturbed = set(PARTIES)
+        self._disturbed = set(SYSTEMS)
         self._undo: list[Callable[[], None]] = []
         self._users_changed = True
         self._installed = False

@@ -15,9 +15,7 @@ from typing import Any
 
 from stack.connection import Connection
 from stack.errors import USAGE, CommandError
-
-ORDER = ("smki_repository", "registration", "tcos_party", "ecos_party", "acb", "meter_sim")
-"""The devices last: what falls due acts at once, and the others shall know the time by then."""
+from stack.systems import DEVICES_LAST
 
 _DURATION = re.compile(
     r"(?P<sign>[+-]?)P(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
@@ -27,7 +25,7 @@ _SECONDS = re.compile(r"[+-]?\d+(?:\.\d+)?")
 
 
 @dataclass(frozen=True)
-class ClockTold:
+class ClockState:
     """One system's clock as it tells it: ``real``, ``held`` (stands) or ``offset`` (runs)."""
 
     mode: str
@@ -79,17 +77,17 @@ def parse_duration(text: str) -> timedelta:
     raise CommandError(f"{text!r} is no duration: write seconds, or P10D, PT1H30M, -PT5M", USAGE)
 
 
-def read_clocks(connection: Connection) -> dict[str, ClockTold]:
+def read_clocks(connection: Connection) -> dict[str, ClockState]:
     """Every system's clock, in the order in which they are set."""
-    return {name: _told(connection.lab(name, "GET", "/lab/clock")) for name in ORDER}
+    return {name: _told(connection.lab(name, "GET", "/lab/clock")) for name in DEVICES_LAST}
 
 
-def set_clocks(connection: Connection, instant: datetime) -> dict[str, ClockTold]:
+def set_clocks(connection: Connection, instant: datetime) -> dict[str, ClockState]:
     """Have every clock stand at `instant`."""
     return _act(connection, {"mode": "held", "at": instant.isoformat()})
 
 
-def step_clocks(connection: Connection, by: timedelta) -> dict[str, ClockTold]:
+def step_clocks(connection: Connection, by: timedelta) -> dict[str, ClockState]:
     """Move every clock by `by`, forth or back; afterwards all show the same.
 
     Clocks that run go on running, and clocks that stand, stand. If they disagree beforehand, all
@@ -108,12 +106,12 @@ def step_clocks(connection: Connection, by: timedelta) -> dict[str, ClockTold]:
     return _act(connection, {"mode": "offset", "seconds": offset.total_seconds()})
 
 
-def real_clocks(connection: Connection) -> dict[str, ClockTold]:
+def real_clocks(connection: Connection) -> dict[str, ClockState]:
     """Have every clock follow the machine's again."""
     return _act(connection, {"mode": "real"})
 
 
-def agree(clocks: dict[str, ClockTold]) -> bool:
+def agree(clocks: dict[str, ClockState]) -> bool:
     """Whether all clocks stand at the same instant, or run equally far from the machine's."""
     if len({clock.mode for clock in clocks.values()}) > 1:
         return False
@@ -122,13 +120,13 @@ def agree(clocks: dict[str, ClockTold]) -> bool:
     return len({clock.offset for clock in clocks.values()}) == 1
 
 
-def _act(connection: Connection, act: dict[str, Any]) -> dict[str, ClockTold]:
+def _act(connection: Connection, act: dict[str, Any]) -> dict[str, ClockState]:
     read_clocks(connection)  # all answer, or none is moved
-    return {name: _told(connection.lab(name, "PUT", "/lab/clock", act)) for name in ORDER}
+    return {name: _told(connection.lab(name, "PUT", "/lab/clock", act)) for name in DEVICES_LAST}
 
 
-def _told(told: dict[str, Any]) -> ClockTold:
-    return ClockTold(
+def _told(told: dict[str, Any]) -> ClockState:
+    return ClockState(
         str(told["mode"]),
         datetime.fromisoformat(told["now"]),
         timedelta(seconds=float(told["offset_seconds"])),

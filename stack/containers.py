@@ -7,11 +7,8 @@ own volume, and what suppliers and operators may know (addresses, lab credential
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from stack.layout import (
-    PEERS,
-    SYSTEMS,
     Addresses,
     Stack,
     load_stack,
@@ -19,14 +16,9 @@ from stack.layout import (
     stack_file,
     write_config,
 )
+from stack.systems import LINK_KEY, SYSTEM, SYSTEMS
 
 INTERFACE_PORT, LAB_PORT = 8000, 8001
-LINKED = frozenset({"tcos_party", "ecos_party", "registration", "smki_repository"})
-"""Systems whose interface is nothing but the signed link: theirs runs over mutual TLS as well.
-
-The broker's interface is met by users and meters, who have no link certificate."""
-
-
 LINK_TLS = {
     "certificate": "keys/link.pem",
     "key": "keys/link.key",
@@ -42,23 +34,17 @@ def in_containers(data: Path) -> bool:
 
 def interface_url(system: str) -> str:
     """Where other containers reach a system."""
-    return f"{'https' if system in LINKED else 'http'}://{system}:{INTERFACE_PORT}"
+    return f"{'https' if SYSTEM[system].link_only else 'http'}://{system}:{INTERFACE_PORT}"
 
 
 def lay_out(data: Path) -> None:
     """Write the configurations, `stack.json` and `lab-tokens/` of a stack of containers."""
     for system in SYSTEMS:
         listen = {"interface": ("0.0.0.0", INTERFACE_PORT), "lab": (f"lab.{system}", LAB_PORT)}  # noqa: S104 - a container's networks are its walls
-        extra: dict[str, Any] = {}
-        if system == "meter_sim":
-            extra["alert_url"] = f"{interface_url('acb')}/device-messages"
-        if system in LINKED:
-            extra["tls"] = LINK_TLS
-        if system in LINKED or system == "acb":
-            extra["link_tls"] = LINK_TLS
-        write_config(
-            data, system, listen, {peer: interface_url(peer) for peer in PEERS[system]}, extra
-        )
+        row = SYSTEM[system]
+        shown = {"tls": row.link_only, "link_tls": LINK_KEY in row.keys}
+        extra = {name: LINK_TLS for name, needed in shown.items() if needed}
+        write_config(data, system, listen, interface_url, extra)
     tokens = data / "lab-tokens"
     tokens.mkdir(mode=0o700, exist_ok=True)
     for system in SYSTEMS:

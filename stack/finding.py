@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from stack.errors import USAGE, CommandError
-from stack.layout import SYSTEMS, Addresses, Stack, load_stack, read_facts
+from stack.layout import Addresses, Stack, load_stack, read_facts
+from stack.systems import SYSTEMS
 
 
 def find_stack(data: Path, services: list[str] | None, tokens: list[str] | None) -> Stack:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,30 +23,8 @@ from urllib.parse import urlsplit
 import tomli_w
 
 from stack.errors import MISSING, UNREACHABLE, CommandError
+from stack.systems import COS_PARTIES, PEERS, SYSTEMS
 
-SYSTEMS = ("smki_repository", "registration", "tcos_party", "ecos_party", "meter_sim", "acb")
-"""The six systems, in the order in which they start: each after those that it asks."""
-
-MODULES = {
-    "smki_repository": "services.smki_repository.main",
-    "registration": "services.registration.main",
-    "tcos_party": "tcos_party.main",
-    "ecos_party": "ecos_party.main",
-    "meter_sim": "meter_sim.main",
-    "acb": "acb.main",
-}
-
-PEERS = {
-    "smki_repository": (),
-    "registration": (),
-    "tcos_party": ("registration", "smki_repository"),
-    "ecos_party": ("registration", "smki_repository"),
-    "meter_sim": (),
-    "acb": ("tcos_party", "ecos_party", "smki_repository", "meter_sim"),
-}
-"""Who calls whom. Nothing else is told an address: a CoS Party does not know where meters are."""
-
-COS_PARTIES = ("tcos_party", "ecos_party")
 FIRST_PORT = 8610
 QUIET_FROM, QUIET_PORTS = 12_000, 20_000
 """Ports below 32,768, where Linux begins to take ports for outgoing connections."""
@@ -212,7 +190,7 @@ def write_config(
     data: Path,
     system: str,
     listen: dict[str, tuple[str, int]],
-    peers: dict[str, str],
+    reach: Callable[[str], str],
     extra: dict[str, Any] | None = None,
 ) -> Path:
     """Write `DATA/<system>/config.toml` and return its path.
@@ -221,11 +199,11 @@ def write_config(
         data: the stack's data folder.
         system: which system the file is for.
         listen: host and port of its "interface" and its "lab" port.
-        peers: base URL of each system that this one calls.
-        extra: settings that only this system has.
+        reach: the base URL at which it reaches another system's interface.
+        extra: further settings.
     """
-    facts = read_facts(data)
-    parties: dict[str, str] = facts.get("parties", {})
+    parties: dict[str, str] = read_facts(data).get("parties", {})
+    peers = {peer: reach(peer) for peer in PEERS[system]}
     config: dict[str, Any] = {"party": system, "data": ".", "peers": peers, **(extra or {})}
     if system in parties:
         config["eui"] = parties[system]
@@ -233,6 +211,8 @@ def write_config(
         config[name] = {"host": host, "port": port}
     if system == "acb":
         config["cos_parties"] = {name: {"eui": parties[name]} for name in COS_PARTIES}
+    if system == "meter_sim":
+        config["alert_url"] = f"{reach('acb')}/device-messages"
     folder = data / system
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "config.toml"

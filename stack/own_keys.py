@@ -57,7 +57,7 @@ _TYPES = {
 
 
 @dataclass(frozen=True)
-class Act:
+class KeyService:
     """One of the three services: what is asked in DUIS, and the GBCS command that must come of it.
 
     Attributes:
@@ -78,7 +78,7 @@ class Act:
 
 
 @dataclass(frozen=True)
-class Said:
+class DeviceResult:
     """What a device said: whether it did it, and what it gave or the result it named.
 
     Attributes:
@@ -92,30 +92,32 @@ class Said:
     pem: str | None = None
 
 
-def issue(key: KeyName) -> Act:
+def issue(key: KeyName) -> KeyService:
     """6.17: make a new key pair and a certification request for it (CS02c)."""
     kind, usage = _TYPES[key]
     payload = encode_key_usage_request(KeyUsageRequest(usage))
     code = MessageCode.ISSUE_SECURITY_CREDENTIALS
-    return Act("6.17", IssueSecurityCredentials(kind), code, payload)
+    return KeyService("6.17", IssueSecurityCredentials(kind), code, payload)
 
 
-def update(certificate: Certificate) -> Act:
+def update(certificate: Certificate) -> KeyService:
     """6.15.2: use this certificate, and the key pair that it is for, from now on (CS02d)."""
     payload = encode_certificate_update(CertificateUpdate(certificate.der))
     body = UpdateSecurityCredentialsDevice(certificate.der)
-    return Act("6.15.2", body, MessageCode.UPDATE_DEVICE_CERTIFICATE, payload)
+    return KeyService("6.15.2", body, MessageCode.UPDATE_DEVICE_CERTIFICATE, payload)
 
 
-def provide(key: KeyName) -> Act:
+def provide(key: KeyName) -> KeyService:
     """6.24.2: show the certificate of a key (CS02e)."""
     kind, usage = _TYPES[key]
     payload = encode_key_usage_request(KeyUsageRequest(usage))
     code = MessageCode.PROVIDE_DEVICE_CERTIFICATE
-    return Act("6.24.2", RetrieveDeviceSecurityCredentialsDevice(kind), code, payload)
+    return KeyService("6.24.2", RetrieveDeviceSecurityCredentialsDevice(kind), code, payload)
 
 
-def command_device(connection: Connection, supplier: Supplier, meter: str, act: Act) -> Outcome:
+def command_device(
+    connection: Connection, supplier: Supplier, meter: str, act: KeyService
+) -> Outcome:
     """Ask for the Pre-Command, sign it, send it back; how the one that ended it ended.
 
     Raises:
@@ -133,7 +135,7 @@ def command_device(connection: Connection, supplier: Supplier, meter: str, act: 
     return submit(connection, document, str(request_id))
 
 
-def signed(supplier: Supplier, meter: str, act: Act, response: Response) -> bytes:
+def signed(supplier: Supplier, meter: str, act: KeyService, response: Response) -> bytes:
     """The Pre-Command of a response with the supplier's signature: who signs must know what.
 
     Raises:
@@ -154,7 +156,7 @@ def signed(supplier: Supplier, meter: str, act: Act, response: Response) -> byte
         raise CommandError(f"the Pre-Command cannot be read: {error}", REFUSED) from error
 
 
-def said(octets: bytes) -> Said:
+def device_result(octets: bytes) -> DeviceResult:
     """What a device answered to one of the three.
 
     Raises:
@@ -163,14 +165,14 @@ def said(octets: bytes) -> Said:
     message = decode(octets)
     if message.message_code == MessageCode.UPDATE_DEVICE_CERTIFICATE:
         result = decode_certificate_update_response(message.payload).result
-        return Said(result == 0, result.label)
+        return DeviceResult(result == 0, result.label)
     if message.message_code == MessageCode.ISSUE_SECURITY_CREDENTIALS:
         request = decode_issue_response(message.payload).answer
         if isinstance(request, bytes):
             pem = x509.load_der_x509_csr(request).public_bytes(Encoding.PEM)
-            return Said(True, "success", pem.decode("ascii"))
-        return Said(False, request.label)
+            return DeviceResult(True, "success", pem.decode("ascii"))
+        return DeviceResult(False, request.label)
     held = decode_certificate_read_response(message.payload).answer
     if isinstance(held, bytes):
-        return Said(True, "success", Certificate.from_der(held).to_pem().decode("ascii"))
-    return Said(False, held.label)
+        return DeviceResult(True, "success", Certificate.from_der(held).to_pem().decode("ascii"))
+    return DeviceResult(False, held.label)

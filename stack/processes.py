@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,6 @@ import httpx
 from stack.errors import UNREACHABLE, USAGE, CommandError
 from stack.layout import (
     FIRST_PORT,
-    MODULES,
-    PEERS,
-    SYSTEMS,
     Addresses,
     Stack,
     choose_ports,
@@ -37,6 +35,7 @@ from stack.layout import (
     stack_file,
     write_config,
 )
+from stack.systems import PEERS, SYSTEM, SYSTEMS
 
 HOST = "127.0.0.1"
 START_LIMIT = 60.0  # seconds until a system that is not ready counts as failed
@@ -97,7 +96,7 @@ def runs(stack: Stack, system: str) -> bool:
     if not is_running(pid) or stack.data is None:
         return False
     command = command_of(pid)
-    if MODULES[system] not in command or "--config" not in command[:-1]:
+    if SYSTEM[system].module not in command or "--config" not in command[:-1]:
         return False
     config = Path(command[command.index("--config") + 1])
     return config.resolve().parent == (stack.data / system).resolve()
@@ -213,22 +212,20 @@ def start_on(
         for index, system in enumerate(SYSTEMS)
     }
     stack = Stack(data, urls, facts=read_facts(data))
+
+    def reach(caller: str, callee: str) -> str:
+        return (detours or {}).get((caller, callee), urls[callee].interface)
+
     try:
         for index, system in enumerate(SYSTEMS):
             listen = {
                 "interface": (HOST, ports[2 * index]),
                 "lab": (HOST, ports[2 * index + 1]),
             }
-            peers = {
-                peer: (detours or {}).get((system, peer), urls[peer].interface)
-                for peer in PEERS[system]
-            }
             extra: dict[str, Any] = {}
-            if system == "meter_sim":
-                extra["alert_url"] = f"{urls['acb'].interface}/device-messages"
             if system == "acb" and block_size is not None:
                 extra["block_size"] = block_size
-            config = write_config(data, system, listen, peers, extra=extra)
+            config = write_config(data, system, listen, partial(reach, system), extra)
             stack.pids[system] = launch(data, system, config)
         save_stack(stack)
         for system in SYSTEMS:
@@ -246,7 +243,7 @@ def launch(data: Path, system: str, config: Path) -> int:
     return os.posix_spawn(
         sys.executable,
         # -P: the working folder may have modules of the same names, which are somebody else's.
-        [sys.executable, "-P", "-m", MODULES[system], "--config", str(config)],
+        [sys.executable, "-P", "-m", SYSTEM[system].module, "--config", str(config)],
         dict(os.environ),
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

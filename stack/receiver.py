@@ -19,7 +19,7 @@ MAX_DOCUMENT = 1 << 20  # octets
 
 
 @dataclass(frozen=True)
-class Delivery:
+class ReceivedDocument:
     """One document that the broker delivered: to whom, and its exact octets."""
 
     supplier: str
@@ -30,7 +30,7 @@ class Receiver:
     """Listens until closed; `wait_for` blocks until enough documents have come for a supplier."""
 
     def __init__(self, host: str, port: int = 0) -> None:
-        self.deliveries: list[Delivery] = []
+        self.deliveries: list[ReceivedDocument] = []
         self.changed = threading.Condition()
         receiver = self
 
@@ -44,7 +44,7 @@ class Receiver:
                 document = self.rfile.read(length)
                 name = self.path.strip("/").split("/")[-1]
                 with receiver.changed:
-                    receiver.deliveries.append(Delivery(name, document))
+                    receiver.deliveries.append(ReceivedDocument(name, document))
                     receiver.changed.notify_all()
                 self.send_response(204)
                 self.end_headers()
@@ -105,7 +105,7 @@ class Receiver:
             raise TimeoutError(f"supplier {supplier} was not sent it in {limit:g} s")
         return document
 
-    def after(self, seen: int, limit: float | None) -> list[Delivery]:
+    def after(self, seen: int, limit: float | None) -> list[ReceivedDocument]:
         """Whatever came after the first `seen` documents; waits for one, or `limit` seconds."""
         with self.changed:
             self.changed.wait_for(lambda: len(self.deliveries) > seen, limit)

@@ -13,11 +13,11 @@ from urllib.parse import quote
 from services.chassis.data.spelling import spelled
 from stack.connection import Connection
 from stack.errors import CommandError
-from stack.layout import COS_PARTIES
+from stack.systems import COS_PARTIES
 
 
 @dataclass(frozen=True)
-class Told:
+class TraceEvent:
     """One event as one system tells it."""
 
     party: str
@@ -37,11 +37,11 @@ class Told:
 
 
 @dataclass
-class Story:
+class RequestTrace:
     """Everything told about one request, in the order in which it happened."""
 
     request_id: str
-    events: list[Told] = field(default_factory=list)
+    events: list[TraceEvent] = field(default_factory=list)
 
     @property
     def refusals(self) -> list[tuple[str, dict[str, Any]]]:
@@ -55,7 +55,7 @@ class Story:
         return found
 
 
-def refusals_of(story: Story) -> list[dict[str, str]]:
+def refusals_of(story: RequestTrace) -> list[dict[str, str]]:
     """Every refusal on the way, in order: party, check, detail. Also of what was tried again."""
     found = []
     for event in story.events:
@@ -70,14 +70,14 @@ def refusals_of(story: Story) -> list[dict[str, str]]:
     return found
 
 
-def tell(connection: Connection, request_id: str) -> Story:
+def tell(connection: Connection, request_id: str) -> RequestTrace:
     """Ask every system what it knows of a request.
 
     Raises:
         CommandError: no system knows it, or one that is asked cannot be reached.
     """
     request_id = spelled(request_id)
-    story = Story(request_id)
+    story = RequestTrace(request_id)
     for party in ("acb", *COS_PARTIES):
         story.events += read(connection, party, request_id)
     if not story.events:
@@ -91,7 +91,7 @@ def tell(connection: Connection, request_id: str) -> Story:
     return story
 
 
-def read(connection: Connection, party: str, subject: str) -> list[Told]:
+def read(connection: Connection, party: str, subject: str) -> list[TraceEvent]:
     """One system's events about one subject; none where it has never heard of it."""
     try:
         told = connection.lab(party, "GET", f"/lab/trace/{quote(subject, safe=':')}")
@@ -100,7 +100,7 @@ def read(connection: Connection, party: str, subject: str) -> list[Told]:
             return []
         raise
     return [
-        Told(
+        TraceEvent(
             party=party,
             at=event["at"],
             kind=event["kind"],

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 from services.chassis.data.audit import row_hash
-from stack.evidence import judge, write_bundle
-from stack.evidence_collect import seal
-from stack.evidence_report import Report
+from stack.evidence.collect import seal
+from stack.evidence.report import Report
+from stack.evidence.verify import judge, write_bundle
 
 Bundle = dict[str, Any]
 Row = dict[str, Any]

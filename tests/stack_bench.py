@@ -12,7 +12,7 @@ import httpx
 from stack.cells import CellHeld, cells_of
 from stack.connection import Connection
 from stack.provision import devices_of
-from stack.story import Story, tell
+from stack.story import RequestTrace, tell
 from stack.supplier import Supplier
 from stack.switching import Outcome, submit, switch
 
@@ -56,7 +56,7 @@ class Bench:
         url = f"{self.connection.stack.services['acb'].interface}/service-requests"
         return self.connection.http.post(url, content=body, headers={"Content-Type": content_type})
 
-    def story(self, outcome: Outcome) -> Story:
+    def story(self, outcome: Outcome) -> RequestTrace:
         return tell(self.connection, outcome.request_id)
 
     def check(self, party: str, check: str, *, enabled: bool) -> None:

@@ -120,7 +120,7 @@ class Lookups:
             self._absent.note(name)
         elif await self._kept(issuer, serial) is not None:
             # Not for one that leads elsewhere (a device's, say): it would be asked for without end.
-            self.purse.known(records=RECORDS)
+            self.purse.refund(records=RECORDS)
         return found
 
     async def _kept(self, issuer: str, serial: int) -> Certificate | None:

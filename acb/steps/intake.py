@@ -79,7 +79,7 @@ class Intake:
         evidence = gather.read_request(content_type, body, self._parts.settings.body_limit)
         subject = _subject(evidence)
         if evidence.request is not None:
-            about(subject)
+            about(duis_request_id=subject)
         came = base.system_clock.now()
         run = base.book.start(subject, "request")
         try:

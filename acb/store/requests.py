@@ -135,7 +135,7 @@ async def get_request(conn: AsyncConnection, sequence: int) -> Tracked:
     """
     query = select(request_table).where(request_table.c.sequence == sequence)
     tracked = _tracked((await conn.execute(query)).one())
-    about(tracked.request_id)
+    about(duis_request_id=tracked.request_id)
     return tracked
 
 

@@ -76,7 +76,7 @@ class DeviceReturns:
         delivery, reading = evidence.delivery, evidence.reading
         subject = delivery.transaction if evidence.command is None else evidence.command.request_id
         if evidence.command is not None:
-            about(subject)
+            about(duis_request_id=subject)
         section = READ_BACK_SECTION if is_read_back(evidence) else RETURN_SECTION
         run = self._base.book.start(subject, section=section)
         try:

@@ -83,7 +83,7 @@ class CosWorkflow:
         # 2. read it, as far as it can be read
         reading = read_request(delivery.content)
         if reading.request is not None:
-            about(reading.request.header.request_id.text)
+            about(duis_request_id=reading.request.header.request_id.text)
         # 3. bring the party's own copies up to date
         pulled = await self._gatherer.puller.for_request(reading.reference)
         # 4. judge, and commit either the refusal or the intent

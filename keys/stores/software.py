@@ -260,6 +260,15 @@ class SoftwareKeyStore:
         self._adopt(name, private_key, certificate)
 
 
+def open_store(folder: Path) -> SoftwareKeyStore:
+    """The key store of a system or an organisation: `keys/` in its folder, `passphrase` beside it.
+
+    Raises:
+        KeyStoreError, NotSimulated, CertificateError: as `SoftwareKeyStore.open` and `read_secret`.
+    """
+    return SoftwareKeyStore.open(folder / "keys", read_secret(folder / "passphrase"))
+
+
 def _require_mode(path: Path, mode: int) -> None:
     try:
         found = stat.S_IMODE(path.stat().st_mode)

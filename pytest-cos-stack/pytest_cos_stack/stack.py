@@ -18,8 +18,10 @@ from pytest_cos_stack.story import REQUEST_ID, TELLERS, Story, Told
 from pytest_cos_stack.supplier import Supplier, suppliers_in
 
 SYSTEMS: Final = (
-    "smki_repository", "registration", "tcos_party", "ecos_party", "meter_sim", "acb",
+    "smki_repository", "registration", "tcos_party", "ecos_party", "acb", "meter_sim",
 )  # fmt: skip
+"""The devices last: where a clock is moved, what falls due acts at once, and the others shall know
+the time by then."""
 FINAL_STATES: Final = frozenset({"completed", "refused", "failed", "quarantined", "scheduled"})
 """States in which nothing more happens by itself (a scheduled change waits for its date)."""
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Final, Self
+from typing import Any, Self
 from urllib.parse import quote
 
 from pytest_cos_stack.durations import duration, instant
 from pytest_cos_stack.stack import SYSTEMS, CosStack
-
-CLOCKS: Final = ("smki_repository", "registration", "tcos_party", "ecos_party", "acb", "meter_sim")
-"""The devices last: what falls due acts at once, and the others shall know the time by then."""
 
 
 class Checks:
@@ -95,7 +92,7 @@ class Clock:
         If the clocks disagree, all follow the one furthest ahead; if any stands, all do.
         """
         length = duration(by)
-        before = [self._stack.lab(name, "GET", "/lab/clock") for name in CLOCKS]
+        before = [self._stack.lab(name, "GET", "/lab/clock") for name in SYSTEMS]
         if any(told["mode"] == "held" for told in before):
             self.hold(max(datetime.fromisoformat(told["now"]) for told in before) + length)
             return
@@ -107,5 +104,5 @@ class Clock:
         self._act({"mode": "real"})
 
     def _act(self, act: dict[str, Any]) -> None:
-        for name in CLOCKS:
+        for name in SYSTEMS:
             self._stack.lab(name, "PUT", "/lab/clock", act)

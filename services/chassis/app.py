@@ -235,19 +235,13 @@ def read_lab_token(path: Path) -> str:
     return token
 
 
-def run(
-    build: Callable[[], Awaitable[Service]],
-    settings: Settings,
-    *,
-    refusals: tuple[type[Exception], ...] = (),
-) -> None:
+def run(build: Callable[[], Awaitable[Service]], settings: Settings) -> None:
     """Run a service until SIGTERM or SIGINT.
 
     Args:
-        build: Opens keys and store and gives the service; called inside the event loop.
+        build: Opens keys and store and gives the service; called inside the event loop. Any
+            exception but those that mean "cannot start" is a bug and ends with a traceback.
         settings: The party's settings.
-        refusals: Errors of `build` that mean "cannot start" (a key store's, the link's) and whose
-            text may be shown; any other exception is a bug and ends with a traceback.
 
     Raises:
         SystemExit: With code 2 and one line on stderr, when the service cannot start.
@@ -258,11 +252,10 @@ def run(
         level=settings.log_level,
         file=settings.log_file,
     )
-    shown: tuple[type[Exception], ...] = (StartError, StoreError, *refusals)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(build, settings))
-    except shown as error:
+    except (StartError, StoreError) as error:
         refuse_to_start(f"{settings.party}: {error}")
 
 

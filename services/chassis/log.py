@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from structlog.contextvars import bind_contextvars, get_contextvars, unbind_contextvars
+from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
-ABOUT: Final = "duis_request_id"
 WITHHELD: Final = "[withheld]"
 
 _SECRET_NAME: Final = re.compile(
@@ -123,13 +122,13 @@ def note(**facts: Any) -> None:
         notes.update(facts)
 
 
-def about(request_id: str) -> None:
-    """Name the DUIS request that this task is about, in every line that it logs from here on.
+def about(**subject: str) -> None:
+    """Name what this task is about, in every line that it logs from here on.
 
     Not to be confused with ``request_id``, which each request over HTTP has for itself.
     """
-    bind_contextvars(**{ABOUT: request_id})
-    note(**{ABOUT: request_id})
+    bind_contextvars(**subject)
+    note(**subject)
 
 
 @contextmanager
@@ -137,12 +136,11 @@ def collect_notes() -> Iterator[dict[str, Any]]:
     """Collect what `note` says while one request is answered; what it was `about` ends with it."""
     notes: dict[str, Any] = {}
     token = _notes.set(notes)
-    outer = get_contextvars().get(ABOUT)
-    unbind_contextvars(ABOUT)
+    outer = get_contextvars()
+    clear_contextvars()
     try:
         yield notes
     finally:
         _notes.reset(token)
-        unbind_contextvars(ABOUT)
-        if outer is not None:
-            bind_contextvars(**{ABOUT: outer})
+        clear_contextvars()
+        bind_contextvars(**outer)

@@ -1,7 +1,7 @@
 """Settings of a party, read once from one TOML file, strictly.
 
-An unknown setting or one that cannot be read stops the start: a knob that silently falls back to
-its default is worse than none. Relative paths are relative to the file.
+An unknown setting or one that cannot be read stops the start: one that silently falls back to its
+default is worse than none. Relative paths are relative to the file.
 """
 
 from __future__ import annotations
@@ -40,12 +40,10 @@ class Listen(Strict):
     Attributes:
         host: Address to bind.
         port: TCP port; 0 lets the system choose one.
-        public_url: How others reach it, where that differs.
     """
 
     host: str = "127.0.0.1"
     port: int = Field(ge=0, le=65535)
-    public_url: str | None = None
 
 
 class TlsSettings(Strict):

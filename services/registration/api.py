@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from fastapi import APIRouter
 
-from services.chassis.web.openapi import link_body
+from services.link.openapi import link_body
 from services.link.opened import Opened
 from services.link.server import LinkServer
 from services.registration.model import ExtractQuestion
 from services.registration.workflow import Registration
-
-PURPOSES: Final = ("registration-extract",)
-
-
-def path_of(purpose: str) -> str:
-    """The path of a purpose."""
-    return f"/link/{purpose}"
 
 
 def link_routes(link: LinkServer, registration: Registration) -> APIRouter:
@@ -25,7 +18,7 @@ def link_routes(link: LinkServer, registration: Registration) -> APIRouter:
     router = APIRouter(tags=["link"])
 
     @router.post(
-        path_of("registration-extract"),
+        "/link/registration-extract",
         openapi_extra=link_body(ExtractQuestion, {"version": 1, "known": 7}),
     )
     @link.route("registration-extract")

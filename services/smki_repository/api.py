@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from fastapi import APIRouter
 
-from services.chassis.web.openapi import link_body
+from services.link.openapi import link_body
 from services.link.opened import Opened
 from services.link.server import LinkServer
 from services.smki_repository.model import CertificatesQuestion, RevocationQuestion
 from services.smki_repository.workflow import Repository
-
-PURPOSES: Final = ("smki-certificates", "smki-revocation")
-
-
-def path_of(purpose: str) -> str:
-    """The path of a purpose."""
-    return f"/link/{purpose}"
 
 
 def link_routes(link: LinkServer, repository: Repository) -> APIRouter:
@@ -25,7 +18,7 @@ def link_routes(link: LinkServer, repository: Repository) -> APIRouter:
     router = APIRouter(tags=["link"])
 
     @router.post(
-        path_of("smki-certificates"),
+        "/link/smki-certificates",
         openapi_extra=link_body(
             CertificatesQuestion, {"version": 1, "by": "eui", "eui": "0253494d20000000"}
         ),
@@ -36,7 +29,7 @@ def link_routes(link: LinkServer, repository: Repository) -> APIRouter:
         return await repository.certificates(opened)
 
     @router.post(
-        path_of("smki-revocation"),
+        "/link/smki-revocation",
         openapi_extra=link_body(RevocationQuestion, {"version": 1, "known": {"organisation": 3}}),
     )
     @link.route("smki-revocation")

@@ -44,7 +44,7 @@ identifiers = st.from_regex(profile.MESSAGE_ID_FORM, fullmatch=True)
 purposes = st.from_regex(profile.PURPOSE_FORM, fullmatch=True)
 
 
-class Resolver(hms.HTTPSignatureKeyResolver):
+class Resolver(hms.HTTPSignatureKeyResolver):  # type: ignore[name-defined]
     """The library's view of the pinned keys."""
 
     def resolve_public_key(self, key_id: str) -> Any:

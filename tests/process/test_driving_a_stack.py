@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 from cli.app import app
 from duis.codes import ResponseCode
 from stack.errors import UNREACHABLE, USAGE
-from stack.layout import SYSTEMS, Stack, save_stack
+from stack.layout import Stack, save_stack
 from stack.processes import runs
+from stack.systems import SYSTEMS
 
 pytestmark = pytest.mark.xdist_group("stack")
 

@@ -23,9 +23,9 @@ from keys.certificate import Certificate
 from services.chassis.time.clock import SystemClock
 from stack.clocks import real_clocks, set_clocks
 from stack.connection import Connection
-from stack.evidence import Unreadable, judge, write_bundle
-from stack.evidence_collect import body_of, collect, seal, text_of
-from stack.evidence_documents import NOTHING, READ_BACK
+from stack.evidence.collect import body_of, collect, seal, text_of
+from stack.evidence.documents import NOTHING, READ_BACK
+from stack.evidence.verify import Unreadable, judge, write_bundle
 from stack.provision import provision
 
 pytestmark = pytest.mark.xdist_group("stack")

@@ -32,8 +32,8 @@ from hypothesis import strategies as st
 from stack_bench import Bench
 
 from stack.connection import Connection
-from stack.evidence import Unreadable, judge, write_bundle
-from stack.evidence_collect import collect
+from stack.evidence.collect import collect
+from stack.evidence.verify import Unreadable, judge, write_bundle
 from stack.provision import provision
 
 pytestmark = pytest.mark.xdist_group("stack")

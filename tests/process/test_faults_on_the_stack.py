@@ -27,8 +27,8 @@ from stack import faults
 from stack.clocks import real_clocks, set_clocks, step_clocks
 from stack.connection import Connection
 from stack.errors import CommandError
-from stack.evidence import judge, write_bundle
-from stack.evidence_collect import collect
+from stack.evidence.collect import collect
+from stack.evidence.verify import judge, write_bundle
 from stack.pcapng import Packet, write
 from stack.provision import provision
 from stack.receiver import Receiver

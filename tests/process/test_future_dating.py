@@ -41,10 +41,10 @@ from keys.roles import OrganisationRole, Usage
 from services.chassis.time.clock import SystemClock
 from stack import faults
 from stack.clocks import agree, read_clocks, real_clocks, set_clocks, step_clocks
-from stack.layout import COS_PARTIES, SYSTEMS
 from stack.receiver import Receiver
 from stack.supplier import Supplier
 from stack.switching import Outcome
+from stack.systems import COS_PARTIES, SYSTEMS
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(300)]
 

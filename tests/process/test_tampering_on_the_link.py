@@ -19,9 +19,9 @@ from stack_bench import Bench
 
 from cli.keys_commands import hold_ceremony
 from stack.connection import Connection
-from stack.evidence import judge, write_bundle
-from stack.evidence_collect import collect
-from stack.evidence_report import Report
+from stack.evidence.collect import collect
+from stack.evidence.report import Report
+from stack.evidence.verify import judge, write_bundle
 from stack.layout import Stack
 from stack.processes import start, stop
 from stack.provision import provision

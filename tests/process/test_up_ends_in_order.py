@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from stack.layout import SYSTEMS, load_stack
+from stack.layout import load_stack
 from stack.processes import runs
+from stack.systems import SYSTEMS
 
 pytestmark = pytest.mark.check
 

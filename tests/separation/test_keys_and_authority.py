@@ -1,6 +1,6 @@
 """Each system holds its own keys, knows its permitted peers, and shares no network with others.
 
-Who may talk to whom is written down once, in `stack.layout.PEERS`; configurations, authority
+Who may talk to whom is written down once, in `stack.systems`; configurations, authority
 tables, the networks of the containers and their images must all say the same.
 """
 
@@ -27,16 +27,21 @@ from keys.errors import KeyStoreError
 from keys.stores.software import SoftwareKeyStore
 from services.chassis.web.authority import ANYONE, Authority
 from stack.containers import lay_out
-from stack.layout import COS_PARTIES, MODULES, PEERS, SYSTEMS, Stack, write_config
+from stack.layout import Stack, write_config
+from stack.systems import COS_PARTIES, PEERS, SYSTEM, SYSTEMS, TABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN_ROOMS = {
+    # What lives in services/ stands on the link and holds its own folder, nothing else.
+    **{
+        row.name: {row.module.removesuffix(".main").replace(".", "/"), "services/link"}
+        for row in TABLE
+        if row.module.startswith("services.")
+    },
     "acb": {"gbcs", "duis", "acb", "services/link"},
     "tcos_party": {"gbcs", "duis", "cos_party", "tcos_party", "services/link"},
     "ecos_party": {"gbcs", "duis", "cos_party", "ecos_party", "services/link"},
     "meter_sim": {"gbcs", "meter_sim"},
-    "registration": {"services/registration", "services/link"},
-    "smki_repository": {"services/smki_repository", "services/link"},
 }
 BASE_ROOMS = {"services/chassis", "keys"}
 
@@ -156,14 +161,15 @@ def test_a_configuration_names_its_permitted_peers_only(data: Path) -> None:
 
 def test_a_configuration_that_names_another_is_found(data: Path, tmp_path: Path) -> None:
     listen = {"interface": ("127.0.0.1", 1), "lab": ("127.0.0.1", 2)}
-    written = write_config(tmp_path, "ecos_party", listen, {"meter_sim": "http://meter_sim:1"})
+    more = {"peers": {"meter_sim": "http://meter_sim:1"}}
+    written = write_config(tmp_path, "ecos_party", listen, lambda peer: f"http://{peer}:1", more)
     assert foreign_names("ecos_party", tomllib.loads(written.read_text())) == {"meter_sim"}
     assert Stack(None, {}).pids == {}
 
 
 def authority(system: str) -> set[str]:
     """Everybody an authority table lets in."""
-    table = ROOT / Path(*MODULES[system].split(".")[:-1]) / "authority.toml"
+    table = ROOT / Path(*SYSTEM[system].module.split(".")[:-1]) / "authority.toml"
     Authority.read(table)
     lines = tomllib.loads(table.read_text())["accepts"]
     return {caller for callers in lines.values() for caller in callers}
@@ -242,7 +248,8 @@ def faults(compose: dict[str, Any]) -> set[str]:
             found.add("a port on the host")
         if name not in {*running, "ceremony", "published"}:
             found.add("a service that nobody knows")
-        if one["build"]["target"] != (name if name in SYSTEMS else "cli"):
+        target, holds = one["build"]["target"], one["build"].get("args", {}).get("SYSTEM")
+        if (holds if target == "service" else target) != (name if name in SYSTEMS else "cli"):
             found.add("another system's image")
     published = services["published"]
     if not all(port.startswith("127.0.0.1:") for port in published["ports"]):
@@ -346,10 +353,16 @@ def stages() -> dict[str, dict[str, Any]]:
     return found
 
 
-def rooms_in(target: str) -> set[str]:
-    built, rooms, name = stages(), set(), target
+def image_of(name: str) -> tuple[str, str]:
+    """The stage that a container is built from, and which of the services it is to hold."""
+    build = COMPOSE["services"][name]["build"]
+    return build["target"], build.get("args", {}).get("SYSTEM", "")
+
+
+def rooms_in(container: str) -> set[str]:
+    built, rooms, (name, service) = stages(), set[str](), image_of(container)
     while name in built:
-        rooms |= built[name]["rooms"]
+        rooms |= {room.replace("${SYSTEM}", service) for room in built[name]["rooms"]}
         name = built[name]["on"]
     return rooms
 
@@ -383,4 +396,4 @@ def test_the_tools_image_holds_no_partys_rooms() -> None:
 
 @pytest.mark.parametrize("target", [*SYSTEMS, "cli"])
 def test_an_image_runs_as_nobody_special(target: str) -> None:
-    assert stages()[target]["user"] == "cos"
+    assert stages()[image_of(target)[0]]["user"] == "cos"

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Column, Table, Text, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.chassis.data.store import Database, metadata
+from services.chassis.data.store import metadata
 
 LARGEST: Final = 2**63 - 1  # what the store's integers hold; GBCS counters are 8 octets
 
@@ -28,8 +28,7 @@ class OriginatorCounter:
     """A persistent counter. GBCS 0.8.1 wants one per originator, strictly increasing.
 
     `next` belongs to the caller's transaction: if that is rolled back, the number goes back with
-    everything that mentions it, so nothing bearing it may have left before the commit. `reserve`
-    commits by itself: what it gives is never given again, whatever happens next.
+    everything that mentions it, so nothing bearing it may have left before the commit.
     """
 
     def __init__(self, name: str = "originator", *, first: int = 1) -> None:
@@ -56,35 +55,11 @@ class OriginatorCounter:
             raise CounterExhaustedError(f"counter {self._name} is at its end")
         return int(value)
 
-    async def reserve(self, database: Database) -> int:
-        """The next number, committed before it is returned."""
-        async with database.begin() as conn:
-            return await self.next(conn)
-
     async def last(self, conn: AsyncConnection) -> int:
         """The last number given out (one less than the first, when none was)."""
         query = select(counter_table.c.value).where(counter_table.c.name == self._name)
         value = (await conn.execute(query)).scalar_one_or_none()
         return self._first - 1 if value is None else int(value)
-
-    async def raise_to(self, conn: AsyncConnection, value: int) -> int:
-        """Make sure the next number is greater than `value`; never lowers.
-
-        Returns:
-            The number that now counts as the last given out.
-
-        Raises:
-            CounterExhaustedError: `value` is beyond what can be stored.
-        """
-        if value > LARGEST:
-            raise CounterExhaustedError(f"counter {self._name} cannot reach {value}")
-        await self._exist(conn)
-        await conn.execute(
-            update(counter_table)
-            .where(counter_table.c.name == self._name, counter_table.c.value < value)
-            .values(value=value)
-        )
-        return await self.last(conn)
 
     async def _exist(self, conn: AsyncConnection) -> None:
         await conn.execute(

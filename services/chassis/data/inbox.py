@@ -1,17 +1,15 @@
 """The inbox: how a receiver recognises what it has already seen.
 
 Delivery between systems is at least once (`services.chassis.data.outbox`); with `first_time` in the
-same transaction as the effect, the effect happens once. The answer given then is kept as bytes, so
-that a repeated request gets the same answer, octet for octet.
+same transaction as the effect, the effect happens once.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Column, Integer, LargeBinary, Table, Text, select, update
+from sqlalchemy import Column, Table, Text, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,23 +21,11 @@ inbox_table: Final = Table(
     Column("source", Text, primary_key=True),
     Column("key", Text, primary_key=True),
     Column("digest", Text),
-    Column("status", Integer),
-    Column("media_type", Text),
-    Column("answer", LargeBinary),
 )
 
 
 class KeyReusedError(Exception):
     """The same key came with different content: not a repetition, a contradiction."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredAnswer:
-    """The answer that was given the first time."""
-
-    status: int
-    media_type: str
-    body: bytes
 
 
 async def first_time(
@@ -71,27 +57,3 @@ async def first_time(
     if (await conn.execute(query)).scalar_one() != digest:
         raise KeyReusedError(f"{key} from {source} came before with other content")
     return False
-
-
-async def store_answer(conn: AsyncConnection, source: str, key: str, answer: StoredAnswer) -> None:
-    """Keep the answer given to `key`, in the transaction of its effect. The first one stays."""
-    await conn.execute(
-        update(inbox_table)
-        .where(
-            inbox_table.c.source == source,
-            inbox_table.c.key == key,
-            inbox_table.c.answer.is_(None),
-        )
-        .values(status=answer.status, media_type=answer.media_type, answer=answer.body)
-    )
-
-
-async def stored_answer(conn: AsyncConnection, source: str, key: str) -> StoredAnswer | None:
-    """The answer given to `key` before, if one was kept."""
-    query = select(inbox_table.c.status, inbox_table.c.media_type, inbox_table.c.answer).where(
-        inbox_table.c.source == source, inbox_table.c.key == key
-    )
-    row = (await conn.execute(query)).one_or_none()
-    if row is None or row.answer is None:
-        return None
-    return StoredAnswer(row.status, row.media_type, row.answer)

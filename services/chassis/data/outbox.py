@@ -287,7 +287,7 @@ class Outbox:
             async with asyncio.timeout(self._retry.lease.total_seconds() * 0.9):
                 await self._handlers[item.kind](item)
         except Undeliverable as error:
-            await self._bury(item, str(error))
+            await self._give_up(item, str(error))
         except Exception as error:  # noqa: BLE001 - any failure of a handler means: later
             reason = str(error) if isinstance(error, TryLater) else type(error).__name__
             _log.debug("outbox handler failed", kind=item.kind, exc_info=True)
@@ -298,7 +298,7 @@ class Outbox:
 
     async def _defer(self, item: OutboxItem, reason: str) -> None:
         if item.attempts >= self._retry.attempts:
-            await self._bury(item, reason)
+            await self._give_up(item, reason)
             return
         due = self._clock.now() + self._retry.pause(item.attempts)
         async with self._database.begin() as conn:
@@ -311,7 +311,7 @@ class Outbox:
             reason=reason,
         )
 
-    async def _bury(self, item: OutboxItem, reason: str) -> None:
+    async def _give_up(self, item: OutboxItem, reason: str) -> None:
         async with self._database.begin() as conn:
             ours = await self._end(
                 conn, item, state="dead", last_error=reason, ended_at=self._clock.now()

@@ -121,7 +121,7 @@ class Database:
             raise StoreError(f"no driver for this store: {error}") from None
         database = cls(engine)
         if engine.dialect.name == "sqlite":
-            _tame_sqlite(engine, database._drivers)
+            _configure_sqlite(engine, database._drivers)
         try:
             await database.create_all(metadata)
         except BaseException as error:
@@ -166,7 +166,7 @@ class Database:
             self._owner = task
             self._after_commit = []
             try:
-                async with self._lend() as plain:
+                async with self._connection() as plain:
                     conn = await plain.execution_options(cos_write=True)
                     async with conn.begin():
                         yield conn
@@ -186,11 +186,11 @@ class Database:
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
         """A read transaction: a consistent snapshot of what is committed. Nothing is written."""
-        async with self._lend() as conn:
+        async with self._connection() as conn:
             yield conn
 
     @asynccontextmanager
-    async def _lend(self) -> AsyncIterator[AsyncConnection]:
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
         """A connection, counted until it is given back."""
         if self._closed:
             raise StoreError("the store is closed")
@@ -198,12 +198,12 @@ class Database:
         self._all_back.clear()
         conn = self._engine.connect()
         try:
-            await _whole(conn.start())
+            await _uninterrupted(conn.start())
             yield conn
         finally:
             try:
                 if conn.sync_connection is not None:
-                    await _whole(conn.close())
+                    await _uninterrupted(conn.close())
             finally:
                 self._lent -= 1
                 if not self._lent:
@@ -278,7 +278,7 @@ def _must_fit(conn: Connection, tables: MetaData) -> None:
             )
 
 
-async def _whole(work: Coroutine[Any, Any, object]) -> None:
+async def _uninterrupted(work: Coroutine[Any, Any, object]) -> None:
     """Finish this, whoever is cancelled meanwhile; only then pass the cancellation on.
 
     A connection that is cancelled while it opens would be lost and stay open.
@@ -355,7 +355,7 @@ def _connect_args(url: URL) -> dict[str, Any]:
     return {"factory": _Connection} if url.get_backend_name() == "sqlite" else {}
 
 
-def _tame_sqlite(engine: AsyncEngine, drivers: set[Any]) -> None:
+def _configure_sqlite(engine: AsyncEngine, drivers: set[Any]) -> None:
     """Durable settings, and transactions that begin where we say they do; `drivers` are kept."""
 
     @event.listens_for(engine.sync_engine, "connect")

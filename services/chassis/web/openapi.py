@@ -1,7 +1,7 @@
 """What an interface says of itself at ``GET /openapi.json``, so that a client can be written by it.
 
-FastAPI describes paths and parameters. Bodies that a route reads as octets (signed XML, GBCS, the
-signed link's) it cannot know: a route says them by `body`. Who may call a route comes from
+FastAPI describes paths and parameters. Bodies that a route reads as octets it cannot know: a route
+says them by `body`, and how a caller proves who it is as `PROOF`. Who may call a route comes from
 the authority table, and what every route may answer from `services.chassis.web.problems`.
 """
 
@@ -10,25 +10,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from fastapi import FastAPI
-from pydantic import BaseModel
 
 from services.chassis.web.authority import ANYONE, Authority
 from services.chassis.web.problems import MEDIA_TYPE
 
 PATH: Final = "/openapi.json"
-SIGNED_LINK: Final = "signedLink"
-SCHEMES: Final = {
-    SIGNED_LINK: {
-        "type": "apiKey",
-        "in": "header",
-        "name": "Signature",
-        "description": (
-            "An HTTP message signature (RFC 9421, ecdsa-p256-sha256) by the calling system's link "
-            "key over @method, @path, content-type, content-digest, cos-purpose and "
-            "cos-message-id, named in Signature-Input; see services/link/README.md."
-        ),
-    }
-}
+PROOF: Final = "x-proof"
+"""In a route's `openapi_extra`: the security schemes, by name, by which a caller proves itself."""
 PROBLEM: Final = {
     "type": "object",
     "description": "RFC 9457: what was refused or went wrong, who says so, and by which check.",
@@ -62,13 +50,6 @@ def body(description: str, told: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "description": description, "content": told}}
 
 
-def link_body(model: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
-    """`openapi_extra` of a route of the signed link whose body is that model in JSON."""
-    described = content("application/json", schema=model.model_json_schema(), example=example)
-    says = (model.__doc__ or "").partition("\n\n")[0]
-    return body(" ".join(says.split()), described)
-
-
 def describe(app: FastAPI, authority: Authority, version: str) -> dict[str, Any]:
     """The whole description of an interface.
 
@@ -88,7 +69,12 @@ def describe(app: FastAPI, authority: Authority, version: str) -> dict[str, Any]
     }
     components = {key: dict(value) for key, value in told.get("components", {}).items()}
     components.setdefault("schemas", {})["Problem"] = PROBLEM
-    components["securitySchemes"] = SCHEMES
+    components["securitySchemes"] = {
+        name: scheme
+        for operations in told.get("paths", {}).values()
+        for operation in operations.values()
+        for name, scheme in operation.get(PROOF, {}).items()
+    }
     told["components"] = components
     told["paths"] = {
         path: {
@@ -101,7 +87,6 @@ def describe(app: FastAPI, authority: Authority, version: str) -> dict[str, Any]
 
 
 def _operation(operation: dict[str, Any], callers: frozenset[str]) -> dict[str, Any]:
-    by_anyone = ANYONE in callers
     problem = {
         "description": "It is refused, or cannot be done.",
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
@@ -111,9 +96,12 @@ def _operation(operation: dict[str, Any], callers: frozenset[str]) -> dict[str, 
         for status, answer in operation.get("responses", {}).items()
         if status != "422"  # FastAPI's own form of it is not ours
     }
+    proofs: list[dict[str, list[str]]] = (
+        [] if ANYONE in callers else [{name: []} for name in operation.get(PROOF, {})]
+    )
     return {
-        **operation,
-        "security": [] if by_anyone else [{SIGNED_LINK: []}],
+        **{key: value for key, value in operation.items() if key != PROOF},
+        "security": proofs,
         "x-callers": sorted(callers),
         "responses": {**answers, "default": problem},
     }

@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 from cli import clock_commands
 from cli.app import app
 from stack.clocks import (
-    ORDER,
     agree,
     parse_duration,
     parse_instant,
@@ -23,7 +22,8 @@ from stack.clocks import (
     step_clocks,
 )
 from stack.errors import UNREACHABLE, USAGE, CommandError
-from stack.layout import SYSTEMS, Stack
+from stack.layout import Stack
+from stack.systems import DEVICES_LAST, SYSTEMS
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -128,7 +128,7 @@ def test_clocks_that_disagree_follow_the_one_ahead(systems: Systems) -> None:
     assert agree(real_clocks(systems))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("silent", ORDER)
+@pytest.mark.parametrize("silent", DEVICES_LAST)
 def test_if_one_does_not_answer_none_is_moved(systems: Systems, silent: str) -> None:
     systems.silent = silent
     with pytest.raises(CommandError):
@@ -144,7 +144,7 @@ def test_out_of_the_calendar_is_refused(systems: Systems) -> None:
 
 
 def test_the_command(systems: Systems, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(clock_commands, "find_stack", lambda *_: systems.stack)
+    monkeypatch.setattr("cli.on_stack.find_stack", lambda *_: systems.stack)
     monkeypatch.setattr(clock_commands, "Connection", lambda _: systems)
     run = CliRunner().invoke
     done = run(app, ["clock", "step", "-PT1H", "--json"])

@@ -26,13 +26,13 @@ from typer.testing import CliRunner
 from cli import console as shown
 from cli import evidence_commands
 from cli.app import app
-from cli.console import Columns, SafeConsole, line, visible, words
+from cli.console import Columns, SafeConsole, escaped, line, visible
 from cli.gbcs_commands import tree_branch, tree_of
-from cli.show import cells_table, story_of
+from cli.show import cells_table, render_trace
 from stack.cells import CellHeld
-from stack.evidence_report import Finding, Report
+from stack.evidence.report import Finding, Report
 from stack.layout import Stack
-from stack.story import Story, Told
+from stack.story import RequestTrace, TraceEvent
 
 ROOT = Path(__file__).parents[3]
 
@@ -86,20 +86,20 @@ def as_written(page: io.StringIO) -> str:
 
 def table() -> Table:
     made = Columns("a", f"{HOSTILE}*")
-    made.add_row(HOSTILE, words(HOSTILE))
+    made.add_row(HOSTILE, escaped(HOSTILE))
     return made
 
 
-def told(**more: Any) -> Told:
+def told(**more: Any) -> TraceEvent:
     given: dict[str, Any] = {
         "party": HOSTILE, "at": HOSTILE, "kind": HOSTILE, "sender": HOSTILE, "receiver": HOSTILE,
         "name": HOSTILE, "summary": HOSTILE, "gbcs_ref": HOSTILE, "message": None,
     }  # fmt: skip
-    return Told(**given | more)
+    return TraceEvent(**given | more)
 
 
 VERDICT = {"check": f"acb.{HOSTILE}", "outcome": "refused", "detail": HOSTILE, "found": HOSTILE}
-STORY = Story(
+STORY = RequestTrace(
     HOSTILE,
     [
         told(),
@@ -119,13 +119,13 @@ STACK = Stack(None, {}, facts={"suppliers": [], "parties": {}})
 
 RENDERED: dict[str, Callable[[], RenderableType]] = {
     "a string": lambda: HOSTILE,
-    "words": lambda: words(HOSTILE, "bold"),
+    "words": lambda: escaped(HOSTILE, "bold"),
     "a line": lambda: line(HOSTILE, (HOSTILE, "red")),
     "a table": table,
     "a tree": lambda: Tree(HOSTILE),
     "a rule": lambda: Rule(HOSTILE),
-    "a panel": lambda: Panel(HOSTILE, title=words(HOSTILE)),
-    "a story": lambda: story_of(STORY, STACK),
+    "a panel": lambda: Panel(HOSTILE, title=escaped(HOSTILE)),
+    "a story": lambda: render_trace(STORY, STACK),
     "cells": lambda: cells_table({"a": HELD}, {"a": CellHeld("b", "c", "d")}, STACK),
     "a message": lambda: tree_of(MESSAGE),
     "blocks": lambda: tree_of({"blocks": [MESSAGE], "missing": [HOSTILE]}),
@@ -152,7 +152,7 @@ def test_no_link_is_ever_made(page: io.StringIO) -> None:
     assert "evil" not in page.getvalue()
 
 
-@pytest.mark.parametrize("say", [shown.sentence, shown.whisper])
+@pytest.mark.parametrize("say", [shown.sentence, shown.print_dim])
 def test_a_sentence_stays_one_line(page: io.StringIO, say: Callable[[str], None]) -> None:
     say(HOSTILE)
     assert as_written(page).count("\n") == 1

@@ -12,8 +12,9 @@ import httpx
 import pytest
 
 from cli import lifecycle
-from stack.layout import SYSTEMS, Addresses, Stack, save_stack
+from stack.layout import Addresses, Stack, save_stack
 from stack.processes import runs, stop, why_not_ready
+from stack.systems import SYSTEMS
 
 
 def stack_of(data: Path, pid: int) -> Stack:

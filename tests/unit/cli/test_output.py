@@ -11,10 +11,10 @@ from typer.core import TyperCommand, TyperGroup
 
 from cli import console as shown
 from cli.app import COMMANDS
-from cli.console import Columns, lay, sentence
-from cli.show import story_of
+from cli.console import Columns, print_table, sentence
+from cli.show import render_trace
 from stack.layout import Stack
-from stack.story import Story, Told
+from stack.story import RequestTrace, TraceEvent
 
 NAME = "pre-command-trailing-zero"
 PROSE = "A Pre-Command ends in 0x00, the length of a signature that is not there"
@@ -27,7 +27,7 @@ def table() -> Columns:
 
 
 def test_without_a_terminal_a_row_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    lay(table())
+    print_table(table())
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[1] == ["acb", NAME, *PROSE.split()]
 
@@ -39,7 +39,7 @@ def test_on_a_terminal_prose_gives_way_and_names_stay(
     page = io.StringIO()
     terminal = Console(file=page, force_terminal=True, no_color=True, width=width)
     monkeypatch.setattr(shown, "console", terminal)
-    lay(table())
+    print_table(table())
     text = page.getvalue()
     assert "…" not in text
     assert NAME in text
@@ -53,12 +53,12 @@ def test_a_sentence_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_refusal_on_the_link_is_shown_with_its_check() -> None:
-    event = Told(
+    event = TraceEvent(
         "acb", "2026-01-01T00:00:00+00:00", "refused", "ecos_party", "acb",
         "link.response.content_digest", "the digest is of another body", None, None,
     )  # fmt: skip
     page = io.StringIO()
-    Console(file=page, width=80).print(story_of(Story("id", [event]), Stack(None, {})))
+    Console(file=page, width=80).print(render_trace(RequestTrace("id", [event]), Stack(None, {})))
     assert [line.strip() for line in page.getvalue().splitlines()] == [
         "2026-01-01 UTC",
         "00:00:00.000 REFUSED by acb, check link.response.content_digest",

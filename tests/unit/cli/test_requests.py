@@ -31,7 +31,7 @@ from gbcs.payloads.device_certificates import (
     encode_issue_response,
 )
 from stack.errors import CommandError
-from stack.own_keys import Act, KeyName, issue, provide, said, signed
+from stack.own_keys import KeyName, KeyService, device_result, issue, provide, signed
 from stack.service_requests import NewCertificates, sign_pre_command
 from stack.supplier import Supplier
 
@@ -60,7 +60,7 @@ WRONG = {
 
 @pytest.mark.parametrize("answer", WRONG.values(), ids=WRONG)
 def test_only_the_command_that_was_asked_for_is_signed(answer: Response) -> None:
-    act: Act = ASKED
+    act: KeyService = ASKED
     with pytest.raises(CommandError, match="not the command that was asked for"):
         signed(NOBODY, METER, act, answer)
 
@@ -108,7 +108,7 @@ NOES = [
 def test_a_device_that_says_no_is_not_a_success(
     code: MessageCode, payload: bytes, result: str
 ) -> None:
-    told = said(answer(code, payload))
+    told = device_result(answer(code, payload))
 
     assert (told.ok, told.result, told.pem) == (False, result, None)
 

@@ -20,7 +20,10 @@ Change = Callable[[Path], None]
 
 
 def copy(source: str, target: str) -> Change:
-    return lambda data: (data / target).write_bytes((data / source).read_bytes()) and None  # type: ignore[func-returns-value]
+    def change(data: Path) -> None:
+        (data / target).write_bytes((data / source).read_bytes())
+
+    return change
 
 
 def mode(name: str, bits: int) -> Change:
@@ -32,7 +35,10 @@ def remove(name: str) -> Change:
 
 
 def write(name: str, text: str) -> Change:
-    return lambda data: (data / name).write_text(text) and None  # type: ignore[func-returns-value]
+    def change(data: Path) -> None:
+        (data / name).write_text(text)
+
+    return change
 
 
 def swap_cells(data: Path) -> None:

@@ -74,7 +74,7 @@ class Authority:
 
     name: list[Attribute]
     key: ec.EllipticCurvePrivateKey = field(default_factory=new_key)
-    certificate: Certificate = None  # type: ignore[assignment] - set as soon as it is made
+    certificate: Certificate = None  # type: ignore[assignment]  # set as soon as it is made
 
     @property
     def issuer(self) -> Issuer:

@@ -13,7 +13,8 @@ import tomli_w
 
 from probe.between import FILE, PAIRS, Between
 from stack.errors import CommandError
-from stack.layout import SYSTEMS, Addresses, Stack
+from stack.layout import Addresses, Stack
+from stack.systems import SYSTEMS
 from tamper.exchange import Exchange, Request
 
 CALLERS = {caller for caller, _ in PAIRS}

@@ -18,7 +18,7 @@ from probe.world import COS
 from services.link.checks import link_checks, request_checks, response_checks
 from services.registration import checks as registration_checks
 from services.smki_repository import checks as smki_checks
-from stack.layout import SYSTEMS
+from stack.systems import SYSTEMS
 
 ATTACKS = catalogue()
 

@@ -11,12 +11,12 @@ from stack.layout import (
     FIRST_PORT,
     QUIET_FROM,
     QUIET_PORTS,
-    SYSTEMS,
     Addresses,
     Stack,
     choose_ports,
     save_stack,
 )
+from stack.systems import SYSTEMS
 
 
 def test_no_port_is_chosen_twice() -> None:

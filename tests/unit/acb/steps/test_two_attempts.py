@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 from acb.model import State
 from acb.services.table import ASK_COS_PARTY
@@ -27,7 +28,7 @@ async def test_a_step_that_is_done_twice_at_once_does_not_end_the_request(world:
     link = world.parts.cos_parties["tcos_party"]
     have_signed = link.have_signed
 
-    async def meeting(transaction: str, service_request: bytes) -> bytes:
+    async def meeting(transaction: str, service_request: bytes) -> Any:
         async with one_by_one:
             signed = await have_signed(transaction, service_request)
         await both.wait()

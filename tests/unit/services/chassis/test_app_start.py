@@ -171,7 +171,7 @@ def quiet(settings: Settings) -> Settings:
     return settings.model_copy(update={"log_json": True, "log_level": "error"})
 
 
-@pytest.mark.parametrize("error", [StartError, StoreError, FileNotFoundError])
+@pytest.mark.parametrize("error", [StartError, StoreError])
 def test_what_cannot_start_says_why_in_one_line(
     settings: Settings,
     capsys: pytest.CaptureFixture[str],
@@ -182,7 +182,7 @@ def test_what_cannot_start_says_why_in_one_line(
         raise error("the first reason\nand the second")
 
     with pytest.raises(SystemExit) as caught:
-        run(build, quiet(settings), refusals=(FileNotFoundError,))
+        run(build, quiet(settings))
     assert caught.value.code == 2
     said = capsys.readouterr().err
     assert said == "not started: test_party: the first reason and the second\n"

@@ -156,7 +156,7 @@ def test_a_fault_in_a_check_is_not_a_yes(book: CheckBook) -> None:
 
 def test_only_a_run_makes_an_approved(book: CheckBook) -> None:
     with pytest.raises(TypeError):
-        Approved(object(), "party", "request", "request 1", ())
+        Approved(object(), "party", "request", "request 1", ())  # type: ignore[call-arg]
     run = book.start("request 1")
     run.apply(EVEN, 4)
     run.apply(SMALL, 4)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from services.chassis.log import ABOUT, WITHHELD, about, collect_notes, configure, note, withhold
+from services.chassis.log import WITHHELD, about, collect_notes, configure, note, withhold
 
 pytestmark = pytest.mark.usefixtures("restore_logging")
 
@@ -92,11 +92,11 @@ def test_every_line_about_a_request_names_it_and_no_line_after_it_does(
     log = structlog.get_logger("here")
     with collect_notes() as notes:
         log.info("before it is known")
-        about("the request")
+        about(order="the request")
         log.warning("on the way")
         with collect_notes():
             log.info("of another")
         log.info("request", **notes)
     log.info("after it")
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line.get(ABOUT) for line in lines] == [None, "the request", None, "the request", None]
+    assert [line.get("order") for line in lines] == [None, "the request", None, "the request", None]

@@ -23,42 +23,32 @@ async def test_it_goes_on_after_a_restart(tmp_path: Path) -> None:
     given: list[int] = []
     for _ in range(3):
         database = await Database.open(tmp_path / "s.sqlite3")
-        given.append(await OriginatorCounter().reserve(database))
+        async with database.begin() as conn:
+            given.append(await OriginatorCounter().next(conn))
         await database.close()
     assert given == [1, 2, 3]
 
 
-async def test_a_reserved_number_is_spent_even_if_what_follows_fails(database: Database) -> None:
+async def test_a_number_goes_back_with_what_it_was_for(database: Database) -> None:
     counter = OriginatorCounter()
 
     async def fail() -> None:
         async with database.begin() as conn:
-            assert await counter.next(conn) == 2
+            assert await counter.next(conn) == 1
             raise ZeroDivisionError
 
-    assert await counter.reserve(database) == 1
     with pytest.raises(ZeroDivisionError):
         await fail()
-    assert await counter.reserve(database) == 2
-
-
-async def test_it_is_raised_and_never_lowered(database: Database) -> None:
-    counter = OriginatorCounter()
     async with database.begin() as conn:
-        assert await counter.raise_to(conn, 500) == 500
-        assert await counter.raise_to(conn, 20) == 500
-        assert await counter.next(conn) == 501
+        assert await counter.next(conn) == 1
 
 
 async def test_it_ends_rather_than_wraps(database: Database) -> None:
-    counter = OriginatorCounter()
+    counter = OriginatorCounter(first=LARGEST)
     async with database.begin() as conn:
-        await counter.raise_to(conn, LARGEST - 1)
         assert await counter.next(conn) == LARGEST
         with pytest.raises(CounterExhaustedError):
             await counter.next(conn)
-        with pytest.raises(CounterExhaustedError):
-            await counter.raise_to(conn, LARGEST + 1)
         assert await counter.last(conn) == LARGEST
     with pytest.raises(CounterExhaustedError):
         OriginatorCounter(first=-1)

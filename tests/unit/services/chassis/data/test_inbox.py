@@ -1,4 +1,4 @@
-"""A receiver recognises what it has seen and gives the same answer again."""
+"""A receiver recognises what it has seen."""
 
 from __future__ import annotations
 
@@ -6,14 +6,9 @@ import pytest
 
 from services.chassis.data.inbox import (
     KeyReusedError,
-    StoredAnswer,
     first_time,
-    store_answer,
-    stored_answer,
 )
 from services.chassis.data.store import Database
-
-ANSWER = StoredAnswer(201, "application/json", b'{"a": 1}')
 
 
 async def test_only_the_first_time_is_the_first(database: Database) -> None:
@@ -34,19 +29,6 @@ async def test_a_rolled_back_first_time_did_not_happen(database: Database) -> No
         await fail()
     async with database.begin() as conn:
         assert await first_time(conn, "acb", "m1")
-
-
-async def test_the_same_answer_is_given_again(database: Database) -> None:
-    async with database.begin() as conn:
-        assert await stored_answer(conn, "acb", "m1") is None
-        await first_time(conn, "acb", "m1", content=b"question")
-        assert await stored_answer(conn, "acb", "m1") is None
-        await store_answer(conn, "acb", "m1", ANSWER)
-        await store_answer(conn, "acb", "m1", StoredAnswer(500, "text/plain", b"later"))
-    async with database.begin() as conn:
-        assert not await first_time(conn, "acb", "m1", content=b"question")
-        assert await stored_answer(conn, "acb", "m1") == ANSWER
-        assert await stored_answer(conn, "acb", "m2") is None
 
 
 async def test_another_content_under_the_same_key_is_a_contradiction(database: Database) -> None:

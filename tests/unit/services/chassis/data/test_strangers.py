@@ -32,9 +32,9 @@ def test_who_has_proven_who_it_is_pays_nothing(held_clock: HeldClock) -> None:
     strangers = Strangers(held_clock, purse=2 * RECORD, per_second=1)
     for _ in range(50):
         assert strangers.afford(RECORD)
-        strangers.known(RECORD)
+        strangers.refund(RECORD)
     for _ in range(50):
-        strangers.known(RECORD)  # never more than the purse holds
+        strangers.refund(RECORD)  # never more than the purse holds
     assert [strangers.afford() for _ in range(3)] == [True, True, False]
 
 

@@ -32,7 +32,8 @@ async def listening(app: Any, protocol: type[Any]) -> AsyncIterator[Connect]:
     config: uvicorn.Config = _config(app, None, protocol)
     config.load()
     state = ServerState()
-    made = partial(config.http_protocol_class, config=config, server_state=state, app_state={})
+    protocol_class: Any = config.http_protocol_class
+    made = partial(protocol_class, config=config, server_state=state, app_state={})
     server = await asyncio.get_running_loop().create_server(made, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     writers: list[asyncio.StreamWriter] = []

@@ -5,22 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pydantic import BaseModel
 
-from services.chassis.web.openapi import body, content, link_body
+from services.chassis.web.openapi import body, content
 
 if TYPE_CHECKING:
     from conftest import Party
-
-
-class Question(BaseModel):
-    """What is asked.
-
-    Attributes:
-        known: a number.
-    """
-
-    known: int
 
 
 async def described(party: Party) -> dict[str, Any]:
@@ -35,7 +24,7 @@ async def test_it_needs_no_credential_and_says_who_may_call(party: Party) -> Non
     assert told["openapi"].startswith("3.1")
     order = told["paths"]["/orders"]["post"]
     assert (order["security"], order["x-callers"]) == ([], ["anyone"])
-    assert "signedLink" in told["components"]["securitySchemes"]
+    assert told["components"]["securitySchemes"] == {}
 
 
 async def test_every_route_may_answer_with_a_problem(party: Party) -> None:
@@ -60,9 +49,3 @@ def test_a_body_is_described_with_its_example(schema: dict[str, Any] | None) -> 
     assert told["required"]
     assert told["content"]["application/xml"]["example"] == "<a/>"
     assert told["content"]["application/xml"]["schema"]
-
-
-def test_a_link_body_is_its_model_and_the_model_s_first_sentence() -> None:
-    told = link_body(Question, {"known": 1})["requestBody"]
-    assert told["description"] == "What is asked."
-    assert told["content"]["application/json"]["schema"]["properties"]["known"]["type"] == "integer"

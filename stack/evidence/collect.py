@@ -42,9 +42,9 @@ from services.link import profile
 from services.link.evidence import RESPONSE_REFUSED
 from stack.connection import Connection
 from stack.errors import MISSING, REFUSED, CommandError
-from stack.evidence_documents import MEMBERS, is_read_back, names, octets_in
-from stack.layout import COS_PARTIES
+from stack.evidence.documents import MEMBERS, is_read_back, names, octets_in
 from stack.story import read, tell
+from stack.systems import COS_PARTIES
 
 KIND: Final = "cos-evidence"
 VERSION: Final = 2

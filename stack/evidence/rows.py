@@ -36,7 +36,7 @@ REFUSED = (link.REQUEST_REFUSED, link.RESPONSE_REFUSED)
 
 
 @dataclass
-class Kept:
+class KeptRow:
     """What became of one row.
 
     Attributes:
@@ -80,7 +80,7 @@ class Kept:
 
 def judge_row(
     row: Mapping[str, Any], previous: Mapping[str, Any] | None, party: str, trust: LinkTrust
-) -> Kept:
+) -> KeptRow:
     """Judge one row of a party's log after the one before it.
 
     Raises:
@@ -92,7 +92,7 @@ def judge_row(
     if not isinstance(record, dict) or set(row) - {"withheld"} != _MEMBERS:
         raise TypeError("other members than a row has")
     withheld = row.get("withheld", False)
-    kept = Kept(seq, kind, f"{seq} {kind}", subject, withheld is True, record)
+    kept = KeptRow(seq, kind, f"{seq} {kind}", subject, withheld is True, record)
     if not isinstance(withheld, bool) or ("withheld" in row and row["body"] is not None):
         kept.wrong.append(("withheld", "is not what export writes"))
     _judge_chain(kept, row, previous)
@@ -102,7 +102,7 @@ def judge_row(
     return kept
 
 
-def _judge_chain(kept: Kept, row: Mapping[str, Any], previous: Mapping[str, Any] | None) -> None:
+def _judge_chain(kept: KeptRow, row: Mapping[str, Any], previous: Mapping[str, Any] | None) -> None:
     if previous is not None and row["seq"] != previous["seq"] + 1:
         kept.wrong.append(("place", f"does not follow row {previous['seq']}"))
     if previous is not None and row["previous"] != previous["hash"]:
@@ -116,7 +116,7 @@ def _judge_chain(kept: Kept, row: Mapping[str, Any], previous: Mapping[str, Any]
         kept.wrong.append(("hash", "does not match what it covers"))
 
 
-def _judge_body(kept: Kept, row: Mapping[str, Any]) -> None:
+def _judge_body(kept: KeptRow, row: Mapping[str, Any]) -> None:
     text = row["body"]
     if text is None:
         if (row["body_digest"] is not None) != kept.withheld:
@@ -139,7 +139,7 @@ def _judge_body(kept: Kept, row: Mapping[str, Any]) -> None:
         kept.document = document
 
 
-def _judge_link(kept: Kept, row: Mapping[str, Any], party: str, trust: LinkTrust) -> None:
+def _judge_link(kept: KeptRow, row: Mapping[str, Any], party: str, trust: LinkTrust) -> None:
     """A message of the link: it is signed, or it is of the kinds that say they are not."""
     if kept.kind not in (*REQUESTS, *RESPONSES):
         kept.wrong.append(("kind", "is none that the link keeps"))
@@ -175,14 +175,14 @@ def _judge_link(kept: Kept, row: Mapping[str, Any], party: str, trust: LinkTrust
         kept.told.append(("refusal", f"{party} says that it refused it ({_check(kept)})"))
 
 
-def _judge_strangers(kept: Kept, row: Mapping[str, Any]) -> None:
+def _judge_strangers(kept: KeptRow, row: Mapping[str, Any]) -> None:
     members = set(kept.record) - {"unkept_before"}
     if members != _STRANGERS or row["body_digest"] is not None or kept.subject != "unauthenticated":
         kept.wrong.append(("signature", "is missing, and it is no note of an unknown sender"))
     kept.told.append(("refusal", f"of an unknown sender ({_check(kept)}); signed by nobody"))
 
 
-def _judge_place(kept: Kept, row: Mapping[str, Any], party: str) -> None:
+def _judge_place(kept: KeptRow, row: Mapping[str, Any], party: str) -> None:
     """What the signature says is what the row says: direction, subject, time."""
     proof, record = kept.proof, kept.record
     assert proof is not None
@@ -213,7 +213,7 @@ def _judge_place(kept: Kept, row: Mapping[str, Any], party: str) -> None:
                 kept.wrong.append((name, "is not that of the request it answers"))
 
 
-def _judge_verdict(kept: Kept, row: Mapping[str, Any], party: str, trust: LinkTrust) -> None:
+def _judge_verdict(kept: KeptRow, row: Mapping[str, Any], party: str, trust: LinkTrust) -> None:
     """A party's word that it refused a message is not contradicted by the message itself."""
     section, _, step = _check(kept).rpartition(".")
     if section != ("link.request" if kept.kind in REQUESTS else "link.response"):
@@ -222,6 +222,6 @@ def _judge_verdict(kept: Kept, row: Mapping[str, Any], party: str, trust: LinkTr
         kept.wrong.append(("verdict", f"says {section}.{step}, which the message passes"))
 
 
-def _check(kept: Kept) -> str:
+def _check(kept: KeptRow) -> str:
     verdict = kept.record.get("verdict")
     return str(verdict["check"]) if isinstance(verdict, dict) else ""

@@ -21,12 +21,12 @@ from keys.path import validate_path
 from services.chassis.data.canonical import NotCanonicalError, canonical
 from services.link.errors import LinkError
 from services.link.trust import LinkTrust
-from stack.evidence_collect import AUTHORITIES, KIND, VERSION, is_about, key_ids, seal
-from stack.evidence_documents import Documents
-from stack.evidence_exchange import Exchange
-from stack.evidence_report import Finding, Report
-from stack.evidence_rows import Kept, judge_row
-from stack.layout import COS_PARTIES
+from stack.evidence.collect import AUTHORITIES, KIND, VERSION, is_about, key_ids, seal
+from stack.evidence.documents import Documents
+from stack.evidence.exchange import Exchange
+from stack.evidence.report import Finding, Report
+from stack.evidence.rows import KeptRow, judge_row
+from stack.systems import COS_PARTIES
 
 SHAPELESS = (
     LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError,
@@ -103,7 +103,7 @@ class _Judging:
         self.transaction = str(bundle.get("transaction"))
         self.trusted: dict[str, Certificate] = {}
         self.link: dict[str, Certificate] = {}
-        self.kept: dict[str, list[Kept]] = {}
+        self.kept: dict[str, list[KeptRow]] = {}
 
     def guarded(self, step: Callable[[], None]) -> None:
         """Run a step; a bundle of another shape than ours is wrong, not our failure."""
@@ -186,7 +186,7 @@ class _Judging:
         for party in ("acb", self.cos_party):
             log = self.bundle["logs"][party]
             previous: Mapping[str, Any] | None = None
-            kept: list[Kept] = []
+            kept: list[KeptRow] = []
             for row in log["rows"]:
                 try:
                     judged = judge_row(row, previous, party, trust)
@@ -200,7 +200,7 @@ class _Judging:
             self.kept[party] = kept
             self._head(party, log, kept)
 
-    def _row(self, party: str, judged: Kept, *, exported: bool) -> None:
+    def _row(self, party: str, judged: KeptRow, *, exported: bool) -> None:
         """What is said of one row, and whether it was for export to withhold its body."""
         for part, detail in judged.wrong:
             self.wrong(party, f"row {judged.name} {part}", detail)
@@ -215,14 +215,14 @@ class _Judging:
         if judged.proof is not None and not judged.wrong:
             self.right(party, f"row {judged.name} signature", _said(judged))
 
-    def _about(self, judged: Kept) -> bool:
+    def _about(self, judged: KeptRow) -> bool:
         return is_about(
             {"subject": judged.subject, "record": judged.record},
             self.transaction,
             self.report.request_id,
         )
 
-    def _head(self, party: str, log: Mapping[str, Any], kept: Sequence[Kept]) -> None:
+    def _head(self, party: str, log: Mapping[str, Any], kept: Sequence[KeptRow]) -> None:
         """What the party claims of its log as a whole: its own word, whatever the hashes say."""
         rows, head = log["rows"], log["head"]
         if set(log) != {"head", "rows"} or set(head) != {"seq", "hash"}:
@@ -261,7 +261,7 @@ class _Judging:
             right=self.right,
         ).judge()
 
-    def _proven(self) -> dict[str, list[Kept]]:
+    def _proven(self) -> dict[str, list[KeptRow]]:
         """The signed messages about the exchange, of rows in which nothing is wrong."""
         return {
             party: [one for one in rows if one.proof and not one.wrong and self._about(one)]
@@ -320,7 +320,7 @@ _MEMBERS = {
 }  # fmt: skip
 
 
-def _said(judged: Kept) -> str:
+def _said(judged: KeptRow) -> str:
     """What the signature on a row's message proves, in one line."""
     proof = judged.proof
     assert proof is not None

@@ -23,8 +23,8 @@ from gbcs.protect import verify_signature
 from keys.certificate import Certificate
 from keys.roles import XML_SIGNING_ROLES, OrganisationRole, Usage
 from services.link import evidence as link
-from stack.evidence_exchange import Say
-from stack.evidence_rows import RESPONSES, Kept
+from stack.evidence.exchange import Say
+from stack.evidence.rows import RESPONSES, KeptRow
 
 COMMAND = "cos-command"
 RESPONSE = "device-response"
@@ -39,7 +39,7 @@ READ_BACK = "the broker's word of what the device holds: its MAC proves nothing 
 ShownBy = Callable[[bytes], str]
 
 
-class NotShown(Exception):  # noqa: N818 - a verdict on a document
+class NotProven(Exception):  # noqa: N818 - a verdict on a document
     """No certificate of the bundle shows that the document was signed by whom it names."""
 
 
@@ -59,7 +59,7 @@ class Documents:
 
     request_id: str
     cos_party: str
-    logs: Mapping[str, Sequence[Kept]]
+    logs: Mapping[str, Sequence[KeptRow]]
     organisations: Sequence[Certificate]
     devices: Sequence[Certificate]
     wrong: Say
@@ -99,7 +99,7 @@ class Documents:
             if octets not in shown:
                 try:
                     shown[octets] = shown_by(octets)
-                except (NotShown, DuisError, GbcsError) as error:
+                except (NotProven, DuisError, GbcsError) as error:
                     said = error.reason if isinstance(error, GbcsError) else str(error)
                     self.wrong(log, f"{where} body", f"carries another {part}: {said}")
                     continue
@@ -107,7 +107,7 @@ class Documents:
             self.right(party, part, f"is what {log} {where} carries")
         return bool(shown)
 
-    def _carriers(self, purpose: str, member: str) -> list[tuple[str, Kept]]:
+    def _carriers(self, purpose: str, member: str) -> list[tuple[str, KeptRow]]:
         """The rows that must carry it: requests of the purpose, or answers that say yes."""
         answers = member == "signed_command"
         found = []
@@ -132,22 +132,22 @@ class Documents:
             signed = verify_document(octets, one.der)
             header = request_from_xml(signed.signed_xml).header
             if str(header.request_id) != self.request_id:
-                raise NotShown(f"it is {header.request_id}")
+                raise NotProven(f"it is {header.request_id}")
             if one.subject_eui != header.request_id.originator:
-                raise NotShown(f"it is signed by {one.subject_eui}")
+                raise NotProven(f"it is signed by {one.subject_eui}")
             if one.role not in XML_SIGNING_ROLES:
-                raise NotShown("its signer's certificate is not for documents")
+                raise NotProven("its signer's certificate is not for documents")
             self._target = header.request_id.target
             return f"signed by {one.subject_eui}{self._by(one)}"
-        raise NotShown(f"no certificate of {named.issuer}, serial {named.serial} is there")
+        raise NotProven(f"no certificate of {named.issuer}, serial {named.serial} is there")
 
     def _signed_command(self, octets: bytes) -> str:
         message = decode(octets)
         one = self._signer(message, self.organisations)
         if one.role != OrganisationRole.TRANSITIONAL_COS:
-            raise NotShown(f"its signer has the role {one.role}, not a CoS Party's")
+            raise NotProven(f"its signer has the role {one.role}, not a CoS Party's")
         if message.header.recipient != self._target:
-            raise NotShown(f"it is for {message.header.recipient}")
+            raise NotProven(f"it is for {message.header.recipient}")
         self._command = message
         self.commands.add(octets)
         return f"{message.reference} signed by {one.subject_eui}{self._by(one)}"
@@ -157,7 +157,7 @@ class Documents:
         header, asked = message.header, self._command
         answers = asked and (asked.header.originator, asked.header.counter)
         if (header.recipient, header.counter) != answers:
-            raise NotShown("it answers another command")
+            raise NotProven("it answers another command")
         return f"{message.reference} signed by {one.subject_eui}{self._by(one)}"
 
     def _alert(self, octets: bytes) -> str:
@@ -168,7 +168,7 @@ class Documents:
         message = decode(octets)
         one = self._signer(message, self.devices)
         if message.header.originator != self._target:
-            raise NotShown(f"it is of {message.header.originator}")
+            raise NotProven(f"it is of {message.header.originator}")
         return message, one
 
     def _signer(self, message: Message, certificates: Sequence[Certificate]) -> Certificate:
@@ -185,7 +185,7 @@ class Documents:
             return one
         if failed is not None:
             raise failed
-        raise NotShown(f"no signing certificate of {signer} holds")
+        raise NotProven(f"no signing certificate of {signer} holds")
 
     def _by(self, one: Certificate) -> str:
         self.used.add(one.fingerprint)

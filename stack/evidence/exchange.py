@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from services.link import evidence as link
 from services.link.checks import REQUEST_SECTION
-from stack.evidence_rows import REQUESTS, RESPONSES, SENT, Kept
+from stack.evidence.rows import REQUESTS, RESPONSES, SENT, KeptRow
 
 Say = Callable[[str, str, str], None]
 
@@ -36,7 +36,7 @@ class Exchange:
 
     transaction: str
     cos_party: str
-    logs: Mapping[str, Sequence[Kept]]
+    logs: Mapping[str, Sequence[KeptRow]]
     wrong: Say
     told: Say
     missing: Say
@@ -51,7 +51,7 @@ class Exchange:
         self._responses()
         self._whole()
 
-    def _places(self, party: str, rows: Sequence[Kept]) -> None:
+    def _places(self, party: str, rows: Sequence[KeptRow]) -> None:
         """Who says what to whom, about what; each message once."""
         kinds = _KINDS.get(party, _KINDS[""])
         for one in rows:
@@ -74,9 +74,9 @@ class Exchange:
             if one.proof is not None and _settled(one) and counted[one.proof.signature] > 1:
                 self._blame(party, one, "place", "the same message is there twice")
 
-    def _answers(self, party: str, rows: Sequence[Kept]) -> None:
+    def _answers(self, party: str, rows: Sequence[KeptRow]) -> None:
         """Each answer follows the question that it is signed to."""
-        asked: dict[str, Kept] = {}
+        asked: dict[str, KeptRow] = {}
         for one in rows:
             assert one.proof is not None
             if one.kind in REQUESTS:
@@ -92,7 +92,7 @@ class Exchange:
             if told != one.record["request"]:
                 self._blame(party, one, "request", f"is not what row {question.name} holds")
 
-    def _blame(self, party: str, one: Kept, part: str, detail: str) -> None:
+    def _blame(self, party: str, one: KeptRow, part: str, detail: str) -> None:
         """A row that has no place here, whatever is signed in it: nothing is built on it."""
         one.wrong.append((part, detail))
         self.wrong(party, f"row {one.name} {part}", detail)
@@ -154,7 +154,7 @@ class Exchange:
         if self.transaction not in {one.subject for one in acb if one.kind == link.REQUEST_SENT}:
             self.missing("acb", f"message {self.transaction}", "nothing signed asks for a command")
 
-    def _same(self, ours: Kept, theirs: Kept) -> None:
+    def _same(self, ours: KeptRow, theirs: KeptRow) -> None:
         if (ours.body, ours.message) == (theirs.body, theirs.message):
             self.right("both ends", ours.name, f"the same in {self.cos_party} row {theirs.name}")
             return
@@ -162,9 +162,9 @@ class Exchange:
         self.wrong("acb", f"row {ours.name} {what}", f"{self.cos_party} kept another")
         self.wrong(self.cos_party, f"row {theirs.name} {what}", "acb kept another")
 
-    def _by_signature(self, party: str, kinds: Sequence[str]) -> dict[str, Kept]:
+    def _by_signature(self, party: str, kinds: Sequence[str]) -> dict[str, KeptRow]:
         """Messages of these kinds by what names one in both logs; what was taken comes first."""
-        found: dict[str, Kept] = {}
+        found: dict[str, KeptRow] = {}
         for one in _of(self.logs[party or self.cos_party], kinds):
             assert one.proof is not None
             if one.proof.signature not in found or _settled(one):
@@ -172,16 +172,16 @@ class Exchange:
         return found
 
 
-def _of(rows: Sequence[Kept], kinds: Sequence[str]) -> Iterator[Kept]:
+def _of(rows: Sequence[KeptRow], kinds: Sequence[str]) -> Iterator[KeptRow]:
     return (one for one in rows if one.kind in kinds)
 
 
-def _settled(one: Kept) -> bool:
+def _settled(one: KeptRow) -> bool:
     """Whether it was sent or taken; what was refused may come again, as a copy."""
     return one.kind in (*SENT, link.REQUEST_RECEIVED, link.RESPONSE_RECEIVED)
 
 
-def _of_the_envelope(one: Kept) -> bool:
+def _of_the_envelope(one: KeptRow) -> bool:
     """A refusal before the message was taken: whoever refuses so keeps no answer."""
     check = one.document.get("check")
     refused = one.proof is not None and (one.proof.status or 0) >= 400
