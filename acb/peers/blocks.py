@@ -19,22 +19,8 @@ from typing import Final
 
 from acb.checks import PARTY
 from acb.peers.outbound import Unreachable, Wan
-from acb.rules.block import (
-    ACKNOWLEDGEMENT,
-    DEVICE,
-    FRAME,
-    KIND,
-    LIMITS,
-    MESSAGE,
-    OVERLAP,
-    ROOM,
-    SECTION,
-    SIZE,
-    Framed,
-    Joined,
-    Received,
-    Sending,
-)
+from acb.rules import block as rules
+from acb.rules.block import LIMITS, SECTION, Framed, Joined, Received, Sending
 from acb.store import records
 from acb.store.block_sizes import find_block_size
 from gbcs.block_transfer import (
@@ -100,7 +86,7 @@ class Incoming:
         kept = asked is not None or base.audit.strangers.afford(len(frame))
         run = base.book.start(_name(frame), section=SECTION)
         try:
-            run.apply(FRAME, Framed(frame))
+            run.apply(rules.frame, Framed(frame))
             block = _block_in(frame, run)
             async with base.database.connect() as conn:
                 known = await records.find_device(conn, block.transfer.originator) is not None
@@ -135,32 +121,32 @@ class Incoming:
             open_transfers=len(held.open_transfers),
             sending=sending,
         )
-        run.apply(KIND, received)
-        run.apply(DEVICE, received)
+        run.apply(rules.kind, received)
+        run.apply(rules.device, received)
         if block.acknowledges:
             if asked is None:
-                run.skip(ACKNOWLEDGEMENT, "it came late: nobody acts on it")
+                run.skip(rules.acknowledgement, "it came late: nobody acts on it")
             else:
-                run.apply(ACKNOWLEDGEMENT, received)
+                run.apply(rules.acknowledgement, received)
             return self._aside(Taken(block), run, "it only acknowledges")
-        run.skip(ACKNOWLEDGEMENT, "it carries a part of a message")
+        run.skip(rules.acknowledgement, "it carries a part of a message")
         if held.is_complete(transfer):
             return self._aside(Taken(block), run, "its message was heard before")
         try:
-            run.apply(OVERLAP, received)
-            run.apply(SIZE, received)
+            run.apply(rules.overlap, received)
+            run.apply(rules.size, received)
         except Refused:
             held.forget(transfer)
             raise
-        run.apply(ROOM, received)
+        run.apply(rules.room, received)
         held = self._of(transfer.originator)
         last = block.number if block.last else received.held.last
         message = held.put(block, now)
         if message is None:
-            run.skip(MESSAGE, "not all of it has come")
+            run.skip(rules.message, "not all of it has come")
             run.approve()
             return Taken(block, acknowledge(transfer, held.held(transfer).upto))
-        run.apply(MESSAGE, Joined(transfer, message))
+        run.apply(rules.message, Joined(transfer, message))
         run.approve()
         held.remember(transfer)
         return Taken(block, acknowledge(transfer, last or 0), message)
@@ -178,7 +164,7 @@ class Incoming:
         self._held.clear()
 
     def _aside(self, taken: Taken, run: CheckRun, why: str) -> Taken:
-        for check in (OVERLAP, SIZE, ROOM, MESSAGE):
+        for check in (rules.overlap, rules.size, rules.room, rules.message):
             run.skip(check, why)
         run.approve()
         return taken
@@ -343,5 +329,9 @@ def _block_in(frame: bytes, run: CheckRun) -> Block:
         return decode_block(first_frame(frame))
     except ParseError as error:
         raise Refused(
-            party=run.book.party, check=FRAME.id, title=FRAME.title, detail=str(error), status=400
+            party=run.book.party,
+            check=rules.frame.id,
+            title=rules.frame.title,
+            detail=str(error),
+            status=400,
         ) from None
