@@ -29,7 +29,7 @@ from acb.steps.notices import Notices
 from acb.steps.outcome import Outcomes
 from acb.steps.serve import OtherServices
 from acb.store import alert_tally, records
-from acb.store.requests import tables
+from acb.store.tables import tables
 from gbcs.message import reference_of
 from keys.errors import KeysError
 from keys.stores.software import SoftwareKeyStore, read_secret
