@@ -1,6 +1,6 @@
 """Alerts of the data company itself (DCC alerts) that concern a change of supplier.
 
-Which N code goes with which content is not in the schema: see `duis.codes.DccAlertCode`.
+Which N code goes with which content is not in the schema: see `duis.codes.ALERT_MEANINGS`.
 Source of the structures: DUIS 5.4 schema (docs/sources.md#codes).
 """
 

@@ -289,7 +289,7 @@ class Response:
     Attributes:
         request_id: the request answered; None for alerts nobody asked for.
         response_id: identifier of this answer; None in an acknowledgement.
-        code: one of `duis.codes.ResponseCode`.
+        code: one of `duis.codes.RESPONSE_CODES`.
         at: ResponseDateTime, UTC.
         body: what is said.
     """
