@@ -99,7 +99,7 @@ def parts_of(
         authorities,
         max_age=timedelta(seconds=settings.revocation_max_age_seconds),
         patience=timedelta(seconds=settings.revocation_patience_seconds),
-        heed=trust.offer,
+        on_list=trust.offer,
         link_stale=trust.stale,
         seconds=settings.source_seconds,
     )
@@ -138,7 +138,7 @@ def service_of(parts: Parts, closing: Sequence[httpx.AsyncClient] = ()) -> Servi
     devices = DeviceMessages(parts, outcomes, services.heard)
     Workflow(parts, notices, outcomes, Delivery(parts, outcomes))
 
-    refresher = Refresher(parts.smki.wanting, parts.smki.revocation_lists)
+    refresher = Refresher(parts.smki.refresh_due, parts.smki.revocation_lists)
 
     async def reset() -> None:
         async with parts.base.database.begin() as conn:

@@ -32,7 +32,7 @@ class DeviceChangeOfSupplier:
 
 @dataclass(frozen=True, slots=True)
 class ChangeOfSupplier:
-    """Outcome of a change of supplier: for the asker (`request_id`) or the old supplier (`device`).
+    """Outcome of a change of supplier, for the requester (`request_id`) or the old supplier.
 
     Attributes:
         request_id: the 6.23 request that the CoS Party refused; exactly one of this and `device` is

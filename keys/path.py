@@ -28,8 +28,6 @@ from keys.profile_rules import (
 )
 from keys.roles import Usage
 
-__all__ = ["MAX_INTERMEDIATES", "PathError", "PathFailure", "validate_path"]
-
 MAX_INTERMEDIATES = 8
 """A service request carries at most 3 path certificates (DUIS 5.4 schema)."""
 

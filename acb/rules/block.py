@@ -26,7 +26,7 @@ LIMITS: Final = Limits(
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
+class Outgoing:
     """The broker's own transfer to a device, and how many blocks it has."""
 
     transfer: Transfer
@@ -34,14 +34,14 @@ class Sending:
 
 
 @dataclass(frozen=True, slots=True)
-class Framed:
+class FrameEvidence:
     """Octets that begin as a block does."""
 
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class BlockEvidence:
     """A block that came from a device, and what is held of its transfer.
 
     Attributes:
@@ -59,12 +59,12 @@ class Received:
     held: Held
     is_open: bool
     open_transfers: int
-    sending: Sending | None = None
+    sending: Outgoing | None = None
     limits: Limits = LIMITS
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class MessageEvidence:
     """What the blocks of a transfer make together."""
 
     transfer: Transfer
@@ -72,7 +72,7 @@ class Joined:
 
 
 @check("acb.block.frame", source=_SOURCE, status=400)
-def frame(framed: Framed) -> None:
+def frame(framed: FrameEvidence) -> None:
     """It is exactly one block."""
     try:
         decode_block(framed.data)
@@ -81,7 +81,7 @@ def frame(framed: Framed) -> None:
 
 
 @check("acb.block.kind", source=_SOURCE, status=400)
-def kind(received: Received) -> None:
+def kind(received: BlockEvidence) -> None:
     """It is a part of a response or alert, or acknowledges."""
     block, cra = received.block, received.block.transfer.cra
     if block.acknowledges:
@@ -95,7 +95,7 @@ def kind(received: Received) -> None:
 
 
 @check("acb.block.device", source=_SOURCE)
-def device(received: Received) -> None:
+def device(received: BlockEvidence) -> None:
     """It is from the device asked, or one that is known."""
     found = received.block.transfer.originator
     if received.asked is not None and found != received.asked:
@@ -105,7 +105,7 @@ def device(received: Received) -> None:
 
 
 @check("acb.block.acknowledgement", source=_SOURCE)
-def acknowledgement(received: Received) -> None:
+def acknowledgement(received: BlockEvidence) -> None:
     """It acknowledges what is being sent."""
     block, sending = received.block, received.sending
     if sending is None or block.transfer != sending.transfer.back:
@@ -119,21 +119,21 @@ def acknowledgement(received: Received) -> None:
 
 
 @check("acb.block.overlap", source=_SOURCE, status=409)
-def overlap(received: Received) -> None:
+def overlap(received: BlockEvidence) -> None:
     """It agrees with the blocks that came before."""
     if why := contradiction(received.block, received.held):
         raise CheckFailed(why)
 
 
 @check("acb.block.size", source=_SOURCE, status=413)
-def size(received: Received) -> None:
+def size(received: BlockEvidence) -> None:
     """Its message is not too long."""
     if why := excess(received.block, received.held, received.limits):
         raise CheckFailed(why)
 
 
 @check("acb.block.room", source=_SOURCE, status=429)
-def room(received: Received) -> None:
+def room(received: BlockEvidence) -> None:
     """There is room for another message."""
     most = received.limits.open_transfers
     if not received.is_open and received.open_transfers >= most:
@@ -145,7 +145,7 @@ def room(received: Received) -> None:
 
 
 @check("acb.block.message", source=_SOURCE, status=400)
-def message(joined: Joined) -> None:
+def message(joined: MessageEvidence) -> None:
     """The blocks make the message that they announce."""
     if why := not_as_announced(joined.transfer, joined.message):
         raise CheckFailed(why)

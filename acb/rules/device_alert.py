@@ -1,8 +1,8 @@
-"""The checks on a security alert: what a device says unasked when it was spoken to wrongly.
+"""The checks on a security alert: what a device reports unasked when it was addressed wrongly.
 
 Message code 0x1000: signed by the device, with its own alert counter, to the party responsible for
 it. Codes and their names: docs/sources.md#device-checks. That a broker makes these checks, and who
-may be told, is a reconstruction.
+may be notified, is a reconstruction.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ CODES: Final = frozenset(
 """What a device may say in this form. Future-dated alerts have one of their own."""
 
 MOST_AN_HOUR: Final = 120
-"""Alerts of one device passed on in an hour (reconstruction): more than a device here says in a day
-(each code once an hour), so that one whose network was away for a day loses nothing."""
+"""Alerts of one device passed on in an hour (reconstruction): more than a device here sends in a
+day (each code once an hour), so that one whose network was away for a day loses nothing."""
 
 NOT_IN_USE: Final = frozenset({"Pending", "Decommissioned", "Withdrawn"})
 """Inventory statuses of devices that are not, or no longer, part of a home (reconstruction)."""
@@ -78,7 +78,7 @@ def read_device_alert(message: Message) -> DeviceAlertEvidence:
 
 
 def responsible(device: DeviceRecord) -> str | None:
-    """Who is told, by our record: its supplier; a hub's WAN provider (reconstruction)."""
+    """Who is notified, by our record: its supplier; a hub's WAN provider (reconstruction)."""
     held = device.cells.get(WAN_PROVIDER_CELL if device.device_type == "CHF" else SUPPLIER_CELL)
     return None if held is None else held.subject_eui
 
@@ -159,7 +159,7 @@ def recipient(evidence: DeviceAlertEvidence) -> None:
 def counter(evidence: DeviceAlertEvidence) -> None:
     """It was not heard before.
 
-    It was not heard before: its counter is above those of earlier alerts of this code.
+    Its counter is above those of earlier alerts of this code.
     Of this code, because alerts of one device may overtake each other on their way; those of one
     code are an hour apart.
     """

@@ -4,13 +4,12 @@ Sources: docs/sources.md#party-checks (the list), #service-requests (the envelop
 reconstruction of SEC Appendix AB, which is not public in a form that could be quoted.
 
 Two ways of saying no. Until the sender's identity is established (everything up to and including
-the signature), there is nobody to whom a signed field answer could be owed, and answering unread
-octets with signed XML would lend this interface's signature to strangers: those refusals are
-problem documents with the HTTP status each check carries. From then on the sender is a holder of
-a valid certificate, and it gets what the field gives it: a signed DUIS Response with the check's
-response code, HTTP 200. `FORM_CHECKS` and `IDENTITY_CHECKS` are of the first kind,
-`STANDING_CHECKS` of the second. (That a body is not too long is checked at the edge, before it is
-read: `acb.request.size` of the chassis.)
+the signature), a refusal is a problem document with the HTTP status that the check carries: to
+answer unread octets with signed XML would put this interface's signature in anybody's hands. From
+then on the sender is a holder of a valid certificate, and it gets what the field gives it: a signed
+DUIS Response with the check's response code, HTTP 200. `FORM_CHECKS` and `IDENTITY_CHECKS` are of
+the first kind, `STANDING_CHECKS` of the second. (That a body is not too long is checked
+at the edge, before it is read: `acb.request.size` of the chassis.)
 """
 
 from __future__ import annotations

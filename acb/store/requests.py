@@ -95,7 +95,7 @@ notice_table: Final = Table(
     Column("at", UtcDateTime, nullable=False),
     Column("delivered_at", UtcDateTime),
 )
-"""Every signed document owed to a user: responses and DCC alerts."""
+"""Every signed document for a user: responses and DCC alerts."""
 
 
 async def add_request(conn: AsyncConnection, *, counter: int, **values: Any) -> Tracked:
@@ -303,7 +303,7 @@ async def add_notice(
     at: datetime,
     sequence: int | None = None,
 ) -> int:
-    """Keep a signed document that is owed to a user; returns its number."""
+    """Keep a signed document for a user; returns its number."""
     result = await conn.execute(
         insert(notice_table)
         .values(user=user, code=code, sequence=sequence, document=document, at=at)
@@ -313,13 +313,13 @@ async def add_notice(
 
 
 async def get_notice(conn: AsyncConnection, number: int) -> Row[Any]:
-    """A document owed to a user."""
+    """A document for a user."""
     query = select(notice_table).where(notice_table.c.id == number)
     return (await conn.execute(query)).one()
 
 
 async def list_notices(conn: AsyncConnection, user: str | None = None) -> list[Row[Any]]:
-    """Documents owed or delivered, oldest first."""
+    """Documents for users, delivered or not, oldest first."""
     query = select(notice_table).order_by(notice_table.c.id)
     if user is not None:
         query = query.where(notice_table.c.user == user)

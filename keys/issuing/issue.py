@@ -8,7 +8,6 @@ not, because no honest authority would have made it.
 from __future__ import annotations
 
 import json
-import secrets
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -27,17 +26,18 @@ from keys.issuing.authorities import (
     replace_file,
     revoke,
     whole_seconds,
+    write_json,
     years_from,
 )
 from keys.issuing.devices import cell_contents, certify_device, device_record, published_name
 from keys.issuing.odd_forms import OddForm, in_odd_form
+from keys.issuing.organisations import common_name_of, make_keys, new_store, supplier_facts
 from keys.issuing.plan import DevicesPlan, OrganisationPlan
 from keys.issuing.profiles import Issuer, Validity
 from keys.roles import OrganisationRole, Usage
 from keys.simulated import ORGANISATION_POLICY
 from keys.stores.private import HeldSigner
-from keys.stores.software import SoftwareKeyStore, read_secret, write_secret
-from keys.stores.store import DIGITAL_SIGNING
+from keys.stores.software import SoftwareKeyStore, read_secret
 
 ORGANISATION_YEARS = 10
 
@@ -186,29 +186,24 @@ def add_supplier(data: Path, plan: OrganisationPlan, now: datetime) -> dict[str,
         raise CeremonyError(f"not a new supplier: {plan.kind} {plan.name}, in use: {sorted(taken)}")
     authorities = Authorities.open(data)
     folder = data / "suppliers" / plan.name
-    folder.mkdir()
-    passphrase = secrets.token_urlsafe(32).encode()
-    write_secret(folder / "passphrase", passphrase)
-    store = SoftwareKeyStore.create(folder / "keys", passphrase)
-    for key in plan.keys:
-        certificate = authorities.organisation(
-            plan.eui,
-            key.role,
-            key.usage,
-            store.generate(key.name),
-            validity=years_from(now, ORGANISATION_YEARS),
-            common_name=f"SIM-SUPPLIER-{plan.name}" if key.name == DIGITAL_SIGNING else None,
-        )
-        store.install(key.name, certificate)
-        publish(data, f"{plan.name}-{key.name}", certificate)
-    facts = {"name": plan.name, "participant": participant, "eui": plan.eui}
-    _write_json(folder / "supplier.json", facts)
+    made = make_keys(
+        authorities,
+        new_store(folder),
+        plan.eui,
+        plan.keys,
+        years_from(now, ORGANISATION_YEARS),
+        common_name=common_name_of(plan),
+    )
+    for name, certificate in made.items():
+        publish(data, f"{plan.name}-{name}", certificate)
+    facts = supplier_facts(plan)
+    write_json(folder / "supplier.json", facts)
     estate["suppliers"].append(facts)
     estate["organisations"][plan.name] = plan.eui
     estate["participants"].append(
         {"id": participant, "name": f"Supplier {plan.name}", "euis": [plan.eui]}
     )
-    _write_json(data / "estate.json", estate)
+    write_json(data / "estate.json", estate)
     return facts
 
 
@@ -255,8 +250,8 @@ def add_devices(data: Path, run: DevicesPlan, now: datetime) -> list[dict[str, A
                 ],
             }
         )
-    _write_json(data / "devices.json", [*devices, *made])
-    _write_json(data / "estate.json", estate)
+    write_json(data / "devices.json", [*devices, *made])
+    write_json(data / "estate.json", estate)
     return made
 
 
@@ -298,7 +293,3 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise CeremonyError(f"{path.name} cannot be read") from error
-
-
-def _write_json(path: Path, value: Any) -> None:
-    replace_file(path, (json.dumps(value, indent=2) + "\n").encode())

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 from keys.certificate import Certificate
 from keys.errors import CertificateError, KeyStoreError
 from keys.profile_rules import public_key_form
-from keys.stores.private import agree, sign_raw
+from keys.stores.private import agree, require_p256, sign_raw
 
 Use = Literal["ds", "ka", "pp-ka"]
 _PEM = b"-----BEGIN"
@@ -119,8 +119,4 @@ class KeyFolder:
             raise KeyStoreError(
                 f"{path.name} is no private key in PEM or DER, or is encrypted"
             ) from None
-        if not isinstance(private_key, ec.EllipticCurvePrivateKey) or not isinstance(
-            private_key.curve, ec.SECP256R1
-        ):
-            raise KeyStoreError(f"{path.name} is not a P-256 key")
-        return private_key
+        return require_p256(private_key, path.name)

@@ -97,7 +97,7 @@ async def test_whoever_asks_for_certificates_that_nobody_has_is_stopped(world: W
     """The two ends of the link keep every question; known senders are served all the same."""
     document = world.estate.signed(world.estate.request())
     await world.accept(world.estate.request())  # the signer is known from now on
-    world.parts.lookups.purse = Strangers(HeldClock(), purse=ROOM * RECORDS * RECORD, per_second=1)
+    world.parts.lookups.quota = Strangers(HeldClock(), purse=ROOM * RECORDS * RECORD, per_second=1)
     asked = world.peers["smki_repository"].heard
     checks = []
     for serial in range(5 * ROOM):

@@ -156,7 +156,7 @@ def test_what_another_authority_issued_cannot_be_revoked(data: Path, workshop: W
 
 
 def new_supplier(**changes: str) -> OrganisationPlan:
-    plan = load_plan().organisation("C")
+    plan = next(one for one in load_plan().organisations if one.name == "C")
     new = {"name": "D", "participant": "SUPD", "eui": "0253494d50000000"} | changes
     return plan.model_copy(update=new)
 
