@@ -103,7 +103,11 @@ def certificate_known(evidence: RequestEvidence) -> None:
 @check("acb.request.certificate_path", source=RECEIPT)
 def certificate_path(evidence: RequestEvidence) -> None:
     """The certificate leads to the root."""
-    _path(evidence, revocation=False)
+    hold_path(
+        need(evidence.certificate, "signing certificate"),
+        need(evidence.path, "trust anchor"),
+        revocation=False,
+    )
 
 
 @check("acb.request.certificate_revoked", source=RECEIPT)
@@ -161,14 +165,6 @@ def signature(evidence: RequestEvidence) -> None:
 def _no_fault(evidence: RequestEvidence, kind: type[DuisError]) -> None:
     if isinstance(evidence.fault, kind):
         raise CheckFailed(str(evidence.fault), found=evidence.fault.reason)
-
-
-def _path(evidence: RequestEvidence, *, revocation: bool) -> None:
-    hold_path(
-        need(evidence.certificate, "signing certificate"),
-        need(evidence.path, "trust anchor"),
-        revocation=revocation,
-    )
 
 
 FORM_CHECKS: Final[tuple[Check[RequestEvidence], ...]] = (

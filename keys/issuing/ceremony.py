@@ -39,7 +39,6 @@ from keys.issuing.authorities import (
     years_from,
 )
 from keys.issuing.devices import cell_contents, certify_device, device_record, published_name
-from keys.issuing.organisations import common_name_of, make_keys, new_store, supplier_facts
 from keys.issuing.plan import (
     AuthorityPlan,
     CeremonyPlan,
@@ -50,7 +49,7 @@ from keys.issuing.plan import (
 )
 from keys.simulated import DEVICE_POLICY, INFRASTRUCTURE_POLICY, ORGANISATION_POLICY
 from keys.stores.software import SoftwareKeyStore, write_secret
-from keys.stores.store import DEVICE_SEED, LINK
+from keys.stores.store import DEVICE_SEED, DIGITAL_SIGNING, LINK
 
 __all__ = ["load_plan", "run_ceremony"]
 
@@ -86,7 +85,7 @@ class _Ceremony:
         self.plan = plan
         self.out = out
         self.now = now
-        self.authorities = Authorities(new_store(out / "smki"))
+        self.authorities = Authorities(_new_store(out / "smki"))
         # What the repository publishes, by file name.
         self.published: dict[str, Certificate] = {}
         self.links: dict[str, Certificate] = {}
@@ -151,7 +150,7 @@ class _Ceremony:
     def _make_party(self, plan: PartyPlan) -> None:
         system = plan.system
         folder = self.out / system
-        store = new_store(folder)
+        store = _new_store(folder)
         write_secret(folder / "lab.token", secrets.token_urlsafe(32).encode())
         if plan.link:
             certificate = self.authorities.link(
@@ -165,11 +164,13 @@ class _Ceremony:
         self._make_keys(store, system, plan.eui, plan.keys)
 
     def _make_organisation(self, plan: OrganisationPlan) -> None:
+        supplier = plan.kind == "supplier"
         folder = self._organisation_folder(plan)
-        store = new_store(folder)
-        self._make_keys(store, plan.name, plan.eui, plan.keys, common_name_of(plan))
-        if plan.kind == "supplier":
-            write_json(folder / "supplier.json", supplier_facts(plan))
+        common_name = f"SIM-SUPPLIER-{plan.name}" if supplier else None
+        self._make_keys(_new_store(folder), plan.name, plan.eui, plan.keys, common_name)
+        if supplier:
+            facts = {"name": plan.name, "participant": plan.participant, "eui": plan.eui}
+            write_json(folder / "supplier.json", facts)
 
     def _make_keys(
         self,
@@ -179,14 +180,24 @@ class _Ceremony:
         keys: tuple[KeyPlan, ...],
         common_name: str | None = None,
     ) -> None:
-        if not keys:
-            return
-        if eui is None:
-            raise CeremonyError(f"{owner} has keys in the plan but no entity identifier")
+        """Make an entity's keys in its store, and publish their certificates.
+
+        As in the test set, only a supplier's digital signing certificate has a common name.
+        """
         validity = years_from(self.now, self.plan.organisation_years)
-        made = make_keys(self.authorities, store, eui, keys, validity, common_name=common_name)
-        for name, certificate in made.items():
-            self.published[f"{owner}-{name}"] = certificate
+        for key in keys:
+            if eui is None:
+                raise CeremonyError(f"{owner} has keys in the plan but no entity identifier")
+            certificate = self.authorities.organisation(
+                eui,
+                key.role,
+                key.usage,
+                store.generate(key.name),
+                validity=validity,
+                common_name=common_name if key.name == DIGITAL_SIGNING else None,
+            )
+            store.install(key.name, certificate)
+            self.published[f"{owner}-{key.name}"] = certificate
 
     def _hand_out_trust(self) -> None:
         """Give everyone the public things they check others by.
@@ -273,6 +284,13 @@ class _Ceremony:
                 for d in devices
             ],
         }
+
+
+def _new_store(folder: Path) -> SoftwareKeyStore:
+    folder.mkdir(parents=True, exist_ok=True)
+    passphrase = secrets.token_urlsafe(32).encode()
+    write_secret(folder / "passphrase", passphrase)
+    return SoftwareKeyStore.create(folder / "keys", passphrase)
 
 
 def _write_certificates(folder: Path, certificates: Mapping[str, Certificate]) -> None:

@@ -1,4 +1,4 @@
-"""Issuing after the ceremony: another supplier, another device, certificates that testers need.
+"""Issuing after the ceremony: more devices, and certificates that testers need.
 
 Everything here opens the authorities in `DATA/smki`, as `cos keys` does and no running system
 may. What is honestly issued is published in the repository's folder; a flawed certificate is
@@ -31,8 +31,7 @@ from keys.issuing.authorities import (
 )
 from keys.issuing.devices import cell_contents, certify_device, device_record, published_name
 from keys.issuing.odd_forms import OddForm, in_odd_form
-from keys.issuing.organisations import common_name_of, make_keys, new_store, supplier_facts
-from keys.issuing.plan import DevicesPlan, OrganisationPlan
+from keys.issuing.plan import DevicesPlan
 from keys.issuing.profiles import Issuer, Validity
 from keys.roles import OrganisationRole, Usage
 from keys.simulated import ORGANISATION_POLICY
@@ -164,47 +163,6 @@ def publish(data: Path, name: str, certificate: Certificate) -> None:
     if path.exists():
         raise CeremonyError(f"{path.name} is published already and is not overwritten")
     replace_file(path, certificate.to_pem())
-
-
-def add_supplier(data: Path, plan: OrganisationPlan, now: datetime) -> dict[str, Any]:
-    """Make another supplier: keys, certificates, `supplier.json`, a line in `estate.json`.
-
-    Returns:
-        the supplier's facts, as `supplier.json` holds them.
-
-    Raises:
-        CeremonyError: the name, participant or entity identifier is in use, or it is no supplier.
-        KeyStoreError: the authorities cannot be opened.
-    """
-    estate = _read_json(data / "estate.json")
-    participant = plan.participant or plan.name
-    taken = {plan.name, participant, plan.eui} & {
-        *(value for supplier in estate["suppliers"] for value in supplier.values()),
-        *(value for entry in estate["organisations"].items() for value in entry),
-    }
-    if plan.kind != "supplier" or taken:
-        raise CeremonyError(f"not a new supplier: {plan.kind} {plan.name}, in use: {sorted(taken)}")
-    authorities = Authorities.open(data)
-    folder = data / "suppliers" / plan.name
-    made = make_keys(
-        authorities,
-        new_store(folder),
-        plan.eui,
-        plan.keys,
-        years_from(now, ORGANISATION_YEARS),
-        common_name=common_name_of(plan),
-    )
-    for name, certificate in made.items():
-        publish(data, f"{plan.name}-{name}", certificate)
-    facts = supplier_facts(plan)
-    write_json(folder / "supplier.json", facts)
-    estate["suppliers"].append(facts)
-    estate["organisations"][plan.name] = plan.eui
-    estate["participants"].append(
-        {"id": participant, "name": f"Supplier {plan.name}", "euis": [plan.eui]}
-    )
-    write_json(data / "estate.json", estate)
-    return facts
 
 
 def add_devices(data: Path, run: DevicesPlan, now: datetime) -> list[dict[str, Any]]:
