@@ -13,7 +13,7 @@ SIGNED_PRE_COMMAND = "SignedPreCommand"
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ServiceVariant:
     """One service reference variant.
 
     Attributes:
@@ -50,31 +50,35 @@ class Service:
 
 
 _ALL = (
-    Service("6.15.1", "Update Security Credentials (KRP)", "UpdateSecurityCredentialsKRP", 4),
-    Service("6.15.2", "Update Security Credentials (Device)", "UpdateSecurityCredentialsDevice", 4),
-    Service("6.17", "Issue Security Credentials", "IssueSecurityCredentials", 4),
-    Service(
+    ServiceVariant(
+        "6.15.1", "Update Security Credentials (KRP)", "UpdateSecurityCredentialsKRP", 4
+    ),
+    ServiceVariant(
+        "6.15.2", "Update Security Credentials (Device)", "UpdateSecurityCredentialsDevice", 4
+    ),
+    ServiceVariant("6.17", "Issue Security Credentials", "IssueSecurityCredentials", 4),
+    ServiceVariant(
         "6.21",
         "Request Handover of DCC Controlled Device",
         "RequestHandoverOfDCCControlledDevice",
         1,
     ),
-    Service("6.23", "Update Security Credentials (CoS)", "UpdateSecurityCredentialsCoS", 1),
-    Service(
+    ServiceVariant("6.23", "Update Security Credentials (CoS)", "UpdateSecurityCredentialsCoS", 1),
+    ServiceVariant(
         "6.24.1",
         "Retrieve Device Security Credentials (KRP)",
         "RetrieveDeviceSecurityCredentialsKRP",
         1,
     ),
-    Service(
+    ServiceVariant(
         "6.24.2",
         "Retrieve Device Security Credentials (Device)",
         "RetrieveDeviceSecurityCredentialsDevice",
         4,
     ),
-    Service("8.2", "Read Inventory", "ReadInventory", 8),
+    ServiceVariant("8.2", "Read Inventory", "ReadInventory", 8),
 )
 
-SERVICES: dict[str, Service] = {service.variant: service for service in _ALL}
+SERVICES: dict[str, ServiceVariant] = {service.variant: service for service in _ALL}
 BODY_ELEMENTS = frozenset({service.element for service in _ALL} | {SIGNED_PRE_COMMAND})
 RESPONSE_BODY_ELEMENTS = frozenset({"ResponseMessage", "DeviceAlertMessage", "DCCAlertMessage"})

@@ -165,6 +165,11 @@ class Certificate:
         return NO_SUBJECT if self.subject_eui is None else bytes.fromhex(self.subject_eui)
 
     @property
+    def authority_id(self) -> str:
+        """What names an authority, and so its revocation lists: its name (DER) and key, in hex."""
+        return f"{self.subject_name.hex()}:{self.key_identifier.hex()}"
+
+    @property
     def self_issued(self) -> bool:
         """Whether subject and issuer are the same name (only a root is)."""
         return self.subject_name == self.issuer_name

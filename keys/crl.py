@@ -7,7 +7,7 @@ docs/sources.md #hierarchy).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -52,6 +52,11 @@ class RevocationList:
     serials: frozenset[int] = field(compare=False)
     authority_key_identifier: bytes = field(compare=False)
 
+    @property
+    def authority_id(self) -> str:
+        """Whose list it says it is: `Certificate.authority_id` of that authority."""
+        return f"{self.issuer_name.hex()}:{self.authority_key_identifier.hex()}"
+
     def signed_by(self, issuer: Certificate) -> bool:
         """Say whether the issuer's key made the list's signature."""
         parsed = x509.load_der_x509_crl(self.der)
@@ -59,6 +64,12 @@ class RevocationList:
             return parsed.is_signature_valid(issuer.public_key)
         except (TypeError, ValueError, UnsupportedAlgorithm):
             return False
+
+    def genuine(self, authorities: Iterable[Certificate]) -> bool:
+        """Say whether one of these authorities issued and signed it."""
+        return any(
+            one.authority_id == self.authority_id and self.signed_by(one) for one in authorities
+        )
 
     def to_pem(self) -> bytes:
         """Write the list as PEM."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -132,12 +133,12 @@ def routes(parts: Parts, intake: Intake) -> APIRouter:
                 callback_url=user.callback_url or kept,
             )
             await records.put_user(conn, added)
-        return _user(added)
+        return asdict(added)
 
     @router.get("/lab/users")
     async def users() -> dict[str, Any]:
         async with database.connect() as conn:
-            return {"users": [_user(item) for item in await records.list_users(conn)]}
+            return {"users": [asdict(item) for item in await records.list_users(conn)]}
 
     @router.put("/lab/users/{eui}/callback")
     async def set_callback(eui: str, callback: Callback) -> dict[str, Any]:
@@ -149,7 +150,7 @@ def routes(parts: Parts, intake: Intake) -> APIRouter:
                 raise Problem(404, "No such user", "not known here", party=PARTY)
             changed = User(user.eui, user.name, user.participant, user.roles, callback.callback_url)
             await records.put_user(conn, changed)
-        return _user(changed)
+        return asdict(changed)
 
     @router.get("/lab/requests")
     async def requests() -> dict[str, Any]:
@@ -278,16 +279,6 @@ def _cells(cells: Mapping[str, Certificate]) -> dict[str, dict[str, str]]:
             "fingerprint": held.fingerprint,
         }
         for name, held in cells.items()
-    }
-
-
-def _user(user: User) -> dict[str, Any]:
-    return {
-        "eui": user.eui,
-        "name": user.name,
-        "participant": user.participant,
-        "roles": list(user.roles),
-        "callback_url": user.callback_url,
     }
 
 

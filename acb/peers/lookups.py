@@ -133,7 +133,7 @@ class Lookups:
             known = await records.find_user(conn, claimed) is not None
         if known and not self._asked_for.holds(claimed):
             self._asked_for.note(claimed)
-            await self._smki.fetch_of(claimed)
+            await self._smki.fetch_certificates_of(claimed)
             kept = await self._kept(issuer, serial)
             if kept is not None:
                 return kept

@@ -53,7 +53,7 @@ class RepositoryLists:
     """What the repository answered, verified.
 
     Attributes:
-        lists: genuine lists, by `acb.store.records.list_key`.
+        lists: genuine lists, by `RevocationList.authority_id`.
         current: keys of the lists kept here that the repository called current.
         wanting: in words, what it should have brought and did not, or brought in its place.
     """
@@ -156,7 +156,7 @@ class Smki:
             await records.keep_certificate(conn, authentic[0])
         return authentic[0]
 
-    async def fetch_of(self, eui: str) -> None:
+    async def fetch_certificates_of(self, eui: str) -> None:
         """Keep the certificates that the repository has for an entity: what is authentic of them.
 
         Raises:
@@ -232,7 +232,7 @@ class Smki:
                     wanting.append(f"an older list of {item.issuer} was offered")
                 if key in kept and item.number < int(kept[key].number):
                     continue
-                await records.keep_revocation_list(conn, key, item, now)
+                await records.keep_revocation_list(conn, item, now)
             kept = await records.revocation_lists(conn)
         self._note_refresh(wanting)
         lists = tuple(row.list for row in kept.values())
@@ -248,7 +248,7 @@ class Smki:
         known = {
             name: int(kept[key].number)
             for name, authority in self._trust.list_authorities.items()
-            if (key := records.list_key(authority.subject_name, authority.key_identifier)) in kept
+            if (key := authority.authority_id) in kept
         }
         try:
             answer = await self._ask("smki-revocation", {"version": 1, "known": known})
@@ -270,13 +270,13 @@ class Smki:
                 _log.warning("a revocation list is not genuine", name=name[:40])
                 refused.append(f"what was offered as {name[:40]!r} is not genuine")
                 continue
-            key = records.list_key(item.issuer_name, item.authority_key_identifier)
+            key = item.authority_id
             if key not in lists or item.number > lists[key].number:
                 lists[key] = item
         current: list[str] = []
         missing: list[str] = []
         for name, authority in self._trust.list_authorities.items():
-            key = records.list_key(authority.subject_name, authority.key_identifier)
+            key = authority.authority_id
             if name in known and name in lists_by_name and lists_by_name[name] is None:
                 current.append(key)
             elif key not in lists:
@@ -291,15 +291,7 @@ class Smki:
             item = None if octets is None else read_crl(octets)
         except RevocationListError:
             return None
-        if item is None:
-            return None
-        for authority in self._trust.authorities:
-            if (authority.subject_name, authority.key_identifier) == (
-                item.issuer_name,
-                item.authority_key_identifier,
-            ) and item.signed_by(authority):
-                return item
-        return None
+        return item if item is not None and item.genuine(self._trust.authorities) else None
 
     def _leads_to_anchor(self, certificate: Certificate) -> bool:
         trust = self._trust

@@ -260,13 +260,8 @@ async def keep_certificate(conn: AsyncConnection, certificate: Certificate) -> N
     )
 
 
-def list_key(issuer_name: bytes, key_identifier: bytes) -> str:
-    """Under what an authority's revocation list is kept: its name (DER) and key, both in hex."""
-    return f"{issuer_name.hex()}:{key_identifier.hex()}"
-
-
 async def revocation_lists(conn: AsyncConnection) -> dict[str, Row[Any]]:
-    """The revocation lists kept, by `list_key`."""
+    """The revocation lists kept, by `keys.certificate.Certificate.authority_id`."""
     return {row.authority: row for row in await conn.execute(select(revocation_table))}
 
 
@@ -277,12 +272,10 @@ async def confirm_revocation_list(conn: AsyncConnection, key: str, at: datetime)
     )
 
 
-async def keep_revocation_list(
-    conn: AsyncConnection, key: str, item: RevocationList, at: datetime
-) -> None:
+async def keep_revocation_list(conn: AsyncConnection, item: RevocationList, at: datetime) -> None:
     """Keep a genuine revocation list in place of the one of that authority."""
     values = {"number": str(item.number), "list": item.der, "fetched_at": at}
-    await put(conn, revocation_table, {"authority": key}, **values)
+    await put(conn, revocation_table, {"authority": item.authority_id}, **values)
 
 
 async def thresholds(conn: AsyncConnection, scopes: Iterable[str]) -> dict[str, int | None]:

@@ -128,7 +128,7 @@ class _Ceremony:
             plan.name,
             plan.role,
             public_key,
-            store.unsealed_signer(name).sign,
+            store.uncertified_signer(name).sign,
             policy=policy,
             validity=years_from(self.now, plan.years),
             path_length=path_length,

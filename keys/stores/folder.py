@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from keys.certificate import Certificate
+from keys.encodings import certificate_of
 from keys.errors import CertificateError, KeyStoreError
 from keys.profile_rules import public_key_form
 from keys.stores.private import agree, require_p256, sign_raw
@@ -53,8 +54,7 @@ class KeyFolder:
             return None
         except OSError as error:
             raise CertificateError(f"{path.name}: {error.strerror}") from error
-        begin = data.find(_PEM)
-        found = Certificate.from_der(data) if begin < 0 else Certificate.from_pem(data[begin:])
+        found = certificate_of(data)
         if fault := public_key_form(found):
             raise CertificateError(f"{path.name}: {fault}", "subjectPublicKeyInfo")
         return found

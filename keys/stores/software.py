@@ -210,7 +210,7 @@ class SoftwareKeyStore:
         self.__keys[name] = private_key
         return private_key.public_key()
 
-    def unsealed_signer(self, name: str) -> HeldSigner:
+    def uncertified_signer(self, name: str) -> HeldSigner:
         """A signer for a key that has no certificate yet: a root's own certificate, a request.
 
         Raises:

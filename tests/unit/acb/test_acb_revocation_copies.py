@@ -152,7 +152,7 @@ def text(octets: bytes) -> str:
 
 
 def key_of(authority: Certificate) -> str:
-    return records.list_key(authority.subject_name, authority.key_identifier)
+    return authority.authority_id
 
 
 async def database(folder: Path) -> Database:
