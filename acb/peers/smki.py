@@ -15,21 +15,19 @@ has lasted for longer than a limit.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import uuid4
 
 import structlog
 
+from acb.peers.smki_answers import RepositoryLists, read_certificates, read_lists, table
 from acb.peers.trust import Trust
 from acb.store import records
 from keys.certificate import Certificate
 from keys.crl import RevocationList, read_crl
-from keys.errors import CertificateError, PathError, RevocationListError
+from keys.errors import PathError
 from keys.path import validate_path
 from services.chassis.data.store import Database
 from services.chassis.settings import SOURCE_SECONDS
@@ -46,21 +44,6 @@ class LinkCall(Protocol):
     async def call(self, path: str, purpose: str, message_id: str, body: dict[str, Any]) -> Any:
         """Send one request and give the verified answer."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class RepositoryLists:
-    """What the repository answered, verified.
-
-    Attributes:
-        lists: genuine lists, by `RevocationList.authority_id`.
-        current: keys of the lists kept here that the repository called current.
-        wanting: in words, what it should have brought and did not, or brought in its place.
-    """
-
-    lists: Mapping[str, RevocationList]
-    current: tuple[str, ...]
-    wanting: list[str]
 
 
 class RepositoryUnavailable(Exception):  # noqa: N818 - says what happened to the repository
@@ -186,7 +169,7 @@ class Smki:
             if not isinstance(error.__cause__, PeerRefused):
                 self._note_refresh([str(error)])  # the lists are not refreshed by it either
             raise
-        return [_certificate(item) for item in _list(answer.get("certificates"))]
+        return read_certificates(answer.get("certificates"))
 
     async def revocation_lists(self) -> tuple[bytes, ...]:
         """The revocation lists known, DER, asked for again when the copy is old.
@@ -259,39 +242,7 @@ class Smki:
             _log.warning("the repository refused the question", reason=str(error))
             known = {}
             answer = await self._ask("smki-revocation", {"version": 1, "known": {}})
-        lists_by_name = _table(answer.get("lists"))
-        lists: dict[str, RevocationList] = {}
-        refused: list[str] = []
-        for name, text in sorted(lists_by_name.items()):
-            if text is None:
-                continue
-            item = self._genuine(text)
-            if item is None:
-                _log.warning("a revocation list is not genuine", name=name[:40])
-                refused.append(f"what was offered as {name[:40]!r} is not genuine")
-                continue
-            key = item.authority_id
-            if key not in lists or item.number > lists[key].number:
-                lists[key] = item
-        current: list[str] = []
-        missing: list[str] = []
-        for name, authority in self._trust.list_authorities.items():
-            key = authority.authority_id
-            if name in known and name in lists_by_name and lists_by_name[name] is None:
-                current.append(key)
-            elif key not in lists:
-                missing.append(f"no {name} list was offered")
-        # what is not genuine is passed over: it must not spoil what stands beside it
-        return RepositoryLists(lists, tuple(current), missing + refused if missing else [])
-
-    def _genuine(self, text: object) -> RevocationList | None:
-        """A list that one of the broker's authorities issued and signed; None if it is none."""
-        octets = _octets(text)
-        try:
-            item = None if octets is None else read_crl(octets)
-        except RevocationListError:
-            return None
-        return item if item is not None and item.genuine(self._trust.authorities) else None
+        return read_lists(answer.get("lists"), known, self._trust)
 
     def _leads_to_anchor(self, certificate: Certificate) -> bool:
         trust = self._trust
@@ -329,27 +280,4 @@ class Smki:
             raise RepositoryUnavailable(str(error)) from error
         except TimeoutError:
             raise RepositoryUnavailable(f"no answer within {self._seconds:g} s") from None
-        return _table(answer.body)
-
-
-def _table(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
-
-
-def _octets(value: object) -> bytes | None:
-    try:
-        return base64.b64decode(str(value), validate=True)
-    except (binascii.Error, ValueError):
-        return None
-
-
-def _certificate(value: object) -> Certificate | None:
-    octets = _octets(value)
-    try:
-        return None if octets is None else Certificate.from_der(octets)
-    except CertificateError:
-        return None
+        return table(answer.body)
