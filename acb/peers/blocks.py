@@ -154,9 +154,9 @@ class Incoming:
             run.approve()
             return BlockOutcome(block, acknowledge(transfer, held.held(transfer).upto))
         run.apply(rules.message, MessageEvidence(transfer, message))
-        run.approve()
-        held.remember(transfer)
-        return BlockOutcome(block, acknowledge(transfer, last or 0), message)
+        joined: MessageEvidence = run.approve().evidence
+        held.remember(joined.transfer)
+        return BlockOutcome(block, acknowledge(transfer, last or 0), joined.message)
 
     def forget(self, transfer: Transfer) -> None:
         """Hear this message again if it comes again: what came was refused."""

@@ -81,10 +81,7 @@ def supported(evidence: RequestEvidence) -> None:
 
 @check("acb.request.signature_form", source=_ENVELOPE)
 def signature_form(evidence: RequestEvidence) -> None:
-    """It carries one signature of the one form.
-
-    It carries one signature, in the one form allowed, naming a certificate.
-    """
+    """It carries one signature of the one form."""
     _no_fault(evidence, DuisError)
     need(evidence.signature, "signature that names a certificate")
 

@@ -101,9 +101,9 @@ def message_code(evidence: ReturnEvidence) -> None:
 def counter(evidence: ReturnEvidence) -> None:
     """The counter advanced and is the same twice.
 
-    The counter is above the last from that party for that device, and the same in both places.
-    The grouping header's originator counter and the payload's authorising sequence number are
-    equal in every published CS02b command (docs/sources.md#device-checks step 7).
+    It is above the last from that party for that device. The grouping header's originator
+    counter and the payload's authorising sequence number are equal in every published CS02b command
+    (docs/sources.md#device-checks step 7).
     """
     found = _message(evidence).header.counter
     _same("authorising counter", str(found), str(_update(evidence).authorising_counter))
@@ -123,7 +123,6 @@ def counter(evidence: ReturnEvidence) -> None:
 def signer(evidence: ReturnEvidence) -> None:
     """The CoS Party's certificate is good and not revoked.
 
-    The CoS Party's certificate leads to the organisation root and is not revoked.
     Devices look at neither dates nor revocation lists of the certificates they hold: if a CoS
     Party's key is withdrawn, this is the place where its commands end.
     """

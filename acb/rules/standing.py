@@ -154,10 +154,7 @@ def device_known(evidence: RequestEvidence) -> None:
 
 @check("acb.device.status", source=RECEIPT, code=codes.DEVICE_NOT_ELIGIBLE, section=SECTION)
 def device_status(evidence: RequestEvidence) -> None:
-    """The device's status allows it.
-
-    The target is in a state in which this service may be asked of it.
-    """
+    """The device's status allows it."""
     device = need(evidence.device, "device record")
     allowed = rules_for(evidence).device_statuses
     if device.status not in allowed:
@@ -207,10 +204,10 @@ def device_cos_party(evidence: RequestEvidence) -> None:
 def anomaly(evidence: RequestEvidence) -> None:
     """The anomaly detection thresholds are kept.
 
-    The user, and all users together, stay within their anomaly detection thresholds.
-    Where all together exceed theirs, whoever has sent no more than an even share of it is not held
-    back for what others sent (reconstruction): one user must not be able to stop all. All together
-    may so come to about twice the threshold.
+    The user stays within its threshold, and all users together within theirs. Where all together
+    exceed theirs, whoever has sent no more than an even share of it is not held back for what
+    others sent (reconstruction): one user must not be able to stop all. All together may so come to
+    about twice the threshold.
     """
     tally = need(evidence.tally, "count of recent requests")
     if tally.released:
