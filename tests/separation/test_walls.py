@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
     "gbcs", "keys", "duis", "services", "acb", "cos_party", "ecos_party", "tcos_party",
-    "meter_sim", "cli", "tamper", "probe",
+    "meter_sim", "cli", "stack", "tamper", "probe",
 )  # fmt: skip
 
 # (what is injected, into which file, which contract must break)
@@ -41,8 +41,8 @@ VIOLATIONS = [
     ("import tamper", "services/link/server.py", "No honest room"),
     ("import probe", "meter_sim/steps/workflow.py", "No honest room"),
     ("import probe", "stack/switching.py", "entry knows the attacks"),
-    ("import httpx", "acb/checks.py", "Checks decide"),
-    ("import sqlalchemy", "cos_party/checks.py", "Checks decide"),
+    ("import httpx", "acb/checks.py", "Rules decide"),
+    ("import sqlalchemy", "cos_party/checks.py", "Rules decide"),
 ]
 
 
