@@ -18,8 +18,8 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request, Response
 
 from acb.checks import PARTY
-from acb.lab.api_examples import JSON, REFUSED_BY, REQUEST, RESPONSE, TOLD
-from acb.model import UNDER_WAY, State
+from acb.lab.api_examples import JSON, REFUSED_BY, REQUEST, RESPONSE, STATUS
+from acb.model import UNDER_WAY, Refusal, State
 from acb.peers.outbound import OCTETS, XML
 from acb.rules.response import MESSAGE_CHECKS, MESSAGE_SECTION
 from acb.steps.context import Parts
@@ -61,7 +61,7 @@ def routes(parts: Parts, intake: Intake, devices: DeviceMessages) -> APIRouter:
             content(XML, example=REQUEST),
         ),
     )
-    async def take_service_request(request: Request) -> Response:
+    async def receive_service_request(request: Request) -> Response:
         """Take a service request.
 
         Until it is known who asks, a refusal is a problem document; from then on it is a signed
@@ -74,9 +74,9 @@ def routes(parts: Parts, intake: Intake, devices: DeviceMessages) -> APIRouter:
 
     @router.get(
         "/service-requests/{request_id}",
-        responses={200: {"description": "How far it is.", "content": content(JSON, **TOLD)}},
+        responses={200: {"description": "How far it is.", "content": content(JSON, **STATUS)}},
     )
-    async def tell_service_request(
+    async def get_service_request(
         request_id: str, wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 0.0
     ) -> dict[str, Any]:
         """How far a request has come; with `wait`, when it has ended or that many seconds passed.
@@ -86,15 +86,15 @@ def routes(parts: Parts, intake: Intake, devices: DeviceMessages) -> APIRouter:
         request_id = spelled(request_id)
 
         async def read() -> dict[str, Any] | None:
-            return await _told(parts, request_id)
+            return await _status_of(parts, request_id)
 
-        told = await parts.base.changes.wait(
+        status = await parts.base.changes.wait(
             request_id, read, lambda seen: seen is None or _settled(seen), wait
         )
-        if told is None:
+        if status is None:
             raise Problem(404, "No such request", "no request of this identifier", party=PARTY)
         about(duis_request_id=request_id)
-        return told
+        return status
 
     @router.post(
         "/device-messages",
@@ -104,12 +104,12 @@ def routes(parts: Parts, intake: Intake, devices: DeviceMessages) -> APIRouter:
                 "description": "An acknowledgement of a block of which more is to come (GBCS).",
                 "content": content(OCTETS),
             },
-            204: {"description": "It was heard."},
+            204: {"description": "It was taken."},
         },
         openapi_extra=body("A GBCS message, octets as the device sent it.", content(OCTETS)),
     )
-    async def hear_device(request: Request) -> Response:
-        """Hear what a device says unasked: an alert, or a late response."""
+    async def receive_device_message(request: Request) -> Response:
+        """Take what a device sends unasked: an alert, or a late response."""
         run = parts.base.book.start("device message", MESSAGE_SECTION)
         run.apply(MESSAGE_CHECKS[0], request.headers.get("content-type"))
         octets = await request.body()
@@ -118,7 +118,7 @@ def routes(parts: Parts, intake: Intake, devices: DeviceMessages) -> APIRouter:
             return Response(status_code=204)
         taken = await parts.blocks.take(octets)
         if taken.message is None:
-            return Response(taken.said, media_type=OCTETS) if taken.said else Response(None, 204)
+            return Response(taken.reply, media_type=OCTETS) if taken.reply else Response(None, 204)
         try:
             await devices.receive(taken.message)
         except BaseException:
@@ -129,40 +129,39 @@ def routes(parts: Parts, intake: Intake, devices: DeviceMessages) -> APIRouter:
     return router
 
 
-def _settled(told: dict[str, Any]) -> bool:
-    return State(told["state"]) not in _MOVING
+def _settled(status: dict[str, Any]) -> bool:
+    return State(status["state"]) not in _MOVING
 
 
-async def _told(parts: Parts, request_id: str) -> dict[str, Any] | None:
+async def _status_of(parts: Parts, request_id: str) -> dict[str, Any] | None:
     async with parts.base.database.connect() as conn:
         tracked = await store.find_request(conn, request_id)
-        refusal = None if tracked else await store.find_refusal(conn, request_id)
+        refused = None if tracked else await store.find_refusal(conn, request_id)
     if tracked is not None:
-        why = tracked.refusal
         return {
             "request_id": tracked.request_id,
             "state": tracked.state.value,
             "response_code": tracked.response_code,
             "acknowledgement": _text(tracked.acknowledgement),
             "response": _text(tracked.response),
-            "refused": None
-            if why is None
-            else {"party": why.party, "check": why.check, "detail": why.detail},
+            "refused": _refusal(tracked.refusal),
         }
-    if refusal is None:
+    if refused is None:
         return None
     return {
         "request_id": request_id,
         "state": State.REFUSED.value,
-        "response_code": refusal.code,
+        "response_code": refused.code,
         "acknowledgement": None,
-        "response": _text(refusal.response),
-        "refused": {
-            "party": refusal.party,
-            "check": refusal.check_id,
-            "detail": refusal.detail,
-        },
+        "response": _text(refused.response),
+        "refused": _refusal(Refusal(refused.party, refused.check_id, refused.detail, refused.code)),
     }
+
+
+def _refusal(why: Refusal | None) -> dict[str, str] | None:
+    if why is None:
+        return None
+    return {"party": why.party, "check": why.check, "detail": why.detail}
 
 
 def _text(octets: bytes | None) -> str | None:

@@ -29,7 +29,7 @@ from acb.steps.notices import Notices
 from acb.steps.outcome import Outcomes
 from acb.steps.serve import OtherServices
 from acb.store import alert_tally, records
-from acb.store.requests import tables
+from acb.store.tables import tables
 from gbcs.message import reference_of
 from keys.stores.software import open_store
 from keys.stores.store import DIGITAL_SIGNING, KEY_AGREEMENT, LINK, XML_SIGNING, KeyStore
@@ -72,7 +72,7 @@ def parts_of(
         authorities,
         max_age=timedelta(seconds=settings.revocation_max_age_seconds),
         patience=timedelta(seconds=settings.revocation_patience_seconds),
-        heed=link.trust.offer,
+        on_list=link.trust.offer,
         link_stale=link.trust.stale,
         seconds=settings.source_seconds,
     )
@@ -113,7 +113,7 @@ def service_of(parts: Parts, closing: Sequence[httpx.AsyncClient] = ()) -> Servi
     devices = DeviceMessages(parts, outcomes, services.heard)
     Workflow(parts, notices, outcomes, Delivery(parts, outcomes))
 
-    refresher = Refresher(parts.smki.wanting, parts.smki.revocation_lists)
+    refresher = Refresher(parts.smki.refresh_due, parts.smki.revocation_lists)
 
     async def reset() -> None:
         async with parts.base.database.begin() as conn:

@@ -50,14 +50,14 @@ class AcbSettings(Settings):
             (`acb.steps.overdue`).
         delivery_attempts: how often a device is tried before a request fails.
         device_seconds: how long one call of a device may take, its answer included.
-        callback_seconds: how long a user may take to hear one document.
+        callback_seconds: how long a user may take to receive one document.
         open_requests: how many requests of one user for one device may be under way at a time.
         quarantine_requests: how many requests of one user wait in quarantine; beyond it the oldest
             of that user gives way (`acb.steps.quarantine`).
         quarantine_octets: how many octets of one user's requests wait there, all together.
         unknown_certificate_seconds: for how long the repository's word that it has no certificate
             of a name holds without asking again: one that is issued meanwhile is found no later.
-            And how often, while strangers may not have certificates looked up, the repository is
+            And how often, while the unauthenticated quota is used up, the repository is
             asked for those of one user (`acb.peers.lookups`). 0: every time.
         block_size: octets to a block for devices whose record names no size; None: whole messages
             (docs/decisions/0008-whole-messages-unless-told.md).

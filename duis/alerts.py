@@ -1,6 +1,6 @@
 """Alerts of the data company itself (DCC alerts) that concern a change of supplier.
 
-Which N code goes with which content is not in the schema: see `duis.codes.DccAlertCode`.
+Which N code goes with which content is not in the schema: see `duis.codes.ALERT_MEANINGS`.
 Source of the structures: DUIS 5.4 schema (docs/sources.md#codes).
 """
 
@@ -32,7 +32,7 @@ class DeviceChangeOfSupplier:
 
 @dataclass(frozen=True, slots=True)
 class ChangeOfSupplier:
-    """Outcome of a change of supplier: for the asker (`request_id`) or the old supplier (`device`).
+    """Outcome of a change of supplier, for the requester (`request_id`) or the old supplier.
 
     Attributes:
         request_id: the 6.23 request that the CoS Party refused; exactly one of this and `device` is

@@ -76,7 +76,7 @@ class _Tally:
         self.level -= 1
 
 
-def hold_bounds(data: bytes) -> None:
+def check_bounds(data: bytes) -> None:
     """Refuse a document that holds too much. It must be UTF-8, and without a DOCTYPE.
 
     Raises:

@@ -8,100 +8,22 @@ compare the code, never the text.
 
 from __future__ import annotations
 
-from enum import StrEnum
+from typing import Final
 
+SUCCESS: Final = "I0"
+ACKNOWLEDGED: Final = "I99"
 
-class ResponseCode(StrEnum):
-    """Codes of a Response's header; `.meaning` is a placeholder text."""
+_RESPONSE_CODES: Final = """
+    I0 I99 E1 E2 E3 E4 E5 E11 E12 E13 E17 E19 E20 E21 E30 E31 E40 E41 E42 E43 E44 E45 E46 E47 E48
+    E49 E50 E51 E52 E53 E54 E55 E56 E57 E58 E59 E60 E61 E62 E63 E64 E65 E66 E67 E68 E69 E70 E71
+    E100 E1000 E1001 E1003 E1004 E1006 E1007 E1008 E1010 E1011 E061501 E061504 E061505 E061506
+    E061507 E061508 E061509 E062101 E062102 E062103 E062105 E062301 E062302 E062303 E062304
+    E062305 E062306 E062401 E062402 E062403 E080201 E080202
+"""
+RESPONSE_CODES: Final = frozenset(_RESPONSE_CODES.split())
+"""Codes of a Response's header."""
 
-    I0 = "I0"
-    I99 = "I99"
-    E1 = "E1"
-    E2 = "E2"
-    E3 = "E3"
-    E4 = "E4"
-    E5 = "E5"
-    E11 = "E11"
-    E12 = "E12"
-    E13 = "E13"
-    E17 = "E17"
-    E19 = "E19"
-    E20 = "E20"
-    E21 = "E21"
-    E30 = "E30"
-    E31 = "E31"
-    E40 = "E40"
-    E41 = "E41"
-    E42 = "E42"
-    E43 = "E43"
-    E44 = "E44"
-    E45 = "E45"
-    E46 = "E46"
-    E47 = "E47"
-    E48 = "E48"
-    E49 = "E49"
-    E50 = "E50"
-    E51 = "E51"
-    E52 = "E52"
-    E53 = "E53"
-    E54 = "E54"
-    E55 = "E55"
-    E56 = "E56"
-    E57 = "E57"
-    E58 = "E58"
-    E59 = "E59"
-    E60 = "E60"
-    E61 = "E61"
-    E62 = "E62"
-    E63 = "E63"
-    E64 = "E64"
-    E65 = "E65"
-    E66 = "E66"
-    E67 = "E67"
-    E68 = "E68"
-    E69 = "E69"
-    E70 = "E70"
-    E71 = "E71"
-    E100 = "E100"
-    E1000 = "E1000"
-    E1001 = "E1001"
-    E1003 = "E1003"
-    E1004 = "E1004"
-    E1006 = "E1006"
-    E1007 = "E1007"
-    E1008 = "E1008"
-    E1010 = "E1010"
-    E1011 = "E1011"
-    E061501 = "E061501"
-    E061504 = "E061504"
-    E061505 = "E061505"
-    E061506 = "E061506"
-    E061507 = "E061507"
-    E061508 = "E061508"
-    E061509 = "E061509"
-    E062101 = "E062101"
-    E062102 = "E062102"
-    E062103 = "E062103"
-    E062105 = "E062105"
-    E062301 = "E062301"
-    E062302 = "E062302"
-    E062303 = "E062303"
-    E062304 = "E062304"
-    E062305 = "E062305"
-    E062306 = "E062306"
-    E062401 = "E062401"
-    E062402 = "E062402"
-    E062403 = "E062403"
-    E080201 = "E080201"
-    E080202 = "E080202"
-
-    @property
-    def meaning(self) -> str:
-        """A placeholder text; see this module's description."""
-        return _RESPONSE_MEANINGS.get(self.value, "reconstruction: no meaning known")
-
-
-_RESPONSE_MEANINGS = {
+RESPONSE_MEANINGS: Final = {
     "I0": "success; the answer is in the body",
     "I99": "taken; the answer follows",
     "E1": "reconstruction: failed authentication",
@@ -130,25 +52,7 @@ _RESPONSE_MEANINGS = {
     "E062306": "reconstruction: a replacement certificate is revoked",
 }
 
-
-class DccAlertCode(StrEnum):
-    """The DCC alert codes sent here; which code goes with which body is a reconstruction."""
-
-    ANOMALY = "AD1"
-    SCHEDULES_REMOVED = "N17"
-    COS_REFUSED = "N26"
-    COS_NOTICE = "N27"
-    CREDENTIALS_UPDATED = "N42"
-    COS_CERTIFICATE = "N63"
-    ECOS_ALERT = "N64"
-
-    @property
-    def meaning(self) -> str:
-        """A placeholder text; see this module's description."""
-        return _ALERT_MEANINGS[self.value]
-
-
-_ALERT_MEANINGS = {
+ALERT_MEANINGS: Final = {
     "AD1": "reconstruction: threshold anomaly detection held a request back",
     "N17": "reconstruction: schedules removed on change of supplier",
     "N26": "reconstruction: the CoS Party refused the change of supplier",
@@ -157,13 +61,14 @@ _ALERT_MEANINGS = {
     "N63": "reconstruction: which CoS certificate a device holds",
     "N64": "reconstruction: alert of the Enduring CoS Party",
 }
+"""The DCC alert codes sent here; which code goes with which body is a reconstruction."""
 
 
 def response_meaning(code: str) -> str:
     """The placeholder meaning of any response code, listed or not."""
-    return _RESPONSE_MEANINGS.get(code, "reconstruction: no meaning known")
+    return RESPONSE_MEANINGS.get(code, "reconstruction: no meaning known")
 
 
 def alert_meaning(code: str) -> str:
     """The placeholder meaning of any DCC alert code, listed or not."""
-    return _ALERT_MEANINGS.get(code, "reconstruction: no meaning known")
+    return ALERT_MEANINGS.get(code, "reconstruction: no meaning known")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 
 class DuisError(Exception):
-    """Any refusal of this room; nothing else leaves a reader or a verifier.
+    """Any refusal of this package; nothing else leaves a reader or a verifier.
 
     Attributes:
         reason: stable code of the refusal, `[a-z0-9_]+`.

@@ -40,7 +40,7 @@ from importlib.resources import as_file, files
 
 from lxml import etree
 
-from duis.bounds import hold_bounds
+from duis.bounds import check_bounds
 from duis.errors import MalformedXml, SchemaInvalid, SchemaVersionRefused, UnsupportedService
 from duis.names import DS, KNOWN_NAMESPACES, SCHEMA_VERSION, SR, XML, ds, sr
 from duis.services import BODY_ELEMENTS, RESPONSE_BODY_ELEMENTS
@@ -108,7 +108,7 @@ def parse(data: bytes, *, limit: int = DEFAULT_LIMIT, template: bool = False) ->
     if len(data) > limit:
         raise MalformedXml("too_large", f"{len(data)} octets", f"the limit is {limit} octets")
     _refuse_octets(data, template=template)
-    hold_bounds(data)
+    check_bounds(data)
     parser = etree.XMLParser(
         encoding="utf-8",
         resolve_entities=False,

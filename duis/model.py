@@ -1,8 +1,8 @@
 """What the documents say, as frozen values.
 
-Certificates are DER octets and GBCS messages are octets: this room carries them and does not read
-them. Times are aware and UTC. Floors are 0 to 2^63-1. A value outside what the schema allows is
-refused when it is written (`duis.xml`), by the same schema that judges what is read.
+Certificates are DER octets and GBCS messages are octets: this package carries them and does not
+read them. Times are aware and UTC. Floors are 0 to 2^63-1. A value outside what the schema allows
+is refused when it is written (`duis.xml`), by the same schema that judges what is read.
 Source of the structures: DUIS 5.4 schema (docs/sources.md#service-requests, #services, #codes).
 """
 
@@ -289,7 +289,7 @@ class Response:
     Attributes:
         request_id: the request answered; None for alerts nobody asked for.
         response_id: identifier of this answer; None in an acknowledgement.
-        code: one of `duis.codes.ResponseCode`.
+        code: one of `duis.codes.RESPONSE_CODES`.
         at: ResponseDateTime, UTC.
         body: what is said.
     """

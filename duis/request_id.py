@@ -1,4 +1,4 @@
-"""RequestID and ResponseID: who asks whom, and the asker's counter.
+"""RequestID and ResponseID: who asks whom, and the requester's counter.
 
 Text form: two entity identifiers as eight hyphenated hex octets each, and a decimal counter, joined
 by colons: `90-B3-D5-1F-30-01-00-00:00-DB-12-34-56-78-90-A0:1006`. Source: DUIS 5.4 schema, types

@@ -13,25 +13,34 @@ SIGNED_PRE_COMMAND = "SignedPreCommand"
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ServiceVariant:
     """One service reference variant.
 
     Attributes:
         variant: the ServiceReferenceVariant, e.g. `6.15.1`.
-        reference: the ServiceReference, e.g. `6.15`.
         title: the name of the service.
         element: the body element of the request.
-        critical: whether the user signs the GBCS payload itself: request in variant 4, answered
-            with a Pre-Command, then variant 5 with the Signed Pre-Command.
         plain_variant: the command variant that carries `element`.
     """
 
     variant: str
-    reference: str
     title: str
     element: str
-    critical: bool
     plain_variant: int
+
+    @property
+    def reference(self) -> str:
+        """The ServiceReference, e.g. `6.15`."""
+        return ".".join(self.variant.split(".")[:2])
+
+    @property
+    def critical(self) -> bool:
+        """Whether the user signs the GBCS payload itself.
+
+        Request in variant 4, answered with a Pre-Command, then variant 5 with the Signed
+        Pre-Command.
+        """
+        return self.plain_variant == 4
 
     def element_for(self, command_variant: int) -> str | None:
         """The body element a command variant carries; None where there is no such variant."""
@@ -41,58 +50,35 @@ class Service:
 
 
 _ALL = (
-    Service(
-        "6.15.1",
-        "6.15",
-        "Update Security Credentials (KRP)",
-        "UpdateSecurityCredentialsKRP",
-        True,
-        4,
+    ServiceVariant(
+        "6.15.1", "Update Security Credentials (KRP)", "UpdateSecurityCredentialsKRP", 4
     ),
-    Service(
-        "6.15.2",
-        "6.15",
-        "Update Security Credentials (Device)",
-        "UpdateSecurityCredentialsDevice",
-        True,
-        4,
+    ServiceVariant(
+        "6.15.2", "Update Security Credentials (Device)", "UpdateSecurityCredentialsDevice", 4
     ),
-    Service("6.17", "6.17", "Issue Security Credentials", "IssueSecurityCredentials", True, 4),
-    Service(
-        "6.21",
+    ServiceVariant("6.17", "Issue Security Credentials", "IssueSecurityCredentials", 4),
+    ServiceVariant(
         "6.21",
         "Request Handover of DCC Controlled Device",
         "RequestHandoverOfDCCControlledDevice",
-        False,
         1,
     ),
-    Service(
-        "6.23",
-        "6.23",
-        "Update Security Credentials (CoS)",
-        "UpdateSecurityCredentialsCoS",
-        False,
-        1,
-    ),
-    Service(
+    ServiceVariant("6.23", "Update Security Credentials (CoS)", "UpdateSecurityCredentialsCoS", 1),
+    ServiceVariant(
         "6.24.1",
-        "6.24",
         "Retrieve Device Security Credentials (KRP)",
         "RetrieveDeviceSecurityCredentialsKRP",
-        False,
         1,
     ),
-    Service(
+    ServiceVariant(
         "6.24.2",
-        "6.24",
         "Retrieve Device Security Credentials (Device)",
         "RetrieveDeviceSecurityCredentialsDevice",
-        True,
         4,
     ),
-    Service("8.2", "8.2", "Read Inventory", "ReadInventory", False, 8),
+    ServiceVariant("8.2", "Read Inventory", "ReadInventory", 8),
 )
 
-SERVICES: dict[str, Service] = {service.variant: service for service in _ALL}
+SERVICES: dict[str, ServiceVariant] = {service.variant: service for service in _ALL}
 BODY_ELEMENTS = frozenset({service.element for service in _ALL} | {SIGNED_PRE_COMMAND})
 RESPONSE_BODY_ELEMENTS = frozenset({"ResponseMessage", "DeviceAlertMessage", "DCCAlertMessage"})

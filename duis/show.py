@@ -68,7 +68,7 @@ def _response(parsed: Parsed) -> dict[str, Any]:
         "header": {
             "request_id": plain(response.request_id),
             "response_id": plain(response.response_id),
-            "response_code": str(response.code),
+            "response_code": response.code,
             "meaning": response_meaning(response.code),
             "at": plain(response.at),
         },

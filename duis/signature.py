@@ -14,7 +14,7 @@ looks at KeyInfo; that issuer and serial are that certificate's is checked here.
 judge the certificate at its own first moment of validity, because whether a certificate is good,
 and when, is the caller's business (`keys.path`), on the caller's clock.
 
-Signing takes a callable, so that no private key enters this room.
+Signing takes a callable, so that no private key enters this package.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ from signxml.verifier import SignatureConfiguration, XMLVerifier
 
 from duis.errors import SignatureForm, SignatureInvalid
 from duis.gate import Parsed, parse
-from duis.model import CANCEL_DATE
 from duis.names import (
     DS,
     ECDSA_SHA256,
@@ -47,7 +46,6 @@ from duis.names import (
 from duis.signature_form import SignatureReference, read_signature, reference_of
 
 __all__ = [
-    "CANCEL_DATE",
     "SignatureReference",
     "VerifiedDocument",
     "from_template",

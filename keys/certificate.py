@@ -14,14 +14,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from keys.errors import CertificateError, NotSimulated
 from keys.hardware_module import HARDWARE_MODULE_NAME, read_hardware_module_name
-from keys.octets import CertificateOctets, certificate_octets
+from keys.octets import READ_ERRORS, CertificateOctets, certificate_octets
 from keys.roles import Usage
 from keys.simulated import ISSUER_PREFIX, POLICIES, is_simulated
 
@@ -36,17 +35,6 @@ NO_SUBJECT = bytes(8)
 E = TypeVar("E", bound=x509.ExtensionType)
 
 _ROLE = re.compile(r"[0-9A-F]{2}")
-_READ_ERRORS = (
-    ValueError,
-    TypeError,
-    OverflowError,
-    Warning,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-    x509.AttributeNotFound,
-)
 
 
 def key_identifier(public_key: ec.EllipticCurvePublicKey) -> bytes:
@@ -138,7 +126,7 @@ class Certificate:
             raise CertificateError(f"longer than {MAX_CERTIFICATE_OCTETS} octets")
         try:
             return _read(bytes(der))
-        except _READ_ERRORS as error:
+        except READ_ERRORS as error:
             raise CertificateError(f"not readable: {error}") from error
 
     @classmethod
@@ -151,7 +139,7 @@ class Certificate:
         data = pem.encode() if isinstance(pem, str) else pem
         try:
             found = x509.load_pem_x509_certificates(data)
-        except _READ_ERRORS as error:
+        except READ_ERRORS as error:
             raise CertificateError(f"not readable: {error}") from error
         if len(found) != 1:
             raise CertificateError(f"{len(found)} certificates where one was expected")
@@ -175,6 +163,11 @@ class Certificate:
     def subject_unique_id(self) -> bytes:
         """The subject's EUI-64 as 8 octets; eight zeros where it has none (authorities)."""
         return NO_SUBJECT if self.subject_eui is None else bytes.fromhex(self.subject_eui)
+
+    @property
+    def authority_id(self) -> str:
+        """What names an authority, and so its revocation lists: its name (DER) and key, in hex."""
+        return f"{self.subject_name.hex()}:{self.key_identifier.hex()}"
 
     @property
     def self_issued(self) -> bool:

@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from keys.errors import CertificateError
 from keys.hardware_module import HARDWARE_MODULE_NAME, read_hardware_module_name
 from keys.key_usage import key_usage_extension
-from keys.octets import members, public_key_fault, whole_octets_fault
+from keys.octets import READ_ERRORS, members, public_key_fault, whole_octets_fault
 from keys.roles import Usage
 
 MAX_REQUEST_OCTETS = 4096
@@ -47,22 +46,13 @@ def read_certification_request(der: bytes) -> CertificationRequest:
         raise CertificateError(f"longer than {MAX_REQUEST_OCTETS} octets")
     try:
         asked = _read(x509.load_der_x509_csr(der))
-    except (
-        ValueError,
-        TypeError,
-        OverflowError,
-        Warning,
-        UnsupportedAlgorithm,
-        x509.InvalidVersion,
-        x509.DuplicateExtension,
-        x509.UnsupportedGeneralNameType,
-    ) as error:
+    except READ_ERRORS as error:
         raise CertificateError(f"not readable: {error}") from error
-    _hold_forms(der)
+    _check_forms(der)
     return asked
 
 
-def _hold_forms(der: bytes) -> None:
+def _check_forms(der: bytes) -> None:
     """Hold key and signature to the one way they are written.
 
     Raises:

@@ -7,7 +7,7 @@ docs/sources.md #hierarchy).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from keys.certificate import Certificate
 from keys.errors import RevocationListError
-from keys.octets import members, time_fault, whole_octets_fault
+from keys.octets import READ_ERRORS, members, time_fault, whole_octets_fault
 from keys.sign_with import SignRaw, sign_revocation_list
 
 MAX_LIST_OCTETS = 16 * 1024 * 1024
@@ -26,18 +26,6 @@ LIST_DAYS = 3650
 issue a list only when something is revoked, so a list lives as long as the certificates on it."""
 MAX_NUMBER = (1 << 159) - 1
 """The greatest CRL number: at most 20 octets, and not negative (RFC 5280 5.2.3)."""
-
-_READ_ERRORS = (
-    ValueError,
-    TypeError,
-    OverflowError,
-    Warning,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-    x509.ExtensionNotFound,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +52,11 @@ class RevocationList:
     serials: frozenset[int] = field(compare=False)
     authority_key_identifier: bytes = field(compare=False)
 
+    @property
+    def authority_id(self) -> str:
+        """Whose list it says it is: `Certificate.authority_id` of that authority."""
+        return f"{self.issuer_name.hex()}:{self.authority_key_identifier.hex()}"
+
     def signed_by(self, issuer: Certificate) -> bool:
         """Say whether the issuer's key made the list's signature."""
         parsed = x509.load_der_x509_crl(self.der)
@@ -71,6 +64,12 @@ class RevocationList:
             return parsed.is_signature_valid(issuer.public_key)
         except (TypeError, ValueError, UnsupportedAlgorithm):
             return False
+
+    def genuine(self, authorities: Iterable[Certificate]) -> bool:
+        """Say whether one of these authorities issued and signed it."""
+        return any(
+            one.authority_id == self.authority_id and self.signed_by(one) for one in authorities
+        )
 
     def to_pem(self) -> bytes:
         """Write the list as PEM."""
@@ -125,13 +124,13 @@ def read_crl(der: bytes) -> RevocationList:
         raise RevocationListError(f"longer than {MAX_LIST_OCTETS} octets")
     try:
         found = _read(bytes(der))
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise RevocationListError(f"not readable: {error}") from error
-    _hold_forms(found.der)
+    _check_forms(found.der)
     return found
 
 
-def _hold_forms(der: bytes) -> None:
+def _check_forms(der: bytes) -> None:
     """Hold times and signature to the one way they are written.
 
     Raises:
@@ -152,7 +151,7 @@ def read_crl_pem(pem: bytes) -> RevocationList:
     """
     try:
         der = x509.load_pem_x509_crl(pem).public_bytes(Encoding.DER)
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise RevocationListError(f"not readable: {error}") from error
     return read_crl(der)
 

@@ -12,13 +12,18 @@ Layout confirmed by the RTDS device certificates; hwType there is
 
 from __future__ import annotations
 
-from cryptography.x509 import ObjectIdentifier
+from cryptography.x509 import ObjectIdentifier, OtherName
 
 from keys.errors import CertificateError
 
 HARDWARE_MODULE_NAME = ObjectIdentifier("1.3.6.1.5.5.7.8.4")
 SIMULATED_HARDWARE_TYPE = bytes.fromhex("06048837022a")
 """OBJECT IDENTIFIER 2.999.2.42 in DER: a hardware type nobody makes."""
+
+
+def hardware_module_name(serial: bytes) -> OtherName:
+    """The name of a device (an 8-octet EUI-64) as its certificate has it."""
+    return OtherName(HARDWARE_MODULE_NAME, write_hardware_module_name(serial))
 
 
 def write_hardware_module_name(serial: bytes) -> bytes:

@@ -19,13 +19,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+
 from keys.errors import CertificateError
 
 PUBLIC_KEY_START = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
 """SubjectPublicKeyInfo up to x and y: ecPublicKey, namedCurve P-256, an uncompressed point."""
 PUBLIC_KEY_LENGTH = len(PUBLIC_KEY_START) + 64
+ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
+"""AlgorithmIdentifier ecdsa-with-SHA256 without parameters, DER."""
 KEY_USAGE = bytes.fromhex("0603551d0f")
 """OBJECT IDENTIFIER 2.5.29.15."""
+
+READ_ERRORS = (
+    ValueError,
+    TypeError,
+    OverflowError,
+    Warning,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    x509.AttributeNotFound,
+    x509.ExtensionNotFound,
+)
+"""What the library raises where it cannot read a certificate, a request or a list."""
 
 _SEQUENCE, _OCTET_STRING, _GENERALIZED_TIME = 0x30, 0x04, 0x18
 _VERSION, _EXTENSIONS = 0xA0, 0xA3

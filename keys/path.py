@@ -28,8 +28,6 @@ from keys.profile_rules import (
 )
 from keys.roles import Usage
 
-__all__ = ["MAX_INTERMEDIATES", "PathError", "PathFailure", "validate_path"]
-
 MAX_INTERMEDIATES = 8
 """A service request carries at most 3 path certificates (DUIS 5.4 schema)."""
 
@@ -222,12 +220,7 @@ def _check_revocation(
         except RevocationListError as error:
             raise PathError(PathFailure.CRL_MALFORMED, str(error)) from error
     for child, issuer in pairwise(path):
-        own = [
-            item
-            for item in lists
-            if item.issuer_name == issuer.subject_name
-            and item.authority_key_identifier == issuer.key_identifier
-        ]
+        own = [item for item in lists if item.authority_id == issuer.authority_id]
         if not own and child is path[0]:
             raise PathError(PathFailure.CRL_MISSING, f"no revocation list of {_name(issuer)}")
         genuine = [item for item in own if item.signed_by(issuer)]

@@ -20,14 +20,18 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from keys.certificate import Certificate, key_identifier
 from keys.errors import ProfileError
-from keys.octets import named_bits_fault, public_key_fault, time_fault, whole_octets_fault
+from keys.octets import (
+    ECDSA_WITH_SHA256,
+    named_bits_fault,
+    public_key_fault,
+    time_fault,
+    whole_octets_fault,
+)
 from keys.roles import AUTHORITY_ROLES, XML_SIGNING_ROLES, OrganisationRole, Usage
 
 LINK_UNIT = "SIM-LINK"
 NO_EXPIRY = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 """notAfter 99991231235959Z: a device certificate has no well-defined expiry (RFC 5280 4.1.2.5)."""
-ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
-"""AlgorithmIdentifier ecdsa-with-SHA256 without parameters, DER."""
 
 
 class Profile(StrEnum):

@@ -23,12 +23,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from keys.errors import CertificateError
-from keys.octets import value
+from keys.octets import ECDSA_WITH_SHA256, value
 
 SignRaw = Callable[[bytes], bytes]
 """ECDSA P-256 with SHA-256 over the octets given; answers raw r||s, 64 octets."""
-
-_ALGORITHM = bytes.fromhex("300a06082a8648ce3d040302")
 
 
 def raw_to_der(signature: bytes) -> bytes:
@@ -59,4 +57,4 @@ def sign_revocation_list(builder: x509.CertificateRevocationListBuilder, sign: S
 def assemble(to_be_signed: bytes, sign: SignRaw) -> bytes:
     """Sign the inner part of a certificate or list through the callable, and give the whole."""
     signature = raw_to_der(sign(to_be_signed))
-    return value(0x30, to_be_signed + _ALGORITHM + value(0x03, b"\x00" + signature))
+    return value(0x30, to_be_signed + ECDSA_WITH_SHA256 + value(0x03, b"\x00" + signature))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from duis.codes import ResponseCode
+from duis.codes import ACKNOWLEDGED
 from duis.errors import DuisError
 from duis.xml import response_from_xml
 from stack.connection import LONG_POLL, Connection, refusal
@@ -105,7 +105,7 @@ def submit(
     if answer.is_error:
         raise refusal("acb", answer)
     check, code = answer.headers.get("Cos-Check"), code_of(answer.content)
-    if check and code != ResponseCode.I99:  # with that code it was taken, and is held back
+    if check and code != ACKNOWLEDGED:  # with that code it was taken, and is held back
         # Refused at once, by name: the answer itself is the signed response.
         told: dict[str, Any] = {
             "state": "refused",

@@ -31,7 +31,7 @@ REFUSED_BY: Final = {
     "Cos-Party": "Who refused it or holds it back; only then.",
     "Cos-Check": "By which check; only then.",
 }
-TOLD: Final[dict[str, Any]] = {
+STATUS: Final[dict[str, Any]] = {
     "schema": {
         "type": "object",
         "required": ["request_id", "state", "response_code", "acknowledgement", "response"],

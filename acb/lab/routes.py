@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl
+from pydantic import Field, HttpUrl
 
 from acb.checks import PARTY
 from acb.model import DeviceRecord, Tracked, User
@@ -24,6 +25,7 @@ from keys.errors import CertificateError
 from keys.octets import public_key_fault
 from keys.roles import Usage
 from services.chassis.lab.routes import Row
+from services.chassis.settings import Strict
 from services.chassis.web.problems import Problem
 
 Eui = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
@@ -37,20 +39,14 @@ STATUSES = (
 )
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class OwnCertificates(BaseModel):
+class OwnCertificates(Strict):
     """The device's own certificates, DER in base64."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     digital_signing: Annotated[str, Field(alias="digital-signing")]
     key_agreement: Annotated[str, Field(alias="key-agreement")]
 
 
-class Device(_Body):
+class Device(Strict):
     """A device as the inventory shall know it; `cells` by cell name, DER in base64."""
 
     eui: Eui
@@ -62,7 +58,7 @@ class Device(_Body):
     cells: dict[str, str]
 
 
-class NewUser(_Body):
+class NewUser(Strict):
     """A user. Without a callback URL, one that was set before stays."""
 
     name: str
@@ -72,13 +68,13 @@ class NewUser(_Body):
     callback_url: str | None = None
 
 
-class Callback(_Body):
+class Callback(Strict):
     """Where a user's responses and alerts go; null: nowhere, it asks for them."""
 
     callback_url: str | None
 
 
-class Threshold(_Body):
+class Threshold(Strict):
     """The most requests in a window; null: no limit."""
 
     most: Annotated[int, Field(ge=0, le=2**31 - 1)] | None
@@ -120,11 +116,7 @@ def routes(parts: Parts, intake: Intake) -> APIRouter:
 
     @router.get("/lab/devices/{eui}")
     async def device(eui: str) -> dict[str, Any]:
-        async with database.connect() as conn:
-            record = await records.find_device(conn, eui)
-        if record is None:
-            raise Problem(404, "No such device", "not in the inventory", party=PARTY)
-        return _device(record)
+        return _device(await device_of(parts, eui))
 
     @router.post("/lab/users", status_code=201)
     async def add_user(user: NewUser) -> dict[str, Any]:
@@ -141,12 +133,12 @@ def routes(parts: Parts, intake: Intake) -> APIRouter:
                 callback_url=user.callback_url or kept,
             )
             await records.put_user(conn, added)
-        return _user(added)
+        return asdict(added)
 
     @router.get("/lab/users")
     async def users() -> dict[str, Any]:
         async with database.connect() as conn:
-            return {"users": [_user(item) for item in await records.list_users(conn)]}
+            return {"users": [asdict(item) for item in await records.list_users(conn)]}
 
     @router.put("/lab/users/{eui}/callback")
     async def set_callback(eui: str, callback: Callback) -> dict[str, Any]:
@@ -158,7 +150,7 @@ def routes(parts: Parts, intake: Intake) -> APIRouter:
                 raise Problem(404, "No such user", "not known here", party=PARTY)
             changed = User(user.eui, user.name, user.participant, user.roles, callback.callback_url)
             await records.put_user(conn, changed)
-        return _user(changed)
+        return asdict(changed)
 
     @router.get("/lab/requests")
     async def requests() -> dict[str, Any]:
@@ -206,6 +198,19 @@ def routes(parts: Parts, intake: Intake) -> APIRouter:
         return _found(await intake.delete(reference))
 
     return router
+
+
+async def device_of(parts: Parts, eui: str) -> DeviceRecord:
+    """The record of a device.
+
+    Raises:
+        Problem: there is none.
+    """
+    async with parts.base.database.connect() as conn:
+        record = await records.find_device(conn, eui)
+    if record is None:
+        raise Problem(404, "No such device", "not in the inventory", party=PARTY)
+    return record
 
 
 def _found(tracked: Tracked | None) -> dict[str, Any]:
@@ -274,16 +279,6 @@ def _cells(cells: Mapping[str, Certificate]) -> dict[str, dict[str, str]]:
             "fingerprint": held.fingerprint,
         }
         for name, held in cells.items()
-    }
-
-
-def _user(user: User) -> dict[str, Any]:
-    return {
-        "eui": user.eui,
-        "name": user.name,
-        "participant": user.participant,
-        "roles": list(user.roles),
-        "callback_url": user.callback_url,
     }
 
 

@@ -3,11 +3,11 @@
 Nothing here is stored. A transfer that a crash cuts off is begun again with the same blocks, since
 the outbox sends the same command again: a device that still holds some says so, one that has acted
 on the whole refuses them. Half a message of a device is gone with the process, and the device, or
-the network, says it again.
+the network, sends it again.
 
 Going out, the sender streams the blocks and then sends again what the acknowledgements do not
 cover. If they go back, the device has dropped what it held (it refused the message, or lost its
-power); that counts as silence, of which `acb.steps.deliver` makes what it makes of any silence.
+power); that counts as no answer (`acb.steps.deliver`).
 """
 
 from __future__ import annotations
@@ -19,21 +19,14 @@ from typing import Final
 
 from acb.checks import PARTY
 from acb.peers.outbound import Unreachable, Wan
+from acb.rules import block as rules
 from acb.rules.block import (
-    ACKNOWLEDGEMENT,
-    DEVICE,
-    FRAME,
-    KIND,
     LIMITS,
-    MESSAGE,
-    OVERLAP,
-    ROOM,
     SECTION,
-    SIZE,
-    Framed,
-    Joined,
-    Received,
-    Sending,
+    BlockEvidence,
+    FrameEvidence,
+    MessageEvidence,
+    Outgoing,
 )
 from acb.store import records
 from acb.store.block_sizes import find_block_size
@@ -54,18 +47,18 @@ from services.chassis.checks import CheckRun, Refused
 from services.chassis.foundation import Foundation
 
 DEVICES_IN_MEMORY: Final = 1_024
-"""Devices of which something is held; the one longest quiet makes room."""
+"""Devices of which something is held; the one silent for longest is forgotten."""
 
 ROUNDS: Final = 3
-"""Rounds without progress before a device that is sent blocks, or says them, counts as silent."""
+"""Rounds without progress before a device that is sent blocks, or sends them, counts as silent."""
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """What became of a block: the message that it completed, or what to say to it, if anything."""
+class BlockOutcome:
+    """What became of a block: the message that it completed, or what to reply, if anything."""
 
     block: Block
-    said: bytes | None = None
+    reply: bytes | None = None
     message: bytes | None = None
 
 
@@ -81,8 +74,8 @@ class Incoming:
         self._held: OrderedDict[str, Assembly] = OrderedDict()
 
     async def take(
-        self, frame: bytes, asked: str | None = None, sending: Sending | None = None
-    ) -> Taken:
+        self, frame: bytes, asked: str | None = None, sending: Outgoing | None = None
+    ) -> BlockOutcome:
         """Judge a block and hold it.
 
         Args:
@@ -95,12 +88,12 @@ class Incoming:
                 contradicts, so that the true sender may begin again.
         """
         base = self._base
-        # Who says a block is not known before the message is whole and judged: the purse for
-        # strangers pays for its trace. What was asked for comes no oftener than it was asked.
+        # Who sent a block is not known before the message is complete and judged: its trace counts
+        # against the unauthenticated quota. An answer comes no oftener than a device is asked.
         kept = asked is not None or base.audit.strangers.afford(len(frame))
         run = base.book.start(_name(frame), section=SECTION)
         try:
-            run.apply(FRAME, Framed(frame))
+            run.apply(rules.frame, FrameEvidence(frame))
             block = _block_in(frame, run)
             async with base.database.connect() as conn:
                 known = await records.find_device(conn, block.transfer.originator) is not None
@@ -118,15 +111,15 @@ class Incoming:
         block: Block,
         known: bool,
         asked: str | None,
-        sending: Sending | None,
+        sending: Outgoing | None,
         run: CheckRun,
-    ) -> Taken:
+    ) -> BlockOutcome:
         """Nothing is awaited between judging and holding."""
         transfer = block.transfer
         held = self._held.get(transfer.originator) or Assembly(LIMITS)
         now = self._base.clock.now().timestamp()
         held.expire(now)
-        received = Received(
+        received = BlockEvidence(
             block,
             known,
             asked,
@@ -135,35 +128,35 @@ class Incoming:
             open_transfers=len(held.open_transfers),
             sending=sending,
         )
-        run.apply(KIND, received)
-        run.apply(DEVICE, received)
+        run.apply(rules.kind, received)
+        run.apply(rules.device, received)
         if block.acknowledges:
             if asked is None:
-                run.skip(ACKNOWLEDGEMENT, "it came late: nobody acts on it")
+                run.skip(rules.acknowledgement, "it came late: nobody acts on it")
             else:
-                run.apply(ACKNOWLEDGEMENT, received)
-            return self._aside(Taken(block), run, "it only acknowledges")
-        run.skip(ACKNOWLEDGEMENT, "it carries a part of a message")
+                run.apply(rules.acknowledgement, received)
+            return self._set_aside(BlockOutcome(block), run, "it only acknowledges")
+        run.skip(rules.acknowledgement, "it carries a part of a message")
         if held.is_complete(transfer):
-            return self._aside(Taken(block), run, "its message was heard before")
+            return self._set_aside(BlockOutcome(block), run, "its message was heard before")
         try:
-            run.apply(OVERLAP, received)
-            run.apply(SIZE, received)
+            run.apply(rules.overlap, received)
+            run.apply(rules.size, received)
         except Refused:
             held.forget(transfer)
             raise
-        run.apply(ROOM, received)
+        run.apply(rules.room, received)
         held = self._of(transfer.originator)
         last = block.number if block.last else received.held.last
         message = held.put(block, now)
         if message is None:
-            run.skip(MESSAGE, "not all of it has come")
+            run.skip(rules.message, "not all of it has come")
             run.approve()
-            return Taken(block, acknowledge(transfer, held.held(transfer).upto))
-        run.apply(MESSAGE, Joined(transfer, message))
-        run.approve()
-        held.remember(transfer)
-        return Taken(block, acknowledge(transfer, last or 0), message)
+            return BlockOutcome(block, acknowledge(transfer, held.held(transfer).upto))
+        run.apply(rules.message, MessageEvidence(transfer, message))
+        joined: MessageEvidence = run.approve().evidence
+        held.remember(joined.transfer)
+        return BlockOutcome(block, acknowledge(transfer, last or 0), joined.message)
 
     def forget(self, transfer: Transfer) -> None:
         """Hear this message again if it comes again: what came was refused."""
@@ -177,8 +170,8 @@ class Incoming:
         """Know nothing of any device's messages any more."""
         self._held.clear()
 
-    def _aside(self, taken: Taken, run: CheckRun, why: str) -> Taken:
-        for check in (OVERLAP, SIZE, ROOM, MESSAGE):
+    def _set_aside(self, taken: BlockOutcome, run: CheckRun, why: str) -> BlockOutcome:
+        for check in (rules.overlap, rules.size, rules.room, rules.message):
             run.skip(check, why)
         run.approve()
         return taken
@@ -226,7 +219,7 @@ class BlockWan:
         self._size = size
 
     async def deliver(self, device: str, command: bytes) -> bytes | None:
-        """Send a command; the device's response, or None if it says nothing.
+        """Send a command; the device's response, or None if it does not answer.
 
         Raises:
             acb.peers.outbound.Unreachable: the network or the device could not be reached.
@@ -234,9 +227,9 @@ class BlockWan:
         size = await self.size_of(device)
         if not size or len(command) <= size:
             answer = await self._wan.deliver(device, command)
-            return await self._whole(device, answer, None)
+            return await self._complete_answer(device, answer, None)
         frames = split(command, size)
-        sending = Sending(transfer_of(decode(command)), len(frames))
+        sending = Outgoing(transfer_of(decode(command)), len(frames))
         return await self._stream(device, frames, sending)
 
     async def size_of(self, device: str) -> int | None:
@@ -246,7 +239,7 @@ class BlockWan:
         return self._size if recorded is None else recorded
 
     async def _stream(
-        self, device: str, frames: tuple[bytes, ...], sending: Sending
+        self, device: str, frames: tuple[bytes, ...], sending: Outgoing
     ) -> bytes | None:
         upto = quiet = 0
         while quiet < ROUNDS:
@@ -254,12 +247,12 @@ class BlockWan:
             for number, frame in enumerate(frames, 1):
                 if number <= upto and number < len(frames):
                     continue
-                said = await self._say(device, frame, number, sending)
-                if said is None:
+                answer = await self._send(device, frame, number, sending)
+                if answer is None:
                     continue
-                if not is_block(said):
-                    return said
-                taken = await self._take(said, device, sending)
+                if not is_block(answer):
+                    return answer
+                taken = await self._take(answer, device, sending)
                 if taken is None:
                     continue
                 if not taken.block.acknowledges:
@@ -270,7 +263,9 @@ class BlockWan:
             quiet = 0 if upto > before else quiet + 1
         return None
 
-    async def _say(self, device: str, frame: bytes, number: int, sending: Sending) -> bytes | None:
+    async def _send(
+        self, device: str, frame: bytes, number: int, sending: Outgoing
+    ) -> bytes | None:
         name = sending.transfer.reference
         await self._base.traces.record(
             name,
@@ -283,41 +278,43 @@ class BlockWan:
         )
         return await self._wan.deliver(device, frame)
 
-    async def _whole(
-        self, device: str, answer: bytes | None, sending: Sending | None
+    async def _complete_answer(
+        self, device: str, answer: bytes | None, sending: Outgoing | None
     ) -> bytes | None:
-        """What a device said to a whole message, which may be the first block of its answer."""
+        """What a device answered to a whole message, which may be the first block of its answer."""
         if answer is None or not is_block(answer):
             return answer
         taken = await self._take(answer, device, sending)
         return None if taken is None else await self._collect(device, taken)
 
-    async def _collect(self, device: str, first: Taken) -> bytes | None:
+    async def _collect(self, device: str, first: BlockOutcome) -> bytes | None:
         """Acknowledge block by block until the answer is complete; None if it does not become so.
 
         If it is completed elsewhere meanwhile, by blocks that the network carried late, it was
         heard there (`acb.api`), and here the device has fallen silent.
         """
         taken, quiet = first, 0
-        while taken.said is not None and quiet < ROUNDS:
+        while taken.reply is not None and quiet < ROUNDS:
             if taken.message is not None:
                 with contextlib.suppress(Unreachable):  # it will stop by itself
-                    await self._wan.deliver(device, taken.said)
+                    await self._wan.deliver(device, taken.reply)
                 return taken.message
-            said = await self._wan.deliver(device, taken.said)
-            if said is not None and not is_block(said):
-                return said
-            following = None if said is None else await self._take(said, device, None)
-            if following is None or following.said in (None, taken.said):
+            answer = await self._wan.deliver(device, taken.reply)
+            if answer is not None and not is_block(answer):
+                return answer
+            following = None if answer is None else await self._take(answer, device, None)
+            if following is None or following.reply in (None, taken.reply):
                 quiet += 1
             else:
                 quiet = 0
             taken = taken if following is None else following
         return None
 
-    async def _take(self, said: bytes, device: str, sending: Sending | None) -> Taken | None:
+    async def _take(
+        self, answer: bytes, device: str, sending: Outgoing | None
+    ) -> BlockOutcome | None:
         try:
-            return await self._incoming.take(said, device, sending)
+            return await self._incoming.take(answer, device, sending)
         except Refused:  # traced; the device may as well have said nothing
             return None
 
@@ -343,5 +340,9 @@ def _block_in(frame: bytes, run: CheckRun) -> Block:
         return decode_block(first_frame(frame))
     except ParseError as error:
         raise Refused(
-            party=run.book.party, check=FRAME.id, title=FRAME.title, detail=str(error), status=400
+            party=run.book.party,
+            check=rules.frame.id,
+            title=rules.frame.title,
+            detail=str(error),
+            status=400,
         ) from None

@@ -6,12 +6,12 @@ would have two systems write for ever. So
 
 - that the repository has no certificate of a name is remembered for a short while, and not asked
   again meanwhile (`AcbSettings.unknown_certificate_seconds`);
-- such look-ups are paid for from a purse of their own (`services.chassis.data.strangers`): noise at
-  the interface does not spend it, and who is known already needs none of it;
-- while that purse is empty, the repository is asked for the certificates of a user of the broker,
-  all at once, as often as the same setting says. There are only so many users, so no noise spends
-  this, and no user waits for longer than that for a certificate that the broker has not seen yet,
-  whatever strangers do, even in its name.
+- such look-ups have an unauthenticated quota of their own (`services.chassis.data.strangers`):
+  noise at the interface does not use it up, and who is known already needs none of it;
+- while that quota is used up, the repository is asked for the certificates of a user of the broker,
+  all at once, as often as the same setting says. There are only so many users, so no noise uses
+  this up, and no user waits for longer than that for a certificate that the broker has not seen
+  yet, whatever others send, even in its name.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Lookups:
         database: the broker's store.
         clock: the machine's.
         lifetime: for how long an absence is remembered, and how often the certificates of one
-            user are asked for while strangers may ask for none.
+            user are asked for while the unauthenticated quota is used up.
     """
 
     def __init__(self, smki: Smki, database: Database, clock: Clock, lifetime: timedelta) -> None:
@@ -93,7 +93,7 @@ class Lookups:
         self._lifetime = lifetime
         self._absent = Absent(clock, lifetime)
         self._asked_for = Absent(clock, lifetime)
-        self.purse = Strangers(clock)
+        self.quota = Strangers(clock)
 
     async def signer(self, issuer: str, serial: int, claimed: str) -> Certificate | None:
         """The certificate of that issuer and serial; None if the repository has none.
@@ -104,7 +104,7 @@ class Lookups:
             claimed: who says that it signed with it: nobody has proven that.
 
         Raises:
-            TooManyLookups: it was not fetched before, and strangers have asked for too many.
+            TooManyLookups: it was not fetched before, and the unauthenticated quota is used up.
             RepositoryUnavailable: it was not fetched before, and the repository cannot be asked.
         """
         kept = await self._kept(issuer, serial)
@@ -113,14 +113,14 @@ class Lookups:
         name = f"{serial} {issuer}"
         if self._absent.holds(name):
             return None
-        if not self.purse.afford(records=RECORDS):
+        if not self.quota.afford(records=RECORDS):
             return await self._of_user(issuer, serial, claimed)
         found = await self._smki.certificate(issuer, serial)
         if found is None:
             self._absent.note(name)
         elif await self._kept(issuer, serial) is not None:
             # Not for one that leads elsewhere (a device's, say): it would be asked for without end.
-            self.purse.refund(records=RECORDS)
+            self.quota.refund(records=RECORDS)
         return found
 
     async def _kept(self, issuer: str, serial: int) -> Certificate | None:
@@ -133,7 +133,7 @@ class Lookups:
             known = await records.find_user(conn, claimed) is not None
         if known and not self._asked_for.holds(claimed):
             self._asked_for.note(claimed)
-            await self._smki.fetch_of(claimed)
+            await self._smki.fetch_certificates_of(claimed)
             kept = await self._kept(issuer, serial)
             if kept is not None:
                 return kept

@@ -90,7 +90,7 @@ class CosPartyLink:
         return Returned(_octets(body["signed_command"]), _names(body.get("displaces", [])))
 
     async def forward(self, purpose: str, transaction: str, message: bytes) -> dict[str, Any]:
-        """Give the CoS Party what the device said to it; returns what it made of that.
+        """Give the CoS Party what the device sent to it; returns the verified answer.
 
         Raises:
             services.link.errors.LinkCallError: refused, or no settled answer.
@@ -105,7 +105,7 @@ class CosPartyLink:
 
 
 class Wan:
-    """The network that devices are reached by: octets in, octets or silence out."""
+    """The network that devices are reached by: octets in, octets or no answer out."""
 
     def __init__(self, http: httpx.AsyncClient, base_url: str, seconds: float = 10.0) -> None:
         self._http = http
@@ -113,7 +113,7 @@ class Wan:
         self._seconds = seconds
 
     async def deliver(self, device: str, command: bytes) -> bytes | None:
-        """Send a command; the device's response, or None if it says nothing.
+        """Send a command; the device's response, or None if it does not answer.
 
         Raises:
             Unreachable: the network or the device could not be reached.
@@ -161,10 +161,10 @@ def _text(octets: bytes) -> str:
     return base64.b64encode(octets).decode("ascii")
 
 
-def _names(said: object) -> tuple[str, ...]:
-    if not isinstance(said, list) or not all(isinstance(name, str) for name in said):
+def _names(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise AnswerUnusable("what the command displaces is not a list of request identifiers")
-    return tuple(said)
+    return tuple(value)
 
 
 def _octets(text: object) -> bytes:

@@ -1,6 +1,6 @@
-"""What the broker says to users: signed DUIS responses and DCC alerts.
+"""What the broker sends to users: signed DUIS responses and DCC alerts.
 
-Everything said is signed with the broker's XML signing key (role 89), acknowledgements included:
+Everything is signed with the broker's XML signing key (role 89), acknowledgements included:
 published samples leave those unsigned, but a user who cannot tell who acknowledged cannot rely on
 it, and the schema allows the signature (docs/sources.md#service-requests).
 """
@@ -111,7 +111,7 @@ class Replies:
     def cos_rejected(
         self, tracked: Tracked, error: str, user: str, number: int, at: datetime
     ) -> bytes:
-        """DCC alert to the asker: the CoS Party refused."""
+        """DCC alert to the requester: the CoS Party refused."""
         content = ChangeOfSupplier(
             request_id=RequestId.from_text(tracked.request_id), ecos_error_code=error
         )
@@ -174,7 +174,7 @@ class Replies:
     def quarantined(
         self, request_id: RequestId, reference: int, *, everyone: bool, number: int, at: datetime
     ) -> bytes:
-        """DCC alert to the asker: a threshold was exceeded and the request is held."""
+        """DCC alert to the requester: a threshold was exceeded and the request is held."""
         breach = AnomalyBreach(request_id, reference)
         content = (
             QuarantinedRequest(dcc_threshold=breach)

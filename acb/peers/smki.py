@@ -5,7 +5,7 @@ kept before it is verified. A certificate is kept only if its path leads to the 
 a revocation list only if one of the authorities in the broker's trust folder signed it. It is kept
 under that authority's name and key, whatever the repository calls it, and takes the place of an
 older one of the same authority. So whatever a lying repository leaves behind is true, and an honest
-one that comes after it is heard.
+one that comes after it is used.
 
 What the repository can do is withhold; therefore a revocation list that has become stale refuses
 (see `keys.path`), lists that could not be refreshed make the broker unready, and refuse once that
@@ -15,21 +15,19 @@ has lasted for longer than a limit.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import uuid4
 
 import structlog
 
+from acb.peers.smki_answers import RepositoryLists, read_certificates, read_lists, table
 from acb.peers.trust import Trust
 from acb.store import records
 from keys.certificate import Certificate
 from keys.crl import RevocationList, read_crl
-from keys.errors import CertificateError, PathError, RevocationListError
+from keys.errors import PathError
 from keys.path import validate_path
 from services.chassis.data.store import Database
 from services.chassis.settings import SOURCE_SECONDS
@@ -48,21 +46,6 @@ class LinkCall(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Offered:
-    """What the repository answered, verified.
-
-    Attributes:
-        lists: genuine lists, by `acb.store.records.list_key`.
-        current: keys of the lists kept here that the repository called current.
-        wanting: in words, what it should have brought and did not, or brought in its place.
-    """
-
-    lists: Mapping[str, RevocationList]
-    current: tuple[str, ...]
-    wanting: list[str]
-
-
 class RepositoryUnavailable(Exception):  # noqa: N818 - says what happened to the repository
     """The repository could not be asked, and nothing kept here answers the question."""
 
@@ -77,7 +60,7 @@ class Smki:
         trust: the broker's authorities: what they did not sign is not kept.
         max_age: how old the copy of the lists may be before the repository is asked again.
         patience: for how long copies that cannot be refreshed serve.
-        heed: is told of each list: the link itself looks at one of them.
+        on_list: called with each new list: the link itself looks at one of them.
         link_stale: whether that one has run out.
         seconds: the longest that one question waits for the repository; then the copy serves.
     """
@@ -91,7 +74,7 @@ class Smki:
         *,
         max_age: timedelta,
         patience: timedelta,
-        heed: Callable[[RevocationList], None] = lambda _: None,
+        on_list: Callable[[RevocationList], None] = lambda _: None,
         link_stale: Callable[[datetime], bool] = lambda _: False,
         seconds: float = SOURCE_SECONDS,
     ) -> None:
@@ -101,15 +84,15 @@ class Smki:
         self._trust = trust
         self._max_age = max_age
         self._patience = patience
-        self._heed = heed
+        self._on_list = on_list
         self._link_stale = link_stale
         self._seconds = seconds
-        self._pulls = Shared(self._pull, seconds=seconds)
-        self._told: Sequence[bytes] = ()
+        self._refreshes = Shared(self._refresh, seconds=seconds)
+        self._notified: Sequence[bytes] = ()
         self._failing_since: datetime | None = None
         self._failure = ""
 
-    def wanting(self) -> bool:
+    def refresh_due(self) -> bool:
         """Whether the lists should be asked for again although nobody asks anything."""
         return self._failing_since is not None or self._link_stale(self._clock.now())
 
@@ -156,7 +139,7 @@ class Smki:
             await records.keep_certificate(conn, authentic[0])
         return authentic[0]
 
-    async def fetch_of(self, eui: str) -> None:
+    async def fetch_certificates_of(self, eui: str) -> None:
         """Keep the certificates that the repository has for an entity: what is authentic of them.
 
         Raises:
@@ -184,33 +167,33 @@ class Smki:
             answer = await self._ask("smki-certificates", {"version": 1, **question})
         except RepositoryUnavailable as error:
             if not isinstance(error.__cause__, PeerRefused):
-                self._settle([str(error)])  # the lists are not refreshed by it either
+                self._note_refresh([str(error)])  # the lists are not refreshed by it either
             raise
-        return [_certificate(item) for item in _list(answer.get("certificates"))]
+        return read_certificates(answer.get("certificates"))
 
     async def revocation_lists(self) -> tuple[bytes, ...]:
         """The revocation lists known, DER, asked for again when the copy is old.
 
-        One pull serves all who ask before it begins (`services.chassis.time.sharing`). If the
+        One refresh serves all who ask before it begins (`services.chassis.time.sharing`). If the
         repository cannot be asked, or what it says is not to be believed, the copy serves: a list
         says itself until when, and `unrefreshed` whether that has gone on for too long.
         """
         async with self._database.connect() as conn:
             kept = await records.revocation_lists(conn)
-        self._tell([row.list for row in kept.values()])
+        self._notify([row.list for row in kept.values()])
         now = self._clock.now()
         ages = [now - row.fetched_at for row in kept.values()]
         # below zero: the machine's clock was put right since, and nobody knows how old a copy is
         young = ages and all(timedelta() <= age < self._max_age for age in ages)
-        if young and not self.wanting():
+        if young and not self.refresh_due():
             return tuple(row.list for row in kept.values())
         try:
-            return await self._pulls.get()
+            return await self._refreshes.get()
         except TimeoutError:
-            self._settle([f"no answer within {self._seconds:g} s"])
+            self._note_refresh([f"no answer within {self._seconds:g} s"])
             return tuple(row.list for row in kept.values())
 
-    async def _pull(self) -> tuple[bytes, ...]:
+    async def _refresh(self) -> tuple[bytes, ...]:
         """Ask for the lists anew, keep what is newer, and give what is kept then."""
         async with self._database.connect() as conn:
             kept = await records.revocation_lists(conn)
@@ -218,7 +201,7 @@ class Smki:
         try:
             offered = await self._offered(kept)
         except RepositoryUnavailable as error:
-            self._settle([str(error)])
+            self._note_refresh([str(error)])
             return tuple(row.list for row in kept.values())
         wanting = list(offered.wanting)
         asked_with = {key: int(row.number) for key, row in kept.items()}
@@ -232,14 +215,14 @@ class Smki:
                     wanting.append(f"an older list of {item.issuer} was offered")
                 if key in kept and item.number < int(kept[key].number):
                     continue
-                await records.keep_revocation_list(conn, key, item, now)
+                await records.keep_revocation_list(conn, item, now)
             kept = await records.revocation_lists(conn)
-        self._settle(wanting)
+        self._note_refresh(wanting)
         lists = tuple(row.list for row in kept.values())
-        self._tell(lists)
+        self._notify(lists)
         return lists
 
-    async def _offered(self, kept: Mapping[str, Any]) -> Offered:
+    async def _offered(self, kept: Mapping[str, Any]) -> RepositoryLists:
         """What the repository has now, each list verified and under its own authority's name.
 
         Raises:
@@ -248,7 +231,7 @@ class Smki:
         known = {
             name: int(kept[key].number)
             for name, authority in self._trust.list_authorities.items()
-            if (key := records.list_key(authority.subject_name, authority.key_identifier)) in kept
+            if (key := authority.authority_id) in kept
         }
         try:
             answer = await self._ask("smki-revocation", {"version": 1, "known": known})
@@ -259,47 +242,7 @@ class Smki:
             _log.warning("the repository refused the question", reason=str(error))
             known = {}
             answer = await self._ask("smki-revocation", {"version": 1, "known": {}})
-        told = _table(answer.get("lists"))
-        lists: dict[str, RevocationList] = {}
-        refused: list[str] = []
-        for name, text in sorted(told.items()):
-            if text is None:
-                continue
-            item = self._genuine(text)
-            if item is None:
-                _log.warning("a revocation list is not genuine", name=name[:40])
-                refused.append(f"what was offered as {name[:40]!r} is not genuine")
-                continue
-            key = records.list_key(item.issuer_name, item.authority_key_identifier)
-            if key not in lists or item.number > lists[key].number:
-                lists[key] = item
-        current: list[str] = []
-        missing: list[str] = []
-        for name, authority in self._trust.list_authorities.items():
-            key = records.list_key(authority.subject_name, authority.key_identifier)
-            if name in known and name in told and told[name] is None:
-                current.append(key)
-            elif key not in lists:
-                missing.append(f"no {name} list was offered")
-        # what is not genuine is passed over: it must not spoil what stands beside it
-        return Offered(lists, tuple(current), missing + refused if missing else [])
-
-    def _genuine(self, text: object) -> RevocationList | None:
-        """A list that one of the broker's authorities issued and signed; None if it is none."""
-        octets = _octets(text)
-        try:
-            item = None if octets is None else read_crl(octets)
-        except RevocationListError:
-            return None
-        if item is None:
-            return None
-        for authority in self._trust.authorities:
-            if (authority.subject_name, authority.key_identifier) == (
-                item.issuer_name,
-                item.authority_key_identifier,
-            ) and item.signed_by(authority):
-                return item
-        return None
+        return read_lists(answer.get("lists"), known, self._trust)
 
     def _leads_to_anchor(self, certificate: Certificate) -> bool:
         trust = self._trust
@@ -312,7 +255,7 @@ class Smki:
             return False
         return True
 
-    def _settle(self, wanting: Sequence[str]) -> None:
+    def _note_refresh(self, wanting: Sequence[str]) -> None:
         """Note how the refresh went: what is wanting, or that nothing is."""
         if not wanting:
             self._failing_since, self._failure = None, ""
@@ -322,12 +265,12 @@ class Smki:
             self._failing_since = self._clock.now()
         _log.warning("revocation lists could not be refreshed", reason=self._failure)
 
-    def _tell(self, lists: Sequence[bytes]) -> None:
+    def _notify(self, lists: Sequence[bytes]) -> None:
         """Let whoever else looks at revocation lists know each that was not told just before."""
         for octets in lists:
-            if octets not in self._told:
-                self._heed(read_crl(octets))
-        self._told = lists
+            if octets not in self._notified:
+                self._on_list(read_crl(octets))
+        self._notified = lists
 
     async def _ask(self, purpose: str, body: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -337,27 +280,4 @@ class Smki:
             raise RepositoryUnavailable(str(error)) from error
         except TimeoutError:
             raise RepositoryUnavailable(f"no answer within {self._seconds:g} s") from None
-        return _table(answer.body)
-
-
-def _table(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
-
-
-def _octets(value: object) -> bytes | None:
-    try:
-        return base64.b64decode(str(value), validate=True)
-    except (binascii.Error, ValueError):
-        return None
-
-
-def _certificate(value: object) -> Certificate | None:
-    octets = _octets(value)
-    try:
-        return None if octets is None else Certificate.from_der(octets)
-    except CertificateError:
-        return None
+        return table(answer.body)

@@ -14,7 +14,7 @@ from gbcs.block_transfer import Block, Transfer, decode_block
 from gbcs.codes import Cra
 from gbcs.errors import ParseError
 from gbcs.reassembly import Held, Limits, contradiction, excess, malformed, not_as_announced
-from services.chassis.checks import Check, CheckFailed
+from services.chassis.checks import Check, CheckFailed, check
 
 SECTION: Final = "block"
 _SOURCE: Final = "reconstruction: docs/sources.md#message-layout, general block transfer"
@@ -26,7 +26,7 @@ LIMITS: Final = Limits(
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
+class Outgoing:
     """The broker's own transfer to a device, and how many blocks it has."""
 
     transfer: Transfer
@@ -34,14 +34,14 @@ class Sending:
 
 
 @dataclass(frozen=True, slots=True)
-class Framed:
+class FrameEvidence:
     """Octets that begin as a block does."""
 
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class BlockEvidence:
     """A block that came from a device, and what is held of its transfer.
 
     Attributes:
@@ -59,26 +59,30 @@ class Received:
     held: Held
     is_open: bool
     open_transfers: int
-    sending: Sending | None = None
+    sending: Outgoing | None = None
     limits: Limits = LIMITS
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class MessageEvidence:
     """What the blocks of a transfer make together."""
 
     transfer: Transfer
     message: bytes
 
 
-def _frame(framed: Framed) -> None:
+@check("acb.block.frame", source=_SOURCE, status=400)
+def frame(framed: FrameEvidence) -> None:
+    """It is exactly one block."""
     try:
         decode_block(framed.data)
     except ParseError as error:
         raise CheckFailed(str(error), "exactly one block") from None
 
 
-def _kind(received: Received) -> None:
+@check("acb.block.kind", source=_SOURCE, status=400)
+def kind(received: BlockEvidence) -> None:
+    """It is a part of a response or alert, or acknowledges."""
     block, cra = received.block, received.block.transfer.cra
     if block.acknowledges:
         if cra is not Cra.COMMAND:
@@ -90,7 +94,9 @@ def _kind(received: Received) -> None:
         raise CheckFailed("a device says responses and alerts", "response or alert", cra.label)
 
 
-def _device(received: Received) -> None:
+@check("acb.block.device", source=_SOURCE)
+def device(received: BlockEvidence) -> None:
+    """It is from the device asked, or one that is known."""
     found = received.block.transfer.originator
     if received.asked is not None and found != received.asked:
         raise CheckFailed("a block of another device than was asked", received.asked, found)
@@ -98,7 +104,9 @@ def _device(received: Received) -> None:
         raise CheckFailed("no such device in the inventory", None, found)
 
 
-def _acknowledgement(received: Received) -> None:
+@check("acb.block.acknowledgement", source=_SOURCE)
+def acknowledgement(received: BlockEvidence) -> None:
+    """It acknowledges what is being sent."""
     block, sending = received.block, received.sending
     if sending is None or block.transfer != sending.transfer.back:
         raise CheckFailed("acknowledges what is not being sent")
@@ -110,17 +118,23 @@ def _acknowledgement(received: Received) -> None:
         )
 
 
-def _overlap(received: Received) -> None:
+@check("acb.block.overlap", source=_SOURCE, status=409)
+def overlap(received: BlockEvidence) -> None:
+    """It agrees with the blocks that came before."""
     if why := contradiction(received.block, received.held):
         raise CheckFailed(why)
 
 
-def _size(received: Received) -> None:
+@check("acb.block.size", source=_SOURCE, status=413)
+def size(received: BlockEvidence) -> None:
+    """Its message is not too long."""
     if why := excess(received.block, received.held, received.limits):
         raise CheckFailed(why)
 
 
-def _room(received: Received) -> None:
+@check("acb.block.room", source=_SOURCE, status=429)
+def room(received: BlockEvidence) -> None:
+    """There is room for another message."""
     most = received.limits.open_transfers
     if not received.is_open and received.open_transfers >= most:
         raise CheckFailed(
@@ -130,33 +144,21 @@ def _room(received: Received) -> None:
         )
 
 
-def _message(joined: Joined) -> None:
+@check("acb.block.message", source=_SOURCE, status=400)
+def message(joined: MessageEvidence) -> None:
+    """The blocks make the message that they announce."""
     if why := not_as_announced(joined.transfer, joined.message):
         raise CheckFailed(why)
 
 
-def _check(name: str, title: str, run: Any, status: int) -> Check[Any]:
-    return Check(f"acb.block.{name}", title, _SOURCE, run, status=status, section=SECTION)
-
-
-FRAME: Final = _check("frame", "It is exactly one block", _frame, 400)
-KIND: Final = _check("kind", "It is a part of a response or alert, or acknowledges", _kind, 400)
-DEVICE: Final = _check("device", "It is from the device asked, or one that is known", _device, 403)
-ACKNOWLEDGEMENT: Final = _check(
-    "acknowledgement", "It acknowledges what is being sent", _acknowledgement, 403
-)
-OVERLAP: Final = _check("overlap", "It agrees with the blocks that came before", _overlap, 409)
-SIZE: Final = _check("size", "Its message is not too long", _size, 413)
-ROOM: Final = _check("room", "There is room for another message", _room, 429)
-MESSAGE: Final = _check("message", "The blocks make the message that they announce", _message, 400)
-
 BLOCK_CHECKS: Final[tuple[Check[Any], ...]] = (
-    FRAME,
-    KIND,
-    DEVICE,
-    ACKNOWLEDGEMENT,
-    OVERLAP,
-    SIZE,
-    ROOM,
-    MESSAGE,
+    frame,
+    kind,
+    device,
+    acknowledgement,
+    overlap,
+    size,
+    room,
+    message,
 )
+"""In the order in which they are made."""

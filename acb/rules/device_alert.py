@@ -1,13 +1,12 @@
-"""The checks on a security alert: what a device says unasked when it was spoken to wrongly.
+"""The checks on a security alert: what a device reports unasked when it was addressed wrongly.
 
 Message code 0x1000: signed by the device, with its own alert counter, to the party responsible for
 it. Codes and their names: docs/sources.md#device-checks. That a broker makes these checks, and who
-may be told, is a reconstruction.
+may be notified, is a reconstruction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +17,7 @@ from gbcs.errors import GbcsError, ParseError
 from gbcs.message import Message, OtherInformation
 from gbcs.payloads.alerts import AnyAlert, GenericAlert, decode_generic_alert, invoke_id_of
 from gbcs.protect import verify_signature
-from services.chassis.checks import Check, CheckFailed
+from services.chassis.checks import Check, CheckFailed, check
 
 SECTION: Final = "device_alert"
 SIGNING_KEY: Final = "digital-signing"
@@ -35,11 +34,13 @@ CODES: Final = frozenset(
 """What a device may say in this form. Future-dated alerts have one of their own."""
 
 MOST_AN_HOUR: Final = 120
-"""Alerts of one device passed on in an hour (reconstruction): more than a device here says in a day
-(each code once an hour), so that one whose network was away for a day loses nothing."""
+"""Alerts of one device passed on in an hour (reconstruction): more than a device here sends in a
+day (each code once an hour), so that one whose network was away for a day loses nothing."""
 
 NOT_IN_USE: Final = frozenset({"Pending", "Decommissioned", "Withdrawn"})
 """Inventory statuses of devices that are not, or no longer, part of a home (reconstruction)."""
+
+_OURS: Final = "reconstruction: docs/sources.md#device-checks, #party-checks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +78,17 @@ def read_device_alert(message: Message) -> DeviceAlertEvidence:
 
 
 def responsible(device: DeviceRecord) -> str | None:
-    """Who is told, by our record: its supplier; a hub's WAN provider (reconstruction)."""
+    """Who is notified, by our record: its supplier; a hub's WAN provider (reconstruction)."""
     held = device.cells.get(WAN_PROVIDER_CELL if device.device_type == "CHF" else SUPPLIER_CELL)
     return None if held is None else held.subject_eui
 
 
+@check("acb.device_alert.decode", source="docs/sources.md#message-layout, #message-categories")
 def decoded(evidence: DeviceAlertEvidence) -> None:
-    """It is an alert, with nothing beside its message code, and its payload can be read."""
+    """It is an alert that can be read.
+
+    It is an alert, with nothing beside its message code, and its payload can be read.
+    """
     if evidence.fault is not None:
         raise CheckFailed(evidence.fault)
     header = evidence.message.header
@@ -101,8 +106,9 @@ def decoded(evidence: DeviceAlertEvidence) -> None:
         )
 
 
+@check("acb.device_alert.device", source=_OURS)
 def device_known(evidence: DeviceAlertEvidence) -> None:
-    """It is from a device in the inventory that is in use."""
+    """It is from a device in use."""
     device = evidence.device
     if device is None:
         raise CheckFailed("no such device", found=evidence.message.header.originator)
@@ -110,8 +116,9 @@ def device_known(evidence: DeviceAlertEvidence) -> None:
         raise CheckFailed("the device is not in use", found=device.status)
 
 
+@check("acb.device_alert.signature", source="docs/sources.md#signature, #message-categories")
 def signature(evidence: DeviceAlertEvidence) -> None:
-    """The device signed it, and it carries no MAC."""
+    """The device signed it."""
     device = need(evidence.device, "record of the device")
     certificate = device.certificates.get(SIGNING_KEY)
     if certificate is None:
@@ -126,8 +133,9 @@ def signature(evidence: DeviceAlertEvidence) -> None:
         ) from error
 
 
+@check("acb.device_alert.code", source="docs/sources.md#device-checks")
 def code(evidence: DeviceAlertEvidence) -> None:
-    """Its alert code is one that is said in this form."""
+    """It is a security alert."""
     alert = evidence.alert
     found = need(None if alert is None else alert.alert_code, "payload")
     if found not in CODES:
@@ -138,17 +146,20 @@ def code(evidence: DeviceAlertEvidence) -> None:
         )
 
 
+@check("acb.device_alert.recipient", source=_OURS)
 def recipient(evidence: DeviceAlertEvidence) -> None:
-    """It is to the party that the record says is responsible for the device."""
+    """It is to the party responsible for the device."""
     wanted = responsible(need(evidence.device, "record of the device"))
     found = evidence.message.header.recipient
     if found != wanted:
         raise CheckFailed("it is to another party", expected=wanted, found=found)
 
 
+@check("acb.device_alert.counter", source="docs/sources.md#outcomes")
 def counter(evidence: DeviceAlertEvidence) -> None:
-    """It was not heard before: its counter is above those of earlier alerts of this code.
+    """It was not heard before.
 
+    Its counter is above those of earlier alerts of this code.
     Of this code, because alerts of one device may overtake each other on their way; those of one
     code are an hour apart.
     """
@@ -159,8 +170,9 @@ def counter(evidence: DeviceAlertEvidence) -> None:
         )
 
 
+@check("acb.device_alert.rate", source=_OURS)
 def rate(evidence: DeviceAlertEvidence) -> None:
-    """Its device has not said more within the hour than an honest one has to say."""
+    """Its device has not said too much within the hour."""
     if evidence.passed >= MOST_AN_HOUR:
         raise CheckFailed(
             "the device has said more than is passed on in an hour",
@@ -169,31 +181,13 @@ def rate(evidence: DeviceAlertEvidence) -> None:
         )
 
 
-def _check(
-    name: str, title: str, run: Callable[[DeviceAlertEvidence], None], source: str
-) -> Check[DeviceAlertEvidence]:
-    return Check(f"acb.{SECTION}.{name}", title, source, run, section=SECTION)
-
-
-_OURS: Final = "reconstruction: docs/sources.md#device-checks, #party-checks"
-
 DEVICE_ALERT_CHECKS: Final[tuple[Check[DeviceAlertEvidence], ...]] = (
-    _check(
-        "decode",
-        "It is an alert that can be read",
-        decoded,
-        "docs/sources.md#message-layout, #message-categories",
-    ),
-    _check("device", "It is from a device in use", device_known, _OURS),
-    _check(
-        "signature",
-        "The device signed it",
-        signature,
-        "docs/sources.md#signature, #message-categories",
-    ),
-    _check("code", "It is a security alert", code, "docs/sources.md#device-checks"),
-    _check("recipient", "It is to the party responsible for the device", recipient, _OURS),
-    _check("counter", "It was not heard before", counter, "docs/sources.md#outcomes"),
-    _check("rate", "Its device has not said too much within the hour", rate, _OURS),
+    decoded,
+    device_known,
+    signature,
+    code,
+    recipient,
+    counter,
+    rate,
 )
 """The checks on a security alert, in order."""

@@ -1,4 +1,4 @@
-"""The oddities of real systems that the broker can be told to have.
+"""The oddities of real systems that the broker can be set to have.
 
 ``pre-command-trailing-zero``: DCC Boxed before 1.4.1 appended the octet 0x00 to a Pre-Command, the
 length of a signature that is not there (docs/sources.md#signature). With the quirk on so does ours.
@@ -28,8 +28,8 @@ QUIRKS: Final = (
 T = TypeVar("T")
 
 
-def as_said(told: T, quirks: Quirks) -> T:
-    """What is told to a user, with the broker's oddities if it has any now."""
-    if isinstance(told, PreCommand) and quirks.has(PRE_COMMAND_TRAILING_ZERO):
-        return replace(told, gbcs_payload=told.gbcs_payload + b"\x00")
-    return told
+def as_said(message: T, quirks: Quirks) -> T:
+    """What is sent to a user, with the broker's oddities if it has any now."""
+    if isinstance(message, PreCommand) and quirks.has(PRE_COMMAND_TRAILING_ZERO):
+        return replace(message, gbcs_payload=message.gbcs_payload + b"\x00")
+    return message

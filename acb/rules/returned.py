@@ -12,7 +12,6 @@ Independence of the two parties' checks: ECoS separation consultation (2020) 3-4
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from acb.model import ReturnEvidence
@@ -34,17 +33,19 @@ from gbcs.payloads.credentials import Replacement, SeqNumberChange, UpdateCreden
 from gbcs.protect import verify_signature
 from keys.certificate import Certificate
 from keys.errors import KeysError
-from services.chassis.checks import Check, CheckFailed
+from services.chassis.checks import Check, CheckFailed, check
 
 SECTION: Final = "return"
+_CODE: Final = codes.INTERNAL_TO_DCC
 
 _CONSTRUCTION = "GBCS 0.8.1 p163, RTDS vectors: docs/sources.md#modes, #message-layout"
 _MAPPING = "RTDS vectors and DUIS templates: docs/sources.md#services"
 _FIELDS = "GBCS 0.8.1 p179: docs/sources.md#update-payload"
 
 
+@check("acb.return.decode", source=_CONSTRUCTION, code=_CODE)
 def decode(evidence: ReturnEvidence) -> None:
-    """The octets are a GBCS message whose payload updates credentials."""
+    """It can be read."""
     if evidence.fault is not None:
         raise CheckFailed(evidence.fault)
     message = need(evidence.message, "message")
@@ -53,8 +54,9 @@ def decode(evidence: ReturnEvidence) -> None:
         raise CheckFailed("written again, it is not what was received")
 
 
+@check("acb.return.form", source=_CONSTRUCTION, code=_CODE)
 def form(evidence: ReturnEvidence) -> None:
-    """It is a signed command and no more: no MAC yet, no date, no extra header fields."""
+    """A signed command, no MAC, no extras."""
     message = _message(evidence)
     header = message.header
     if header.cra is not Cra.COMMAND:
@@ -72,19 +74,22 @@ def form(evidence: ReturnEvidence) -> None:
         )
 
 
+@check("acb.return.originator", source=_CONSTRUCTION, code=_CODE)
 def originator(evidence: ReturnEvidence) -> None:
-    """The business originator is the CoS Party that was asked."""
+    """From the CoS Party that was asked."""
     _same("business originator", evidence.cos_party.eui, _message(evidence).header.originator)
 
 
+@check("acb.return.recipient", source=_CONSTRUCTION, code=_CODE)
 def recipient(evidence: ReturnEvidence) -> None:
-    """The business target is the device the request names."""
+    """To the device requested."""
     target = evidence.request.header.request_id.target
     _same("business target", target, _message(evidence).header.recipient)
 
 
+@check("acb.return.message_code", source=_CONSTRUCTION, code=_CODE)
 def message_code(evidence: ReturnEvidence) -> None:
-    """It is use case CS02b, supplierByTransCoS."""
+    """Use case CS02b supplierByTransCoS."""
     _same(
         "message code",
         f"0x{int(MessageCode.SUPPLIER_BY_TRANS_COS):04X}",
@@ -92,11 +97,13 @@ def message_code(evidence: ReturnEvidence) -> None:
     )
 
 
+@check("acb.return.counter", source="docs/sources.md#device-checks, #counters", code=_CODE)
 def counter(evidence: ReturnEvidence) -> None:
-    """The counter is above the last from that party for that device, and the same in both places.
+    """The counter advanced and is the same twice.
 
-    The grouping header's originator counter and the payload's authorising sequence number are
-    equal in every published CS02b command (docs/sources.md#device-checks step 7).
+    It is above the last from that party for that device. The grouping header's originator
+    counter and the payload's authorising sequence number are equal in every published CS02b command
+    (docs/sources.md#device-checks step 7).
     """
     found = _message(evidence).header.counter
     _same("authorising counter", str(found), str(_update(evidence).authorising_counter))
@@ -108,8 +115,13 @@ def counter(evidence: ReturnEvidence) -> None:
         )
 
 
+@check(
+    "acb.return.signer",
+    source="reconstruction: docs/sources.md#hierarchy (devices do not check revocation)",
+    code=_CODE,
+)
 def signer(evidence: ReturnEvidence) -> None:
-    """The CoS Party's certificate leads to the organisation root and is not revoked.
+    """The CoS Party's certificate is good and not revoked.
 
     Devices look at neither dates nor revocation lists of the certificates they hold: if a CoS
     Party's key is withdrawn, this is the place where its commands end.
@@ -117,8 +129,12 @@ def signer(evidence: ReturnEvidence) -> None:
     hold_path(evidence.certificate, evidence.path, revocation=True)
 
 
+@check("acb.return.signature", source="docs/sources.md#signature", code=_CODE)
 def signature(evidence: ReturnEvidence) -> None:
-    """The signature verifies by the certificate the device itself holds for its CoS Party."""
+    """Signed by the device's CoS Party.
+
+    The signature verifies by the certificate the device itself holds for its CoS Party.
+    """
     try:
         verify_signature(_message(evidence), evidence.certificate.public_key)
     except GbcsError as error:
@@ -128,22 +144,25 @@ def signature(evidence: ReturnEvidence) -> None:
         ) from error
 
 
+@check("acb.return.mode", source=_FIELDS, code=_CODE)
 def mode(evidence: ReturnEvidence) -> None:
-    """The replacement mode is supplierByTransCoS (7)."""
+    """Mode 7."""
     wanted = CredentialsReplacementMode.SUPPLIER_BY_TRANS_COS
     found = _update(evidence).mode
     if found != wanted:
         raise CheckFailed("another replacement mode", expected=wanted.label, found=str(int(found)))
 
 
+@check("acb.return.authorising_cell", source=_FIELDS, code=_CODE)
 def authorising_cell(evidence: ReturnEvidence) -> None:
-    """The authority claimed is that of the transitional CoS signing cell."""
+    """By authority of the role-5 cell."""
     found = _update(evidence).authorising_cell
     _same("authorising cell", AUTHORISING_CELL.name, found.name if found is not None else "none")
 
 
+@check("acb.return.certificates", source=_MAPPING, code=_CODE)
 def certificates(evidence: ReturnEvidence) -> None:
-    """Exactly the requested certificates go into exactly the requested cells."""
+    """The requested certificates in the requested cells."""
     wanted = replacements(_body(evidence))
     found = _update(evidence).replacements
     if found != wanted:
@@ -154,8 +173,9 @@ def certificates(evidence: ReturnEvidence) -> None:
         )
 
 
+@check("acb.return.path_certificates", source=_MAPPING, code=_CODE)
 def path_certificates(evidence: ReturnEvidence) -> None:
-    """Exactly the requested path certificates, in the requested order."""
+    """The requested path certificates."""
     wanted = tuple(_body(evidence).path_certificates)
     found = tuple(_update(evidence).path_certificates)
     if found != wanted:
@@ -166,8 +186,12 @@ def path_certificates(evidence: ReturnEvidence) -> None:
         )
 
 
+@check("acb.return.floors", source=_MAPPING, code=_CODE)
 def floors(evidence: ReturnEvidence) -> None:
-    """Exactly the requested floors, for the supplier role and no other; none when cancelling."""
+    """The requested floors.
+
+    Exactly the requested floors, for the supplier role and no other; none when cancelling.
+    """
     wanted = floor_changes(_body(evidence))
     update = _update(evidence)
     if update.other_changes != wanted:
@@ -180,21 +204,31 @@ def floors(evidence: ReturnEvidence) -> None:
         raise CheckFailed("the command sets a floor for the CoS Party's own counters")
 
 
+@check("acb.return.time_checks", source=_MAPPING, code=_CODE)
 def time_checks(evidence: ReturnEvidence) -> None:
-    """The device is told to apply its time-based checks exactly if the request says so."""
+    """The requested time checks."""
     wanted = _body(evidence).apply_time_checks
     found = _update(evidence).apply_time_checks
     _same("time-based path checks", _applied(wanted), _applied(found))
 
 
+@check("acb.return.execution_date", source="docs/sources.md#future-dating", code=_CODE)
 def execution_date(evidence: ReturnEvidence) -> None:
-    """The command takes effect when the request says: at once, then, or never (cancelled)."""
+    """The requested execution date.
+
+    The command takes effect when the request says: at once, then, or never (cancelled).
+    """
     wanted = execution_text(_body(evidence).execution_date_time)
     _same("execution date", wanted or "none", _update(evidence).execution_date_time or "none")
 
 
+@check(
+    "acb.return.pending_change",
+    source="reconstruction: docs/sources.md#future-dating, #party-checks",
+    code=_CODE,
+)
 def pending_change(evidence: ReturnEvidence) -> None:
-    """It takes away no change of supplier that another participant has waiting in the device.
+    """No other supplier's waiting change is taken away.
 
     A device keeps one dated change for its CoS Party: a newer one takes its place and a
     cancellation withdraws it, whoever asked. Whose it is, is on record here. Whether registration
@@ -214,8 +248,12 @@ def pending_change(evidence: ReturnEvidence) -> None:
             )
 
 
+@check("acb.return.nothing_else", source="docs/sources.md#party-checks", code=_CODE)
 def nothing_else(evidence: ReturnEvidence) -> None:
-    """Octet for octet, the payload is the one command this request allows."""
+    """And nothing else.
+
+    Octet for octet, the payload is the one command this request allows.
+    """
     update = _update(evidence)
     if update.plaintext_symmetric_key is not None:
         raise CheckFailed("the command carries a symmetric key, which belongs to contingency only")
@@ -282,58 +320,22 @@ def _list_floors(changes: tuple[SeqNumberChange, ...] | None) -> str:
     return "; ".join(parts) or "an empty list"
 
 
-def _check(
-    name: str, title: str, run: Callable[[ReturnEvidence], None], source: str
-) -> Check[ReturnEvidence]:
-    return Check(
-        f"acb.return.{name}",
-        title,
-        source,
-        run,
-        code=codes.INTERNAL_TO_DCC,
-        status=403,
-        section=SECTION,
-    )
-
-
 RETURN_CHECKS: Final[tuple[Check[ReturnEvidence], ...]] = (
-    _check("decode", "It can be read", decode, _CONSTRUCTION),
-    _check("form", "A signed command, no MAC, no extras", form, _CONSTRUCTION),
-    _check("originator", "From the CoS Party that was asked", originator, _CONSTRUCTION),
-    _check("recipient", "To the device requested", recipient, _CONSTRUCTION),
-    _check("message_code", "Use case CS02b supplierByTransCoS", message_code, _CONSTRUCTION),
-    _check(
-        "counter",
-        "The counter advanced and is the same twice",
-        counter,
-        "docs/sources.md#device-checks, #counters",
-    ),
-    _check(
-        "signer",
-        "The CoS Party's certificate is good and not revoked",
-        signer,
-        "reconstruction: docs/sources.md#hierarchy (devices do not check revocation)",
-    ),
-    _check("signature", "Signed by the device's CoS Party", signature, "docs/sources.md#signature"),
-    _check("mode", "Mode 7", mode, _FIELDS),
-    _check("authorising_cell", "By authority of the role-5 cell", authorising_cell, _FIELDS),
-    _check(
-        "certificates", "The requested certificates in the requested cells", certificates, _MAPPING
-    ),
-    _check("path_certificates", "The requested path certificates", path_certificates, _MAPPING),
-    _check("floors", "The requested floors", floors, _MAPPING),
-    _check("time_checks", "The requested time checks", time_checks, _MAPPING),
-    _check(
-        "execution_date",
-        "The requested execution date",
-        execution_date,
-        "docs/sources.md#future-dating",
-    ),
-    _check(
-        "pending_change",
-        "No other supplier's waiting change is taken away",
-        pending_change,
-        "reconstruction: docs/sources.md#future-dating, #party-checks",
-    ),
-    _check("nothing_else", "And nothing else", nothing_else, "docs/sources.md#party-checks"),
+    decode,
+    form,
+    originator,
+    recipient,
+    message_code,
+    counter,
+    signer,
+    signature,
+    mode,
+    authorising_cell,
+    certificates,
+    path_certificates,
+    floors,
+    time_checks,
+    execution_date,
+    pending_change,
+    nothing_else,
 )

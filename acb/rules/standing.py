@@ -13,20 +13,57 @@ from typing import Final
 from acb.model import COS_CELL, RequestEvidence, ServiceRules
 from acb.rules import codes
 from acb.rules.need import need
-from acb.rules.request_rule import RECEIPT, request_check, requested, rules_for
-from duis.model import CANCEL_DATE
+from duis.model import CANCEL_DATE, ServiceRequest
 from keys.roles import OrganisationRole
-from services.chassis.checks import Check, CheckFailed
+from services.chassis.checks import Check, CheckFailed, check
+
+SECTION: Final = "request"
+
+RECEIPT: Final = "reconstruction of SEC Appendix AB: docs/sources.md#party-checks"
+"""Source of most of the checks on a service request."""
 
 
+def requested(evidence: RequestEvidence) -> ServiceRequest:
+    """The request, if it could be read.
+
+    Raises:
+        CheckFailed: it could not.
+    """
+    return need(evidence.request, "service request")
+
+
+def rules_for(evidence: RequestEvidence) -> ServiceRules:
+    """The rules of the service that is asked for.
+
+    Raises:
+        CheckFailed: it is not offered here, or the request could not be read.
+    """
+    variant = requested(evidence).header.service_reference_variant
+    rules = evidence.supported.get(variant)
+    if rules is None:
+        raise CheckFailed(
+            "this service is not offered here",
+            expected=", ".join(sorted(evidence.supported)),
+            found=variant,
+        )
+    return rules
+
+
+@check("acb.user.known", source=RECEIPT, code=codes.USER_NOT_KNOWN, section=SECTION)
 def user_known(evidence: RequestEvidence) -> None:
-    """The originator is a user of this interface."""
+    """The originator is a user."""
     if evidence.user is None:
         raise CheckFailed("no such user", found=requested(evidence).header.request_id.originator)
 
 
+@check(
+    "acb.user.role",
+    source="service request matrix: docs/sources.md#services",
+    code=codes.USER_ROLE_NOT_ELIGIBLE,
+    section=SECTION,
+)
 def user_role(evidence: RequestEvidence) -> None:
-    """The user holds a role that may ask for this service."""
+    """The user may ask for this service."""
     user = need(evidence.user, "user")
     allowed = rules_for(evidence).roles
     if not allowed & set(user.roles):
@@ -37,8 +74,16 @@ def user_role(evidence: RequestEvidence) -> None:
         )
 
 
+@check(
+    "acb.request.command_variant",
+    source="docs/sources.md#service-requests, #services",
+    code=codes.COMMAND_VARIANT,
+)
 def command_variant(evidence: RequestEvidence) -> None:
-    """The command variant is one this service has, and the variant belongs to the service."""
+    """The service has this command variant.
+
+    The command variant is one this service has, and the variant belongs to the service.
+    """
     rules = rules_for(evidence)
     header = requested(evidence).header
     if header.command_variant not in rules.command_variants:
@@ -55,8 +100,9 @@ def command_variant(evidence: RequestEvidence) -> None:
         )
 
 
+@check("acb.request.duplicate", source=RECEIPT, code=codes.DUPLICATE)
 def duplicate(evidence: RequestEvidence) -> None:
-    """No request with this identifier was accepted before, not even this very one."""
+    """It was not accepted before."""
     if need(evidence.already_accepted, "search for the same request"):
         raise CheckFailed(
             "a request with this identifier was accepted before",
@@ -64,8 +110,12 @@ def duplicate(evidence: RequestEvidence) -> None:
         )
 
 
+@check("acb.request.counter", source=RECEIPT, code=codes.SEQUENCE)
 def counter(evidence: RequestEvidence) -> None:
-    """The counter is above every counter accepted from this originator for this device."""
+    """Its counter is above the last.
+
+    The counter is above every counter accepted from this originator for this device.
+    """
     last = evidence.last_counter
     found = requested(evidence).header.request_id.counter
     if last is not None and found <= last:
@@ -74,8 +124,12 @@ def counter(evidence: RequestEvidence) -> None:
         )
 
 
+@check("acb.request.execution_date", source=RECEIPT, code=codes.EXECUTION_DATE)
 def execution_date(evidence: RequestEvidence) -> None:
-    """The execution date is absent, the cancellation value, or a whole second still to come."""
+    """Its execution date can be kept.
+
+    The execution date is absent, the cancellation value, or a whole second still to come.
+    """
     at: datetime | None = getattr(requested(evidence).body, "execution_date_time", None)
     now = need(evidence.now, "time")
     if at is None or at == CANCEL_DATE:
@@ -88,8 +142,9 @@ def execution_date(evidence: RequestEvidence) -> None:
         )
 
 
+@check("acb.device.known", source=RECEIPT, code=codes.DEVICE_NOT_ELIGIBLE, section=SECTION)
 def device_known(evidence: RequestEvidence) -> None:
-    """The target is in the inventory."""
+    """The device is in the inventory."""
     if evidence.device is None:
         raise CheckFailed(
             "the device is not in the inventory",
@@ -97,8 +152,9 @@ def device_known(evidence: RequestEvidence) -> None:
         )
 
 
+@check("acb.device.status", source=RECEIPT, code=codes.DEVICE_NOT_ELIGIBLE, section=SECTION)
 def device_status(evidence: RequestEvidence) -> None:
-    """The target is in a state in which this service may be asked of it."""
+    """The device's status allows it."""
     device = need(evidence.device, "device record")
     allowed = rules_for(evidence).device_statuses
     if device.status not in allowed:
@@ -109,8 +165,17 @@ def device_status(evidence: RequestEvidence) -> None:
         )
 
 
+@check(
+    "acb.device.cos_party",
+    source="docs/sources.md#modes, #migration",
+    code=codes.INCOMPATIBLE_DEVICE,
+    section=SECTION,
+)
 def device_cos_party(evidence: RequestEvidence) -> None:
-    """The device's role-5 cell holds the certificate of a CoS Party that is connected here."""
+    """The device trusts a CoS Party connected here.
+
+    The device's role-5 cell holds the certificate of a CoS Party that is connected here.
+    """
     device = need(evidence.device, "device record")
     held = device.cells.get(COS_CELL)
     if held is None:
@@ -130,12 +195,19 @@ def device_cos_party(evidence: RequestEvidence) -> None:
         )
 
 
+@check(
+    "acb.anomaly.threshold",
+    source="SEC Appendix AA, reconstruction: docs/sources.md#anomaly-detection",
+    code=codes.ANOMALY,
+    section=SECTION,
+)
 def anomaly(evidence: RequestEvidence) -> None:
-    """The user, and all users together, stay within their anomaly detection thresholds.
+    """The anomaly detection thresholds are kept.
 
-    Where all together exceed theirs, whoever has sent no more than an even share of it is not held
-    back for what others sent (reconstruction): one user must not be able to stop all. All together
-    may so come to about twice the threshold.
+    The user stays within its threshold, and all users together within theirs. Where all together
+    exceed theirs, whoever has sent no more than an even share of it is not held back for what
+    others sent (reconstruction): one user must not be able to stop all. All together may so come to
+    about twice the threshold.
     """
     tally = need(evidence.tally, "count of recent requests")
     if tally.released:
@@ -156,8 +228,14 @@ def anomaly(evidence: RequestEvidence) -> None:
         )
 
 
+@check(
+    "acb.user.open_requests",
+    source="reconstruction: no number is published",
+    code=codes.ANOMALY,
+    section=SECTION,
+)
 def open_requests(evidence: RequestEvidence) -> None:
-    """Not too many requests of this user for this device are under way already."""
+    """The user has not too many requests under way for the device."""
     tally = need(evidence.tally, "count of open requests")
     if tally.open_here >= tally.open_limit:
         raise CheckFailed(
@@ -167,84 +245,29 @@ def open_requests(evidence: RequestEvidence) -> None:
         )
 
 
-def set_aside(rules: ServiceRules | None, check: str) -> str | None:
+def set_aside(rules: ServiceRules | None, name: str) -> str | None:
     """Why a check does not apply to a service; None if it does."""
     if rules is None:
         return None
-    if check == "acb.device.cos_party" and not rules.uses_cos_party:
+    if name == device_cos_party.id and not rules.uses_cos_party:
         return "no CoS Party takes part in this service"
-    if check in OF_DEVICES and not rules.targets_device:
+    of_devices = (device_known.id, device_status.id, open_requests.id)
+    if name in of_devices and not rules.targets_device:
         return "no device is the target of this service"
     return None
 
 
-OF_DEVICES: Final = ("acb.device.known", "acb.device.status", "acb.user.open_requests")
-
 STANDING_CHECKS: Final[tuple[Check[RequestEvidence], ...]] = (
-    request_check(
-        "user.known", "The originator is a user", user_known, RECEIPT, codes.USER_NOT_KNOWN
-    ),
-    request_check(
-        "user.role",
-        "The user may ask for this service",
-        user_role,
-        "service request matrix: docs/sources.md#services",
-        codes.USER_ROLE_NOT_ELIGIBLE,
-    ),
-    request_check(
-        "request.command_variant",
-        "The service has this command variant",
-        command_variant,
-        "docs/sources.md#service-requests, #services",
-        codes.COMMAND_VARIANT,
-    ),
-    request_check(
-        "request.duplicate", "It was not accepted before", duplicate, RECEIPT, codes.DUPLICATE
-    ),
-    request_check(
-        "request.counter", "Its counter is above the last", counter, RECEIPT, codes.SEQUENCE
-    ),
-    request_check(
-        "request.execution_date",
-        "Its execution date can be kept",
-        execution_date,
-        RECEIPT,
-        codes.EXECUTION_DATE,
-    ),
-    request_check(
-        "device.known",
-        "The device is in the inventory",
-        device_known,
-        RECEIPT,
-        codes.DEVICE_NOT_ELIGIBLE,
-    ),
-    request_check(
-        "device.status",
-        "The device's status allows it",
-        device_status,
-        RECEIPT,
-        codes.DEVICE_NOT_ELIGIBLE,
-    ),
-    request_check(
-        "device.cos_party",
-        "The device trusts a CoS Party connected here",
-        device_cos_party,
-        "docs/sources.md#modes, #migration",
-        codes.INCOMPATIBLE_DEVICE,
-    ),
-    request_check(
-        "user.open_requests",
-        "The user has not too many requests under way for the device",
-        open_requests,
-        "reconstruction: no number is published",
-        codes.ANOMALY,
-    ),
-    request_check(
-        "anomaly.threshold",
-        "The anomaly detection thresholds are kept",
-        anomaly,
-        "SEC Appendix AA, reconstruction: docs/sources.md#anomaly-detection",
-        codes.ANOMALY,
-    ),
+    user_known,
+    user_role,
+    command_variant,
+    duplicate,
+    counter,
+    execution_date,
+    device_known,
+    device_status,
+    device_cos_party,
+    open_requests,
+    anomaly,
 )
 """Whether this user may ask this of this device now, by the broker's own records."""

@@ -31,7 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from acb.model import COS_CELL, SUPPLIER_CELL, DeviceRecord, Tracked
 from acb.steps.notices import Notices
 from acb.store import records
-from acb.store.requests import tables
+from acb.store.tables import tables
 from gbcs.payloads.credentials import CellId
 from gbcs.payloads.details import CredentialDetails
 from keys.certificate import Certificate

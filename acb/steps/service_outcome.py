@@ -32,7 +32,8 @@ from acb.steps.notices import Notices
 from acb.steps.outcome import Outcomes, Unacceptable
 from acb.store import awaited, records
 from acb.store import requests as store
-from acb.store.requests import digits, request_table
+from acb.store.requests import request_table
+from acb.store.tables import digits
 from gbcs.codes import MODE_OF_MESSAGE_CODE
 from gbcs.message import Message, decode
 from gbcs.payloads.credentials import CANCEL_EXECUTION

@@ -27,7 +27,8 @@ from acb.steps.context import Parts
 from acb.steps.outcome import Outcomes
 from acb.steps.pending import GONE
 from acb.store import requests as store
-from acb.store.requests import request_table, tables
+from acb.store.requests import request_table
+from acb.store.tables import tables
 from duis.gate import parse
 from duis.model import CANCEL_DATE, RequestHandoverOfDCCControlledDevice, ServiceRequest
 from duis.xml import request_from_xml

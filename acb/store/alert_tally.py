@@ -6,15 +6,14 @@ however much it says.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Column, Integer, Table, Text, delete, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Column, Integer, Table, Text, delete
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from acb.store.requests import tables
+from acb.store.tables import find, put, tables
 from services.chassis.data.store import UtcDateTime
 
 HOUR: Final = timedelta(hours=1)
@@ -40,8 +39,7 @@ class AlertTally:
 
 async def read(conn: AsyncConnection, device: str, now: datetime) -> AlertTally:
     """The tally of the hour that runs; a new one, if none does (or the clock was turned back)."""
-    query = select(tally_table).where(tally_table.c.device == device)
-    row = (await conn.execute(query)).one_or_none()
+    row = await find(conn, tally_table, tally_table.c.device == device)
     if row is None or not timedelta() <= now - row.since < HOUR:
         return AlertTally(now)
     return AlertTally(row.since, row.passed, row.dropped)
@@ -49,12 +47,7 @@ async def read(conn: AsyncConnection, device: str, now: datetime) -> AlertTally:
 
 async def write(conn: AsyncConnection, device: str, tally: AlertTally) -> None:
     """Keep the tally of a device."""
-    values = {"since": tally.since, "passed": tally.passed, "dropped": tally.dropped}
-    await conn.execute(
-        insert(tally_table)
-        .values(device=device, **values)
-        .on_conflict_do_update(index_elements=["device"], set_=values)
-    )
+    await put(conn, tally_table, {"device": device}, **asdict(tally))
 
 
 async def forget(conn: AsyncConnection) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Boolean, Column, ForeignKey, Integer, Table, delete, select, update
+from sqlalchemy import Boolean, Column, ForeignKey, Integer, Table, delete, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb.model import Tracked
-from acb.store.requests import request_table, tables
+from acb.store.requests import request_table
+from acb.store.tables import find, tables
 from gbcs.date_time import from_generalized_time
 from gbcs.errors import GbcsError
 from gbcs.message import decode
@@ -64,8 +65,7 @@ async def look_again(conn: AsyncConnection, sequence: int, at: datetime | None) 
 
 async def is_awaited(conn: AsyncConnection, sequence: int) -> bool:
     """Whether the alert about this request's command has not been heard yet."""
-    query = select(awaited_table.c.sequence).where(awaited_table.c.sequence == sequence)
-    return (await conn.execute(query)).first() is not None
+    return await find(conn, awaited_table, awaited_table.c.sequence == sequence) is not None
 
 
 async def forget(conn: AsyncConnection, sequence: int) -> None:

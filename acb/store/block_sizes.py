@@ -14,7 +14,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb.store.records import device_table
-from acb.store.requests import tables
+from acb.store.tables import scalar, tables
 
 SMALLEST: Final = 64
 """Octets of message to a block, at least: a device takes only so many blocks."""
@@ -47,5 +47,5 @@ async def put_block_size(conn: AsyncConnection, device: str, octets: int | None)
 async def find_block_size(conn: AsyncConnection, device: str) -> int | None:
     """A device's block size on record; None if there is none."""
     query = select(block_size_table.c.octets).where(block_size_table.c.device == device)
-    found: int | None = (await conn.execute(query)).scalar_one_or_none()
+    found: int | None = await scalar(conn, query)
     return found

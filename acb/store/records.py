@@ -28,7 +28,8 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb.model import DeviceRecord, Tracked, User
-from acb.store.requests import digits, request_table, tables
+from acb.store.requests import request_table
+from acb.store.tables import digits, find, number, put, scalar, tables
 from keys.certificate import Certificate
 from keys.crl import RevocationList
 from keys.roles import Usage
@@ -109,28 +110,26 @@ EVERYONE: Final = "*"
 
 async def put_user(conn: AsyncConnection, user: User) -> None:
     """Add a user, or replace what is known of it."""
-    values = {
-        "name": user.name,
-        "participant": user.participant,
-        "roles": json.dumps(list(user.roles)),
-        "callback_url": user.callback_url,
-    }
-    await conn.execute(
-        insert(user_table)
-        .values(eui=user.eui, **values)
-        .on_conflict_do_update(index_elements=["eui"], set_=values)
+    await put(
+        conn,
+        user_table,
+        {"eui": user.eui},
+        name=user.name,
+        participant=user.participant,
+        roles=json.dumps(list(user.roles)),
+        callback_url=user.callback_url,
     )
 
 
 async def find_user(conn: AsyncConnection, eui: str) -> User | None:
     """The user with this entity identifier."""
-    row = (await conn.execute(select(user_table).where(user_table.c.eui == eui))).one_or_none()
+    row = await find(conn, user_table, user_table.c.eui == eui)
     return None if row is None else _user(row)
 
 
 async def count_users(conn: AsyncConnection) -> int:
     """How many users there are."""
-    return int((await conn.execute(select(func.count()).select_from(user_table))).scalar_one())
+    return int(await scalar(conn, select(func.count()).select_from(user_table)))
 
 
 async def list_users(conn: AsyncConnection) -> list[User]:
@@ -157,11 +156,8 @@ async def put_device(conn: AsyncConnection, record: DeviceRecord) -> None:
         )
     )
     for name, certificate in record.certificates.items():
-        await conn.execute(
-            insert(device_certificate_table).values(
-                device=record.eui, name=name, certificate=certificate.der
-            )
-        )
+        key = {"device": record.eui, "name": name}
+        await put(conn, device_certificate_table, key, certificate=certificate.der)
     await put_cells(conn, record.eui, record.cells, None)
 
 
@@ -170,12 +166,8 @@ async def put_cells(
 ) -> None:
     """Record what cells hold now, and by which request that came about."""
     for cell, certificate in cells.items():
-        values = {"certificate": certificate.der, "request_id": request_id}
-        await conn.execute(
-            insert(cell_table)
-            .values(device=device, cell=cell, **values)
-            .on_conflict_do_update(index_elements=["device", "cell"], set_=values)
-        )
+        key = {"device": device, "cell": cell}
+        await put(conn, cell_table, key, certificate=certificate.der, request_id=request_id)
 
 
 async def cells_set_after(conn: AsyncConnection, tracked: Tracked) -> frozenset[str]:
@@ -199,17 +191,13 @@ async def cells_set_by(conn: AsyncConnection, device: str, request_id: str) -> f
 async def put_own_certificate(conn: AsyncConnection, device: str, certificate: Certificate) -> None:
     """Record a device's new certificate of its own, in place of the one for the same use."""
     name = "key-agreement" if certificate.usage is Usage.KEY_AGREEMENT else "digital-signing"
-    values = {"certificate": certificate.der}
-    await conn.execute(
-        insert(device_certificate_table)
-        .values(device=device, name=name, **values)
-        .on_conflict_do_update(index_elements=["device", "name"], set_=values)
-    )
+    key = {"device": device, "name": name}
+    await put(conn, device_certificate_table, key, certificate=certificate.der)
 
 
 async def find_device(conn: AsyncConnection, eui: str) -> DeviceRecord | None:
     """The record of this device."""
-    row = (await conn.execute(select(device_table).where(device_table.c.eui == eui))).one_or_none()
+    row = await find(conn, device_table, device_table.c.eui == eui)
     if row is None:
         return None
     own = await conn.execute(
@@ -240,8 +228,7 @@ async def seen_counter(conn: AsyncConnection, party: str, device: str) -> int | 
     query = select(party_counter_table.c.value).where(
         party_counter_table.c.party == party, party_counter_table.c.device == device
     )
-    found = (await conn.execute(query)).scalar_one_or_none()
-    return None if found is None else int(found)
+    return number(await scalar(conn, query))
 
 
 async def raise_counter(conn: AsyncConnection, party: str, device: str, value: int) -> None:
@@ -249,12 +236,8 @@ async def raise_counter(conn: AsyncConnection, party: str, device: str, value: i
     last = await seen_counter(conn, party, device)
     if last is not None and last >= value:
         return
-    text = digits(value)
-    await conn.execute(
-        insert(party_counter_table)
-        .values(party=party, device=device, value=text)
-        .on_conflict_do_update(index_elements=["party", "device"], set_={"value": text})
-    )
+    key = {"party": party, "device": device}
+    await put(conn, party_counter_table, key, value=digits(value))
 
 
 async def find_certificate(conn: AsyncConnection, issuer: str, serial: int) -> Certificate | None:
@@ -262,7 +245,7 @@ async def find_certificate(conn: AsyncConnection, issuer: str, serial: int) -> C
     query = select(certificate_table.c.certificate).where(
         certificate_table.c.issuer == issuer, certificate_table.c.serial == str(serial)
     )
-    der = (await conn.execute(query)).scalar_one_or_none()
+    der = await scalar(conn, query)
     return None if der is None else Certificate.from_der(der)
 
 
@@ -277,13 +260,8 @@ async def keep_certificate(conn: AsyncConnection, certificate: Certificate) -> N
     )
 
 
-def list_key(issuer_name: bytes, key_identifier: bytes) -> str:
-    """Under what an authority's revocation list is kept: its name (DER) and key, both in hex."""
-    return f"{issuer_name.hex()}:{key_identifier.hex()}"
-
-
 async def revocation_lists(conn: AsyncConnection) -> dict[str, Row[Any]]:
-    """The revocation lists kept, by `list_key`."""
+    """The revocation lists kept, by `keys.certificate.Certificate.authority_id`."""
     return {row.authority: row for row in await conn.execute(select(revocation_table))}
 
 
@@ -294,16 +272,10 @@ async def confirm_revocation_list(conn: AsyncConnection, key: str, at: datetime)
     )
 
 
-async def keep_revocation_list(
-    conn: AsyncConnection, key: str, item: RevocationList, at: datetime
-) -> None:
+async def keep_revocation_list(conn: AsyncConnection, item: RevocationList, at: datetime) -> None:
     """Keep a genuine revocation list in place of the one of that authority."""
     values = {"number": str(item.number), "list": item.der, "fetched_at": at}
-    await conn.execute(
-        insert(revocation_table)
-        .values(authority=key, **values)
-        .on_conflict_do_update(index_elements=["authority"], set_=values)
-    )
+    await put(conn, revocation_table, {"authority": item.authority_id}, **values)
 
 
 async def thresholds(conn: AsyncConnection, scopes: Iterable[str]) -> dict[str, int | None]:
@@ -314,11 +286,7 @@ async def thresholds(conn: AsyncConnection, scopes: Iterable[str]) -> dict[str, 
 
 async def put_threshold(conn: AsyncConnection, scope: str, most: int | None) -> None:
     """Set (or lift, with None) the threshold of a user or of all."""
-    await conn.execute(
-        insert(threshold_table)
-        .values(scope=scope, most=most)
-        .on_conflict_do_update(index_elements=["scope"], set_={"most": most})
-    )
+    await put(conn, threshold_table, {"scope": scope}, most=most)
 
 
 async def forget_thresholds(conn: AsyncConnection) -> None:

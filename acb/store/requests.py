@@ -1,8 +1,5 @@
 """The broker's tables for service requests under way, and how they are read and written.
 
-Counters travel in 64 unsigned bits, which no database integer holds: they are kept as 20 decimal
-digits with leading zeros, so that text order is number order.
-
 The tables of users, devices and certificates are in `acb.store.records`.
 """
 
@@ -14,30 +11,25 @@ from typing import Any, Final
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Row,
-    Select,
     Table,
     Text,
     func,
     insert,
-    or_,
     select,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb.model import UNDER_WAY, Refusal, State, Tracked
+from acb.store.tables import digits, find, number, put, scalar, tables
 from services.chassis.data.store import UtcDateTime
 from services.chassis.log import about
-
-tables: Final = MetaData()
-"""Every table of this room."""
 
 request_table: Final = Table(
     "acb_request",
@@ -103,12 +95,7 @@ notice_table: Final = Table(
     Column("at", UtcDateTime, nullable=False),
     Column("delivered_at", UtcDateTime),
 )
-"""Every signed document owed to a user: responses and DCC alerts."""
-
-
-def digits(counter: int) -> str:
-    """A counter as the store keeps it: 20 decimal digits."""
-    return f"{counter:020d}"
+"""Every signed document for a user: responses and DCC alerts."""
 
 
 async def add_request(conn: AsyncConnection, *, counter: int, **values: Any) -> Tracked:
@@ -123,9 +110,7 @@ async def add_request(conn: AsyncConnection, *, counter: int, **values: Any) -> 
 
 async def find_request(conn: AsyncConnection, request_id: str) -> Tracked | None:
     """The accepted request with this identifier (the latest, should there be several)."""
-    query = select(request_table).where(request_table.c.request_id == request_id)
-    row = (await conn.execute(_latest(query))).one_or_none()
-    return None if row is None else _tracked(row)
+    return _latest(await _all(conn, request_table.c.request_id == request_id))
 
 
 async def get_request(conn: AsyncConnection, sequence: int) -> Tracked:
@@ -177,8 +162,7 @@ async def last_counter(
     )
     if before is not None:
         query = query.where(request_table.c.sequence < before)
-    found = (await conn.execute(query)).scalar_one_or_none()
-    return None if found is None else int(found)
+    return number(await scalar(conn, query))
 
 
 async def count_since(conn: AsyncConnection, since: datetime, originator: str | None = None) -> int:
@@ -186,7 +170,7 @@ async def count_since(conn: AsyncConnection, since: datetime, originator: str | 
     query = select(func.count()).where(request_table.c.accepted_at > since)
     if originator is not None:
         query = query.where(request_table.c.originator == originator)
-    return int((await conn.execute(query)).scalar_one())
+    return int(await scalar(conn, query))
 
 
 async def take_turn(conn: AsyncConnection, device: str) -> Tracked | None:
@@ -199,12 +183,9 @@ async def take_turn(conn: AsyncConnection, device: str) -> Tracked | None:
     waits = request_table.c.state == State.ACCEPTED.value
     busy = select(request_table.c.sequence).where(
         here,
-        or_(
-            request_table.c.state.in_([state.value for state in UNDER_WAY]),
-            waits & request_table.c.turn.is_not(None),
-        ),
+        _in(UNDER_WAY) | (waits & request_table.c.turn.is_not(None)),
     )
-    if (await conn.execute(busy.limit(1))).one_or_none() is not None:
+    if await scalar(conn, busy.limit(1)) is not None:
         return None
     first = func.min(request_table.c.sequence)
     users = {
@@ -226,7 +207,7 @@ async def take_turn(conn: AsyncConnection, device: str) -> Tracked | None:
         )
     }
     sequence = min((last.get(user, 0), sequence) for user, sequence in users.items())[1]
-    taken = (await conn.execute(select(func.max(request_table.c.turn)))).scalar_one()
+    taken = await scalar(conn, select(func.max(request_table.c.turn)))
     return await change(conn, sequence, turn=(taken or 0) + 1)
 
 
@@ -235,44 +216,38 @@ async def count_open(conn: AsyncConnection, originator: str, target: str) -> int
     query = select(func.count()).where(
         request_table.c.target == target,
         request_table.c.originator == originator,
-        request_table.c.state.in_([state.value for state in (State.ACCEPTED, *UNDER_WAY)]),
+        _in((State.ACCEPTED, *UNDER_WAY)),
     )
-    return int((await conn.execute(query)).scalar_one())
+    return int(await scalar(conn, query))
 
 
 async def find_command(
     conn: AsyncConnection, device: str, party: str, counter: int
 ) -> Tracked | None:
     """The request whose command went to this device with this CoS Party's counter."""
-    query = select(request_table).where(
+    found = await _all(
+        conn,
         request_table.c.target == device,
         request_table.c.cos_party == party,
         request_table.c.command_counter == digits(counter),
     )
-    row = (await conn.execute(_latest(query))).one_or_none()
-    return None if row is None else _tracked(row)
+    return _latest(found)
 
 
 async def commanded(conn: AsyncConnection, device: str, states: Iterable[State]) -> list[Tracked]:
     """Requests in one of these states whose commands are finished, by device."""
-    query = select(request_table).where(
-        request_table.c.target == device,
-        request_table.c.command.is_not(None),
-        request_table.c.state.in_([state.value for state in states]),
-    )
-    return [_tracked(row) for row in await conn.execute(query.order_by(request_table.c.sequence))]
+    here = request_table.c.target == device
+    return await _all(conn, here, request_table.c.command.is_not(None), _in(states))
 
 
 async def next_quarantine_ref(conn: AsyncConnection) -> int:
     """A reference for a quarantine event: a number of at most 20 digits, never used before."""
-    found = (await conn.execute(select(func.max(request_table.c.quarantine_ref)))).scalar_one()
-    return 1 if found is None else int(found) + 1
+    return (await scalar(conn, select(func.max(request_table.c.quarantine_ref))) or 0) + 1
 
 
 async def quarantined(conn: AsyncConnection) -> list[Tracked]:
     """Requests that wait for somebody to release or delete them."""
-    query = select(request_table).where(request_table.c.state == State.QUARANTINED.value)
-    return [_tracked(row) for row in await conn.execute(query.order_by(request_table.c.sequence))]
+    return await list_requests(conn, [State.QUARANTINED])
 
 
 async def quarantined_of(conn: AsyncConnection, originator: str) -> list[tuple[int, int]]:
@@ -287,46 +262,36 @@ async def quarantined_of(conn: AsyncConnection, originator: str) -> list[tuple[i
 
 async def find_quarantined(conn: AsyncConnection, reference: int) -> Tracked | None:
     """The quarantined request of this event reference."""
-    query = select(request_table).where(
-        request_table.c.quarantine_ref == reference,
-        request_table.c.state == State.QUARANTINED.value,
-    )
-    row = (await conn.execute(query)).one_or_none()
-    return None if row is None else _tracked(row)
+    reference_here = request_table.c.quarantine_ref == reference
+    return _latest(await _all(conn, reference_here, _in([State.QUARANTINED])))
 
 
 async def list_requests(conn: AsyncConnection, states: Iterable[State] = ()) -> list[Tracked]:
     """Requests in order of acceptance, all or those in certain states."""
-    query = select(request_table).order_by(request_table.c.sequence)
-    wanted = [state.value for state in states]
-    if wanted:
-        query = query.where(request_table.c.state.in_(wanted))
-    return [_tracked(row) for row in await conn.execute(query)]
+    wanted = list(states)
+    return await _all(conn, *[_in(wanted)] if wanted else [])
 
 
 async def note_refusal(
     conn: AsyncConnection, request_id: str, why: Refusal, response: bytes, at: datetime
 ) -> None:
     """Remember the last refusal of a request that was not accepted."""
-    values = {
-        "at": at,
-        "party": why.party,
-        "check_id": why.check,
-        "detail": why.detail,
-        "code": why.code,
-        "response": response,
-    }
-    await conn.execute(
-        upsert(refused_table)
-        .values(request_id=request_id, **values)
-        .on_conflict_do_update(index_elements=["request_id"], set_=values)
+    await put(
+        conn,
+        refused_table,
+        {"request_id": request_id},
+        at=at,
+        party=why.party,
+        check_id=why.check,
+        detail=why.detail,
+        code=why.code,
+        response=response,
     )
 
 
 async def find_refusal(conn: AsyncConnection, request_id: str) -> Row[Any] | None:
     """The last refusal of a request that was not accepted."""
-    query = select(refused_table).where(refused_table.c.request_id == request_id)
-    return (await conn.execute(query)).one_or_none()
+    return await find(conn, refused_table, refused_table.c.request_id == request_id)
 
 
 async def add_notice(
@@ -338,7 +303,7 @@ async def add_notice(
     at: datetime,
     sequence: int | None = None,
 ) -> int:
-    """Keep a signed document that is owed to a user; returns its number."""
+    """Keep a signed document for a user; returns its number."""
     result = await conn.execute(
         insert(notice_table)
         .values(user=user, code=code, sequence=sequence, document=document, at=at)
@@ -348,13 +313,13 @@ async def add_notice(
 
 
 async def get_notice(conn: AsyncConnection, number: int) -> Row[Any]:
-    """A document owed to a user."""
+    """A document for a user."""
     query = select(notice_table).where(notice_table.c.id == number)
     return (await conn.execute(query)).one()
 
 
 async def list_notices(conn: AsyncConnection, user: str | None = None) -> list[Row[Any]]:
-    """Documents owed or delivered, oldest first."""
+    """Documents for users, delivered or not, oldest first."""
     query = select(notice_table).order_by(notice_table.c.id)
     if user is not None:
         query = query.where(notice_table.c.user == user)
@@ -368,8 +333,18 @@ async def notice_delivered(conn: AsyncConnection, number: int, at: datetime) -> 
     )
 
 
-def _latest(query: Select[Any]) -> Select[Any]:
-    return query.order_by(request_table.c.sequence.desc()).limit(1)
+def _in(states: Iterable[State]) -> ColumnElement[bool]:
+    return request_table.c.state.in_([state.value for state in states])
+
+
+async def _all(conn: AsyncConnection, *where: ColumnElement[bool]) -> list[Tracked]:
+    """The requests for which this holds, in order of acceptance."""
+    query = select(request_table).where(*where).order_by(request_table.c.sequence)
+    return [_tracked(row) for row in await conn.execute(query)]
+
+
+def _latest(found: list[Tracked]) -> Tracked | None:
+    return found[-1] if found else None
 
 
 def _tracked(row: Row[Any]) -> Tracked:
@@ -393,7 +368,7 @@ def _tracked(row: Row[Any]) -> Tracked:
         acknowledgement=row.acknowledgement,
         signed_command=row.signed_command,
         command=row.command,
-        command_counter=None if row.command_counter is None else int(row.command_counter),
+        command_counter=number(row.command_counter),
         device_response=row.device_response,
         response=row.response,
         response_code=row.response_code,

@@ -6,9 +6,11 @@ never does.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -250,6 +252,11 @@ def renew(
     )
     replace_file(_list_file(data, name), read_crl(new).to_pem())
     return new
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a file of JSON, at once."""
+    replace_file(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -16,7 +16,6 @@ an argument. A folder that holds anything is never touched.
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -36,13 +35,21 @@ from keys.issuing.authorities import (
     ORGANISATION_ISSUING,
     ORGANISATION_ROOT,
     Authorities,
+    write_json,
     years_from,
 )
 from keys.issuing.devices import cell_contents, certify_device, device_record, published_name
-from keys.issuing.plan import AuthorityPlan, CeremonyPlan, KeyPlan, load_plan
+from keys.issuing.plan import (
+    AuthorityPlan,
+    CeremonyPlan,
+    KeyPlan,
+    OrganisationPlan,
+    PartyPlan,
+    load_plan,
+)
 from keys.simulated import DEVICE_POLICY, INFRASTRUCTURE_POLICY, ORGANISATION_POLICY
 from keys.stores.software import SoftwareKeyStore, write_secret
-from keys.stores.store import DEVICE_SEED, LINK
+from keys.stores.store import DEVICE_SEED, DIGITAL_SIGNING, LINK
 
 __all__ = ["load_plan", "run_ceremony"]
 
@@ -78,7 +85,7 @@ class _Ceremony:
         self.plan = plan
         self.out = out
         self.now = now
-        self.authorities = Authorities(self._new_store(out / "smki"))
+        self.authorities = Authorities(_new_store(out / "smki"))
         # What the repository publishes, by file name.
         self.published: dict[str, Certificate] = {}
         self.links: dict[str, Certificate] = {}
@@ -87,24 +94,18 @@ class _Ceremony:
     def run(self) -> None:
         self._make_authorities()
         for party in self.plan.parties:
-            self._make_party(party.system)
+            self._make_party(party)
         for organisation in self.plan.organisations:
-            self._make_organisation(organisation.name)
+            self._make_organisation(organisation)
         self._hand_out_trust()
         devices = self._make_devices()
         self._publish()
-        _write_json(self.out / "devices.json", devices)
+        write_json(self.out / "devices.json", devices)
         estate = self._estate(devices)
-        _write_json(self.out / "estate.json", estate)
+        write_json(self.out / "estate.json", estate)
         if (self.out / REGISTRATION).is_dir():
             # Its own copy: no system reads outside its own folder.
-            _write_json(self.out / REGISTRATION / "estate.json", estate)
-
-    def _new_store(self, folder: Path) -> SoftwareKeyStore:
-        folder.mkdir(parents=True, exist_ok=True)
-        passphrase = secrets.token_urlsafe(32).encode()
-        write_secret(folder / "passphrase", passphrase)
-        return SoftwareKeyStore.create(folder / "keys", passphrase)
+            write_json(self.out / REGISTRATION / "estate.json", estate)
 
     def _make_authorities(self) -> None:
         self._root(ORGANISATION_ROOT, self.plan.organisation_root, ORGANISATION_POLICY, None)
@@ -127,7 +128,7 @@ class _Ceremony:
             plan.name,
             plan.role,
             public_key,
-            store.unsealed_signer(name).sign,
+            store.uncertified_signer(name).sign,
             policy=policy,
             validity=years_from(self.now, plan.years),
             path_length=path_length,
@@ -146,10 +147,10 @@ class _Ceremony:
         )
         store.install(name, Certificate.from_der(der))
 
-    def _make_party(self, system: str) -> None:
-        plan = self.plan.party(system)
+    def _make_party(self, plan: PartyPlan) -> None:
+        system = plan.system
         folder = self.out / system
-        store = self._new_store(folder)
+        store = _new_store(folder)
         write_secret(folder / "lab.token", secrets.token_urlsafe(32).encode())
         if plan.link:
             certificate = self.authorities.link(
@@ -160,18 +161,16 @@ class _Ceremony:
         if plan.device_seed:
             store.generate(DEVICE_SEED)
             self.device_stores.append(store)
-        self._make_keys(store, system, plan.eui, plan.keys, None)
+        self._make_keys(store, system, plan.eui, plan.keys)
 
-    def _make_organisation(self, name: str) -> None:
-        plan = self.plan.organisation(name)
+    def _make_organisation(self, plan: OrganisationPlan) -> None:
         supplier = plan.kind == "supplier"
-        folder = self._organisation_folder(name)
-        store = self._new_store(folder)
-        label = f"SIM-SUPPLIER-{name}" if supplier else None
-        self._make_keys(store, name, plan.eui, plan.keys, label)
+        folder = self._organisation_folder(plan)
+        common_name = f"SIM-SUPPLIER-{plan.name}" if supplier else None
+        self._make_keys(_new_store(folder), plan.name, plan.eui, plan.keys, common_name)
         if supplier:
-            facts = {"name": name, "participant": plan.participant, "eui": plan.eui}
-            _write_json(folder / "supplier.json", facts)
+            facts = {"name": plan.name, "participant": plan.participant, "eui": plan.eui}
+            write_json(folder / "supplier.json", facts)
 
     def _make_keys(
         self,
@@ -179,8 +178,12 @@ class _Ceremony:
         owner: str,
         eui: str | None,
         keys: tuple[KeyPlan, ...],
-        label: str | None,
+        common_name: str | None = None,
     ) -> None:
+        """Make an entity's keys in its store, and publish their certificates.
+
+        As in the test set, only a supplier's digital signing certificate has a common name.
+        """
         validity = years_from(self.now, self.plan.organisation_years)
         for key in keys:
             if eui is None:
@@ -191,8 +194,7 @@ class _Ceremony:
                 key.usage,
                 store.generate(key.name),
                 validity=validity,
-                # As in the test set, only a supplier's digital signing certificate has a name.
-                common_name=label if key.name == "digital-signing" else None,
+                common_name=common_name if key.name == DIGITAL_SIGNING else None,
             )
             store.install(key.name, certificate)
             self.published[f"{owner}-{key.name}"] = certificate
@@ -213,13 +215,13 @@ class _Ceremony:
         if BROKER_XML_SIGNING in self.published:
             shown[BROKER_XML_SIGNING] = self.published[BROKER_XML_SIGNING]
         for organisation in self.plan.organisations:
-            trust = self._organisation_folder(organisation.name) / "trust"
+            trust = self._organisation_folder(organisation) / "trust"
             trust.mkdir()
             _write_certificates(trust, shown)
 
-    def _organisation_folder(self, name: str) -> Path:
-        supplier = self.plan.organisation(name).kind == "supplier"
-        return self.out / ("suppliers" if supplier else "organisations") / name
+    def _organisation_folder(self, plan: OrganisationPlan) -> Path:
+        kind = "suppliers" if plan.kind == "supplier" else "organisations"
+        return self.out / kind / plan.name
 
     def _make_devices(self) -> list[dict[str, Any]]:
         made = []
@@ -284,10 +286,13 @@ class _Ceremony:
         }
 
 
+def _new_store(folder: Path) -> SoftwareKeyStore:
+    folder.mkdir(parents=True, exist_ok=True)
+    passphrase = secrets.token_urlsafe(32).encode()
+    write_secret(folder / "passphrase", passphrase)
+    return SoftwareKeyStore.create(folder / "keys", passphrase)
+
+
 def _write_certificates(folder: Path, certificates: Mapping[str, Certificate]) -> None:
     for name, certificate in certificates.items():
         (folder / f"{name}.pem").write_bytes(certificate.to_pem())
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Issuing after the ceremony: another supplier, another device, certificates that testers need.
+"""Issuing after the ceremony: more devices, and certificates that testers need.
 
 Everything here opens the authorities in `DATA/smki`, as `cos keys` does and no running system
 may. What is honestly issued is published in the repository's folder; a flawed certificate is
@@ -8,7 +8,6 @@ not, because no honest authority would have made it.
 from __future__ import annotations
 
 import json
-import secrets
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -27,17 +26,17 @@ from keys.issuing.authorities import (
     replace_file,
     revoke,
     whole_seconds,
+    write_json,
     years_from,
 )
 from keys.issuing.devices import cell_contents, certify_device, device_record, published_name
 from keys.issuing.odd_forms import OddForm, in_odd_form
-from keys.issuing.plan import DevicesPlan, OrganisationPlan
+from keys.issuing.plan import DevicesPlan
 from keys.issuing.profiles import Issuer, Validity
 from keys.roles import OrganisationRole, Usage
 from keys.simulated import ORGANISATION_POLICY
 from keys.stores.private import HeldSigner
-from keys.stores.software import SoftwareKeyStore, read_secret, write_secret
-from keys.stores.store import DIGITAL_SIGNING
+from keys.stores.software import SoftwareKeyStore, read_secret
 
 ORGANISATION_YEARS = 10
 
@@ -166,52 +165,6 @@ def publish(data: Path, name: str, certificate: Certificate) -> None:
     replace_file(path, certificate.to_pem())
 
 
-def add_supplier(data: Path, plan: OrganisationPlan, now: datetime) -> dict[str, Any]:
-    """Make another supplier: keys, certificates, `supplier.json`, a line in `estate.json`.
-
-    Returns:
-        the supplier's facts, as `supplier.json` holds them.
-
-    Raises:
-        CeremonyError: the name, participant or entity identifier is in use, or it is no supplier.
-        KeyStoreError: the authorities cannot be opened.
-    """
-    estate = _read_json(data / "estate.json")
-    participant = plan.participant or plan.name
-    taken = {plan.name, participant, plan.eui} & {
-        *(value for supplier in estate["suppliers"] for value in supplier.values()),
-        *(value for entry in estate["organisations"].items() for value in entry),
-    }
-    if plan.kind != "supplier" or taken:
-        raise CeremonyError(f"not a new supplier: {plan.kind} {plan.name}, in use: {sorted(taken)}")
-    authorities = Authorities.open(data)
-    folder = data / "suppliers" / plan.name
-    folder.mkdir()
-    passphrase = secrets.token_urlsafe(32).encode()
-    write_secret(folder / "passphrase", passphrase)
-    store = SoftwareKeyStore.create(folder / "keys", passphrase)
-    for key in plan.keys:
-        certificate = authorities.organisation(
-            plan.eui,
-            key.role,
-            key.usage,
-            store.generate(key.name),
-            validity=years_from(now, ORGANISATION_YEARS),
-            common_name=f"SIM-SUPPLIER-{plan.name}" if key.name == DIGITAL_SIGNING else None,
-        )
-        store.install(key.name, certificate)
-        publish(data, f"{plan.name}-{key.name}", certificate)
-    facts = {"name": plan.name, "participant": participant, "eui": plan.eui}
-    _write_json(folder / "supplier.json", facts)
-    estate["suppliers"].append(facts)
-    estate["organisations"][plan.name] = plan.eui
-    estate["participants"].append(
-        {"id": participant, "name": f"Supplier {plan.name}", "euis": [plan.eui]}
-    )
-    _write_json(data / "estate.json", estate)
-    return facts
-
-
 def add_devices(data: Path, run: DevicesPlan, now: datetime) -> list[dict[str, Any]]:
     """Make more devices: certificates, entries in `devices.json` and `estate.json`.
 
@@ -255,8 +208,8 @@ def add_devices(data: Path, run: DevicesPlan, now: datetime) -> list[dict[str, A
                 ],
             }
         )
-    _write_json(data / "devices.json", [*devices, *made])
-    _write_json(data / "estate.json", estate)
+    write_json(data / "devices.json", [*devices, *made])
+    write_json(data / "estate.json", estate)
     return made
 
 
@@ -298,7 +251,3 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise CeremonyError(f"{path.name} cannot be read") from error
-
-
-def _write_json(path: Path, value: Any) -> None:
-    replace_file(path, (json.dumps(value, indent=2) + "\n").encode())

@@ -58,18 +58,6 @@ def in_odd_form(certificate: bytes, form: OddForm, sign: SignRaw) -> bytes:
     return assemble(value(0x30, b"".join(tbs)), sign)
 
 
-def unused_signature_bits(certificate: bytes) -> bytes | None:
-    """The same certificate whose signature says that its last bit is unused; None if that is set.
-
-    Nobody's key is needed: the signature is not part of what is signed.
-    """
-    tbs, algorithm, signature = members(certificate)
-    bits = content(signature)
-    if bits[-1] & 1:
-        return None
-    return value(0x30, tbs + algorithm + value(0x03, b"\x01" + bits[1:]))
-
-
 def _public_key(public_key: bytes, form: OddForm) -> bytes:
     point = public_key[len(PUBLIC_KEY_START) :]
     x, odd = point[:32], point[63] & 1

@@ -191,17 +191,6 @@ class CeremonyPlan(_Table):
                 return party
         raise CeremonyError(f"the plan has no system {system!r}")
 
-    def organisation(self, name: str) -> OrganisationPlan:
-        """The plan of one organisation.
-
-        Raises:
-            CeremonyError: no such organisation.
-        """
-        for organisation in self.organisations:
-            if organisation.name == name:
-                return organisation
-        raise CeremonyError(f"the plan has no organisation {name!r}")
-
 
 def load_plan(path: Path | None = None) -> CeremonyPlan:
     """Read a plan; the shipped `ceremony.toml` if none is named.

@@ -21,7 +21,7 @@ from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from keys.certificate import Certificate, eui_octets, key_identifier
-from keys.hardware_module import HARDWARE_MODULE_NAME, write_hardware_module_name
+from keys.hardware_module import hardware_module_name
 from keys.key_usage import key_usage_extension
 from keys.profile_rules import LINK_UNIT, NO_EXPIRY
 from keys.roles import OrganisationRole, Usage
@@ -49,49 +49,61 @@ def serial_number() -> int:
     return secrets.randbits(126) | 1 << 126
 
 
-def _name(*attributes: tuple[x509.ObjectIdentifier, str, _ASN1Type]) -> x509.Name:
+_Attribute = tuple[x509.ObjectIdentifier, str | bytes, _ASN1Type]
+_Extension = tuple[x509.ExtensionType, bool]
+"""An extension, and whether it is critical."""
+_UNIT, _COMMON_NAME = NameOID.ORGANIZATIONAL_UNIT_NAME, NameOID.COMMON_NAME
+
+
+def _name(*attributes: _Attribute) -> x509.Name:
     return x509.Name([x509.NameAttribute(oid, value, kind) for oid, value, kind in attributes])
 
 
 def authority_name(common_name: str, role: OrganisationRole | None) -> x509.Name:
     """An authority's name: OU (where it has a role) and CN, both PrintableString."""
-    unit = [] if role is None else [
-        (NameOID.ORGANIZATIONAL_UNIT_NAME, str(role), _ASN1Type.PrintableString)
-    ]  # fmt: skip
-    return _name(*unit, (NameOID.COMMON_NAME, common_name, _ASN1Type.PrintableString))
+    kind = _ASN1Type.PrintableString
+    unit = [] if role is None else [(_UNIT, str(role), kind)]
+    return _name(*unit, (_COMMON_NAME, common_name, kind))
 
 
-def _builder(  # noqa: PLR0917 - the fields of every certificate, in their order
+def _issue(
+    issuer: Issuer | SignRaw,
     subject: x509.Name,
-    issuer: x509.Name,
     public_key: ec.EllipticCurvePublicKey,
+    *extensions: _Extension,
     validity: Validity,
     usage: Usage,
     policy: str,
-    serial: int | None,
-) -> x509.CertificateBuilder:
-    return (
+    serial: int | None = None,
+) -> bytes:
+    """What every certificate has, the profile's own extensions, and the issuer's signature.
+
+    A root is its own issuer: only its key is given.
+    """
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(issuer)
+        .issuer_name(issuer.certificate.x509.subject if isinstance(issuer, Issuer) else subject)
         .public_key(public_key)
         .serial_number(serial or serial_number())
         .not_valid_before(validity.not_before)
         .not_valid_after(validity.not_after)
-        .add_extension(key_usage_extension(usage), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier(key_identifier(public_key)), critical=False)
-        .add_extension(
-            x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier(policy), None)]),
-            critical=True,
-        )
     )
-
-
-def _authority_key(
-    builder: x509.CertificateBuilder, issuer: Certificate
-) -> x509.CertificateBuilder:
-    identifier = x509.AuthorityKeyIdentifier(issuer.key_identifier, None, None)
-    return builder.add_extension(identifier, critical=False)
+    extensions = (
+        (key_usage_extension(usage), True),
+        (x509.SubjectKeyIdentifier(key_identifier(public_key)), False),
+        (
+            x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier(policy), None)]),
+            True,
+        ),
+        *extensions,
+    )
+    if isinstance(issuer, Issuer):
+        identifier = issuer.certificate.key_identifier
+        extensions += ((x509.AuthorityKeyIdentifier(identifier, None, None), False),)
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical=critical)
+    return sign_certificate(builder, issuer.sign if isinstance(issuer, Issuer) else issuer)
 
 
 def root_authority(
@@ -105,11 +117,15 @@ def root_authority(
     path_length: int | None = None,
 ) -> bytes:
     """A self-signed root."""
-    name = authority_name(common_name, role)
-    builder = _builder(
-        name, name, public_key, validity, Usage.KEY_CERT_SIGN, policy, None
-    ).add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
-    return sign_certificate(builder, sign)
+    return _issue(
+        sign,
+        authority_name(common_name, role),
+        public_key,
+        (x509.BasicConstraints(ca=True, path_length=path_length), True),
+        validity=validity,
+        usage=Usage.KEY_CERT_SIGN,
+        policy=policy,
+    )
 
 
 def issuing_authority(
@@ -122,16 +138,15 @@ def issuing_authority(
     validity: Validity,
 ) -> bytes:
     """An issuing authority below a root: pathLenConstraint 0."""
-    builder = _builder(
+    return _issue(
+        issuer,
         authority_name(common_name, role),
-        issuer.certificate.x509.subject,
         public_key,
-        validity,
-        Usage.KEY_CERT_SIGN,
-        policy,
-        None,
-    ).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    return sign_certificate(_authority_key(builder, issuer.certificate), issuer.sign)
+        (x509.BasicConstraints(ca=True, path_length=0), True),
+        validity=validity,
+        usage=Usage.KEY_CERT_SIGN,
+        policy=policy,
+    )
 
 
 def organisation(
@@ -147,29 +162,16 @@ def organisation(
     serial: int | None = None,
 ) -> bytes:
     """An organisation's certificate, GBCS or XML signing: [CN,] OU role, x500UniqueIdentifier."""
-    attributes: list[x509.NameAttribute[str] | x509.NameAttribute[bytes]] = []
-    if common_name is not None:
-        attributes.append(
-            x509.NameAttribute(NameOID.COMMON_NAME, common_name, _ASN1Type.UTF8String)
-        )
-    attributes.append(
-        x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, str(role), _ASN1Type.UTF8String)
+    text = _ASN1Type.UTF8String
+    named = [] if common_name is None else [(_COMMON_NAME, common_name, text)]
+    subject = _name(
+        *named,
+        (_UNIT, str(role), text),
+        (NameOID.X500_UNIQUE_IDENTIFIER, b"\x00" + eui_octets(eui), _ASN1Type.BitString),
     )
-    attributes.append(
-        x509.NameAttribute(
-            NameOID.X500_UNIQUE_IDENTIFIER, b"\x00" + eui_octets(eui), _ASN1Type.BitString
-        )
+    return _issue(
+        issuer, subject, public_key, validity=validity, usage=usage, policy=policy, serial=serial
     )
-    builder = _builder(
-        x509.Name(attributes),
-        issuer.certificate.x509.subject,
-        public_key,
-        validity,
-        usage,
-        policy,
-        serial,
-    )
-    return sign_certificate(_authority_key(builder, issuer.certificate), issuer.sign)
 
 
 def device(
@@ -182,17 +184,15 @@ def device(
     not_before: datetime,
 ) -> bytes:
     """A device's certificate: empty subject, critical hardwareModuleName, no expiry."""
-    name = x509.OtherName(HARDWARE_MODULE_NAME, write_hardware_module_name(eui_octets(eui)))
-    builder = _builder(
+    return _issue(
+        issuer,
         x509.Name([]),
-        issuer.certificate.x509.subject,
         public_key,
-        Validity(not_before, NO_EXPIRY),
-        usage,
-        policy,
-        None,
-    ).add_extension(x509.SubjectAlternativeName([name]), critical=True)
-    return sign_certificate(_authority_key(builder, issuer.certificate), issuer.sign)
+        (x509.SubjectAlternativeName([hardware_module_name(eui_octets(eui))]), True),
+        validity=Validity(not_before, NO_EXPIRY),
+        usage=usage,
+        policy=policy,
+    )
 
 
 def link(
@@ -204,27 +204,20 @@ def link(
     validity: Validity,
 ) -> bytes:
     """A system's link certificate: CN and DNS name of the system, both ends of TLS."""
-    names: list[x509.GeneralName] = [x509.DNSName(system), x509.DNSName("localhost")]
-    names.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
-    builder = (
-        _builder(
-            _name(
-                (NameOID.ORGANIZATIONAL_UNIT_NAME, LINK_UNIT, _ASN1Type.UTF8String),
-                (NameOID.COMMON_NAME, system, _ASN1Type.UTF8String),
-            ),
-            issuer.certificate.x509.subject,
-            public_key,
-            validity,
-            Usage.DIGITAL_SIGNATURE,
-            policy,
-            None,
-        )
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(
-            x509.ExtendedKeyUsage(
-                [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-            ),
-            critical=False,
-        )
+    text = _ASN1Type.UTF8String
+    addresses = [
+        x509.DNSName(system),
+        x509.DNSName("localhost"),
+        x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+    ]
+    both_ends = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    return _issue(
+        issuer,
+        _name((_UNIT, LINK_UNIT, text), (_COMMON_NAME, system, text)),
+        public_key,
+        (x509.SubjectAlternativeName(addresses), False),
+        (x509.ExtendedKeyUsage(both_ends), False),
+        validity=validity,
+        usage=Usage.DIGITAL_SIGNATURE,
+        policy=policy,
     )
-    return sign_certificate(_authority_key(builder, issuer.certificate), issuer.sign)

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from keys.certificate import eui_octets
 from keys.errors import KeyStoreError
-from keys.hardware_module import HARDWARE_MODULE_NAME, write_hardware_module_name
+from keys.hardware_module import hardware_module_name
 from keys.key_usage import key_usage_extension
 from keys.roles import Usage
 from keys.stores.private import HeldKeyAgreement, HeldSigner
@@ -101,7 +101,7 @@ class DeviceKeys:
             CertificateError: the EUI-64 is not 16 lower-case hexadecimal digits.
             KeyStoreError: devices have no key for that usage.
         """
-        name = x509.OtherName(HARDWARE_MODULE_NAME, write_hardware_module_name(eui_octets(eui)))
+        name = hardware_module_name(eui_octets(eui))
         request = (
             x509.CertificateSigningRequestBuilder()
             .subject_name(x509.Name([]))

@@ -26,9 +26,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from keys.certificate import Certificate
+from keys.encodings import certificate_of
 from keys.errors import CertificateError, KeyStoreError
 from keys.profile_rules import public_key_form
-from keys.stores.private import agree, sign_raw
+from keys.stores.private import agree, require_p256, sign_raw
 
 Use = Literal["ds", "ka", "pp-ka"]
 _PEM = b"-----BEGIN"
@@ -53,8 +54,7 @@ class KeyFolder:
             return None
         except OSError as error:
             raise CertificateError(f"{path.name}: {error.strerror}") from error
-        begin = data.find(_PEM)
-        found = Certificate.from_der(data) if begin < 0 else Certificate.from_pem(data[begin:])
+        found = certificate_of(data)
         if fault := public_key_form(found):
             raise CertificateError(f"{path.name}: {fault}", "subjectPublicKeyInfo")
         return found
@@ -119,8 +119,4 @@ class KeyFolder:
             raise KeyStoreError(
                 f"{path.name} is no private key in PEM or DER, or is encrypted"
             ) from None
-        if not isinstance(private_key, ec.EllipticCurvePrivateKey) or not isinstance(
-            private_key.curve, ec.SECP256R1
-        ):
-            raise KeyStoreError(f"{path.name} is not a P-256 key")
-        return private_key
+        return require_p256(private_key, path.name)

@@ -37,6 +37,19 @@ def agree(private_key: ec.EllipticCurvePrivateKey, peer: Certificate) -> bytes:
     return private_key.exchange(ec.ECDH(), peer.public_key)
 
 
+def require_p256(private_key: object, name: str) -> ec.EllipticCurvePrivateKey:
+    """The key of a file, if it is one on P-256.
+
+    Raises:
+        KeyStoreError: it is another.
+    """
+    if isinstance(private_key, ec.EllipticCurvePrivateKey) and isinstance(
+        private_key.curve, ec.SECP256R1
+    ):
+        return private_key
+    raise KeyStoreError(f"{name} is not a P-256 key")
+
+
 class _Held:
     """A private key that does not leave."""
 

@@ -31,7 +31,7 @@ from keys.certificate import Certificate, require_simulated
 from keys.errors import CertificateError, KeyStoreError
 from keys.roles import Usage
 from keys.stores.device_keys import DeviceKeys, seed_of
-from keys.stores.private import HeldKeyAgreement, HeldSigner
+from keys.stores.private import HeldKeyAgreement, HeldSigner, require_p256
 from keys.stores.store import DEVICE_SEED
 
 FOLDER_MODE = 0o700
@@ -210,7 +210,7 @@ class SoftwareKeyStore:
         self.__keys[name] = private_key
         return private_key.public_key()
 
-    def unsealed_signer(self, name: str) -> HeldSigner:
+    def uncertified_signer(self, name: str) -> HeldSigner:
         """A signer for a key that has no certificate yet: a root's own certificate, a request.
 
         Raises:
@@ -286,8 +286,4 @@ def _open_key(path: Path, passphrase: bytes) -> ec.EllipticCurvePrivateKey:
     except (ValueError, UnsupportedAlgorithm):
         # The cause is left out: it may quote what it was given.
         raise KeyStoreError(f"the passphrase does not open {path.name}") from None
-    if not isinstance(private_key, ec.EllipticCurvePrivateKey) or not isinstance(
-        private_key.curve, ec.SECP256R1
-    ):
-        raise KeyStoreError(f"{path.name} is not a P-256 key")
-    return private_key
+    return require_p256(private_key, path.name)

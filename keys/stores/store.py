@@ -13,7 +13,6 @@ from keys.certificate import Certificate
 
 DIGITAL_SIGNING = "digital-signing"
 KEY_AGREEMENT = "key-agreement"
-PREPAYMENT_KEY_AGREEMENT = "prepayment-key-agreement"
 XML_SIGNING = "xml-signing"
 LINK = "link"
 DEVICE_SEED = "device-seed"

@@ -15,7 +15,7 @@ from stack_bench import Bench
 from typer.testing import CliRunner
 
 from cli.app import app
-from duis.codes import ResponseCode
+from duis.codes import SUCCESS
 from stack.errors import UNREACHABLE, USAGE
 from stack.layout import Stack, save_stack
 from stack.processes import runs
@@ -68,7 +68,7 @@ def test_the_published_template_is_signed_and_accepted(
     assert "take them out, then sign" in refused.text
     cos(bench, *sign, "--template", "--out", str(signed))
     told = json.loads(cos(bench, "submit", str(signed), "--json"))
-    assert (told["state"], told["response_code"]) == ("completed", ResponseCode.I0)
+    assert (told["state"], told["response_code"]) == ("completed", SUCCESS)
 
 
 def test_a_duplicate_is_answered_with_a_code(bench: Bench) -> None:

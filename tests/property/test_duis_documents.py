@@ -21,7 +21,7 @@ from duis.alerts import (
     SecurityCredentialsUpdated,
     UpdatedCertificate,
 )
-from duis.codes import ResponseCode
+from duis.codes import RESPONSE_CODES
 from duis.errors import DuisError
 from duis.gate import parse, validate
 from duis.model import (
@@ -208,7 +208,7 @@ def responses(draw):
         )
     )
     answered = None if isinstance(body, Acknowledgement) else draw(identifiers)
-    code = draw(st.sampled_from(ResponseCode))
+    code = draw(st.sampled_from(sorted(RESPONSE_CODES)))
     return Response(draw(maybe() | identifiers), answered, code, draw(moments), body)
 
 

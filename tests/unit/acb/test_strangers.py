@@ -21,7 +21,7 @@ ROOM = 3
 
 @pytest.fixture
 async def poor(world: World) -> World:
-    """A broker whose purse for strangers is soon empty, and never fills again."""
+    """A broker whose unauthenticated quota is soon used up, and never comes back."""
     purse = ROOM * (BODY + RECORD)
     world.parts.base.audit.strangers = Strangers(HeldClock(), purse=purse, per_second=1)
     return world
@@ -66,7 +66,7 @@ async def test_whoever_is_known_is_served_all_the_same(poor: World) -> None:
 
 
 async def test_whoever_is_known_pays_nothing(world: World) -> None:
-    """The purse holds one request, and no more."""
+    """The quota is for one request, and no more."""
     purse = len(world.estate.signed(world.estate.request())) + RECORD + 100
     world.parts.base.audit.strangers = Strangers(HeldClock(), purse=purse, per_second=1)
     for counter in (1, 2, 3):
@@ -97,7 +97,7 @@ async def test_whoever_asks_for_certificates_that_nobody_has_is_stopped(world: W
     """The two ends of the link keep every question; known senders are served all the same."""
     document = world.estate.signed(world.estate.request())
     await world.accept(world.estate.request())  # the signer is known from now on
-    world.parts.lookups.purse = Strangers(HeldClock(), purse=ROOM * RECORDS * RECORD, per_second=1)
+    world.parts.lookups.quota = Strangers(HeldClock(), purse=ROOM * RECORDS * RECORD, per_second=1)
     asked = world.peers["smki_repository"].heard
     checks = []
     for serial in range(5 * ROOM):

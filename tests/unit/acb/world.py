@@ -25,7 +25,7 @@ from acb.checks import book
 from acb.main import parts_of, service_of
 from acb.settings import AcbSettings
 from acb.steps.context import Parts
-from acb.store.requests import tables
+from acb.store.tables import tables
 from duis.gate import parse
 from duis.model import Response, ServiceRequest
 from duis.signature import verify_document

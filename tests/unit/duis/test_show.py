@@ -4,7 +4,14 @@ import json
 
 import pytest
 
-from duis.codes import DccAlertCode, ResponseCode, alert_meaning, response_meaning
+from duis.codes import (
+    ACKNOWLEDGED,
+    ALERT_MEANINGS,
+    RESPONSE_CODES,
+    SUCCESS,
+    alert_meaning,
+    response_meaning,
+)
 from duis.errors import MalformedXml
 from duis.services import SERVICES, SIGNED_PRE_COMMAND
 from duis.show import show
@@ -87,10 +94,10 @@ def test_what_is_no_document_is_not_shown():
 
 
 def test_every_code_has_a_text_and_every_guess_is_marked_as_one():
-    known = {ResponseCode.I0, ResponseCode.I99}
-    for code in ResponseCode:
-        assert code.meaning.startswith("reconstruction: ") != (code in known)
-    assert all(code.meaning.startswith("reconstruction: ") for code in DccAlertCode)
+    for code in RESPONSE_CODES:
+        known = code in {SUCCESS, ACKNOWLEDGED}
+        assert response_meaning(code).startswith("reconstruction: ") != known
+    assert all(alert_meaning(code).startswith("reconstruction: ") for code in ALERT_MEANINGS)
     assert response_meaning("E999999") == alert_meaning("N1") == "reconstruction: no meaning known"
 
 

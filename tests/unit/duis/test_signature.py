@@ -116,7 +116,6 @@ def test_the_certificate_s_time_is_not_this_room_s_business():
 
 DIGEST = b"<ds:DigestValue>"
 VALUE = b"<ds:SignatureValue>"
-INFO_END = b"</ds:SignedInfo>"
 
 
 def moved(data):

@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from keys.certificate import Certificate
+from keys.errors import PathError, PathFailure
 from keys.issuing.odd_forms import OddForm, in_odd_form
 from keys.issuing.profiles import Issuer, Validity
-from keys.path import MAX_INTERMEDIATES, PathError, PathFailure, validate_path
+from keys.path import MAX_INTERMEDIATES, validate_path
 from keys.roles import Usage
 from tests.unit.keys.workshop import (
     NOW,

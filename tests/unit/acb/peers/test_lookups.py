@@ -36,7 +36,7 @@ def clock(world: World) -> HeldClock:
 
 def spent(world: World, clock: HeldClock) -> None:
     """Strangers have asked for as many as they may, for as long as this test lasts."""
-    world.parts.lookups.purse = Strangers(clock, purse=0, per_second=0)
+    world.parts.lookups.quota = Strangers(clock, purse=0, per_second=0)
 
 
 def named(document: bytes, serial: int) -> bytes:
@@ -160,7 +160,7 @@ async def test_who_is_no_user_is_not_asked_for_at_all(world: World, clock: HeldC
 
 async def test_only_what_leads_to_the_anchor_is_paid_back(world: World, clock: HeldClock) -> None:
     """A certificate that the repository has, and that is no organisation's, costs as any other."""
-    world.parts.lookups.purse = Strangers(clock, purse=2 * RECORDS * RECORD, per_second=0)
+    world.parts.lookups.quota = Strangers(clock, purse=2 * RECORDS * RECORD, per_second=0)
     world.parts.smki._leads_to_anchor = lambda _: False  # type: ignore[method-assign]
     world.book.turn_off("acb.request.certificate_path")
     document = world.estate.signed(world.estate.request(device=NOBODY))

@@ -152,7 +152,7 @@ def text(octets: bytes) -> str:
 
 
 def key_of(authority: Certificate) -> str:
-    return records.list_key(authority.subject_name, authority.key_identifier)
+    return authority.authority_id
 
 
 async def database(folder: Path) -> Database:
@@ -260,7 +260,7 @@ async def test_a_refresh_that_brings_nothing_is_said_and_refuses_in_the_end(
         broker.repository.lies = {**honest, **said[lie]} if said[lie] else {}
     assert await broker.judge() is None
     assert "could not be refreshed since" in (await broker.smki.not_ready() or "")
-    assert broker.smki.wanting()
+    assert broker.smki.refresh_due()
     broker.clock.step(3600)
     assert await broker.judge() is None
     broker.clock.step(1)
@@ -350,7 +350,7 @@ async def test_the_link_is_told_of_the_list_of_link_certificates(
         return trust.failure(held.certificate, at)
 
     trust = new_trust()
-    smki = broker.again(heed=trust.offer)
+    smki = broker.again(on_list=trust.offer)
     await smki.revocation_lists()
     assert failure(trust) is None
     broker.repository.lists["infrastructure"] = authority.revocation_list(
@@ -360,13 +360,13 @@ async def test_the_link_is_told_of_the_list_of_link_certificates(
     assert failure(trust) == "revoked"
 
     trust = new_trust()
-    await broker.again(max_age=timedelta(days=1), heed=trust.offer).revocation_lists()
+    await broker.again(max_age=timedelta(days=1), on_list=trust.offer).revocation_lists()
     assert failure(trust) == "revoked"
 
 
 async def test_each_list_is_told_of_once_and_not_for_every_request(broker: Broker) -> None:
     told: list[RevocationList] = []
-    smki = broker.again(heed=told.append)
+    smki = broker.again(on_list=told.append)
     for _ in range(3):
         await smki.revocation_lists()
     assert len(told) == 3

@@ -1,4 +1,4 @@
-"""A change of supplier that waits in a device is its asker's: nobody else's takes it away."""
+"""A change of supplier that waits in a device is its requester's: nobody else's takes it away."""
 
 from __future__ import annotations
 

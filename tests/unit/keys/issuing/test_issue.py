@@ -16,12 +16,11 @@ from keys.issuing.issue import (
     ODD_FORMS,
     Flaw,
     add_devices,
-    add_supplier,
     certify_request,
     flawed_certificate,
     publish,
 )
-from keys.issuing.plan import DevicesPlan, OrganisationPlan, load_plan
+from keys.issuing.plan import DevicesPlan, load_plan
 from keys.path import validate_path
 from keys.profile_rules import broken_rules, profile_of
 from keys.roles import OrganisationRole, Usage
@@ -155,46 +154,6 @@ def test_what_another_authority_issued_cannot_be_revoked(data: Path, workshop: W
     assert {path: path.read_bytes() for path in (data / CRL).parent.iterdir()} == before
 
 
-def new_supplier(**changes: str) -> OrganisationPlan:
-    plan = load_plan().organisation("C")
-    new = {"name": "D", "participant": "SUPD", "eui": "0253494d50000000"} | changes
-    return plan.model_copy(update=new)
-
-
-def test_another_supplier_can_join(data: Path):
-    facts = add_supplier(data, new_supplier(), LATER)
-    assert facts == {"name": "D", "participant": "SUPD", "eui": "0253494d50000000"}
-    folder = data / "suppliers" / "D"
-    store = SoftwareKeyStore.open(folder / "keys", read_secret(folder / "passphrase"))
-    assert len(store.names()) == 4
-    for name in store.names():
-        assert store.certificate(name).subject_eui == "0253494d50000000"
-        check(data, store.certificate(name))
-    estate = json.loads((data / "estate.json").read_text())
-    assert facts in estate["suppliers"]
-    assert {"id": "SUPD", "name": "Supplier D", "euis": ["0253494d50000000"]} in estate[
-        "participants"
-    ]
-    assert verify_folder(data, now=LATER) == []
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"name": "A"},
-        {"participant": "SUPA"},
-        {"eui": "0253494d10000000"},
-        {"eui": "0253494d40000000"},
-        {"kind": "other"},
-    ],
-)
-def test_a_supplier_that_is_not_new_changes_nothing(changes: dict[str, str], data: Path):
-    before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
-    with pytest.raises(CeremonyError, match="not a new supplier"):
-        add_supplier(data, new_supplier(**changes), LATER)
-    assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
-
-
 def run(**changes: object) -> DevicesPlan:
     new = {"first_eui": "0253494dd0000011", "first_mpxn": "1200000000011", "count": 2} | changes
     return load_plan().devices[0].model_copy(update=new)
@@ -265,7 +224,7 @@ def test_what_is_published_stays(data: Path, workshop: Workshop):
 def test_estate_and_device_files_must_be_readable(data: Path):
     (data / "estate.json").write_text("no JSON")
     with pytest.raises(CeremonyError, match=r"estate\.json cannot be read"):
-        add_supplier(data, new_supplier(), LATER)
+        add_devices(data, run(), LATER)
 
 
 def test_the_authorities_are_who_they_say(data: Path):

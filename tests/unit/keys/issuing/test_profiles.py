@@ -14,8 +14,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from keys.certificate import Certificate
 from keys.errors import CertificateError, ProfileError
 from keys.issuing import profiles
-from keys.issuing.odd_forms import OddForm, in_odd_form, unused_signature_bits
+from keys.issuing.odd_forms import OddForm, in_odd_form
 from keys.issuing.profiles import Issuer
+from keys.octets import content, members, value
 from keys.path import validate_path
 from keys.profile_rules import Profile, ProfileRule, broken_rules, check_profile, profile_of
 from keys.roles import OrganisationRole, Usage
@@ -107,10 +108,16 @@ def odd(form: OddForm) -> Case:
 
 
 def unused_bits(shop: Workshop) -> Certificate:
-    """The signature said to have an unused bit: whoever carries it can write it so."""
-    while (der := unused_signature_bits(shop.leaf().der)) is None:
-        pass
-    return Certificate.from_der(der)
+    """The signature said to have an unused bit: whoever carries it can write it so.
+
+    Nobody's key is needed: the signature is not part of what is signed.
+    """
+    while True:
+        tbs, algorithm, signature = members(shop.leaf().der)
+        bits = content(signature)
+        if not bits[-1] & 1:
+            changed = value(0x03, b"\x01" + bits[1:])
+            return Certificate.from_der(value(0x30, tbs + algorithm + changed))
 
 
 CASES: dict[ProfileRule, list[tuple[Profile, Case]]] = {

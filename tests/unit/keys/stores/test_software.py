@@ -229,11 +229,11 @@ def test_a_certificate_for_no_key_is_not_installed(folder: Path, workshop: Works
 def test_a_waiting_key_signs_only_until_it_has_its_certificate(folder: Path, workshop: Workshop):
     store = open_store(folder)
     key = store.generate("link")
-    assert len(store.unsealed_signer("link").sign(b"to be certified")) == 64
+    assert len(store.uncertified_signer("link").sign(b"to be certified")) == 64
     store.install("link", workshop.leaf(key=key))
     for name in ("link", "digital-signing", "unknown"):
         with pytest.raises(KeyStoreError, match="waits for its certificate"):
-            store.unsealed_signer(name)
+            store.uncertified_signer(name)
 
 
 def test_a_device_seed_needs_no_certificate_and_stays_the_same(folder: Path):
