@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
 
-from meter_sim.device.reception import OCTETS
+from meter_sim.device.rules.reception import OCTETS
 from meter_sim.wan.network import Wan
 from services.chassis.web.openapi import body, content
 

@@ -67,7 +67,7 @@ async def assemble(
         workflow = Workflow(
             base, devices, fleet.keys_of, push, power, alerts=alerts, on_step=on_step
         )
-        blocks = Blocks(base, devices, workflow, power, settings.block_size)
+        blocks = Blocks(base, workflow, power, settings.block_size)
         push.speak_by(blocks.alert_frames)
         wan = Wan(base, blocks, push)
         forgetting = [wan.forget, power.forget, blocks.forget]

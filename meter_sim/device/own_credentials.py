@@ -37,9 +37,9 @@ from gbcs.payloads.device_certificates import (
 from keys.certificate import Certificate
 from keys.errors import CertificateError
 from keys.roles import Usage
-from meter_sim.device.evidence import OwnCandidate
 from meter_sim.device.model import DeviceState, Means, OwnKey, OwnKeyFault
-from meter_sim.device.own_certificate_checks import OWN_CERTIFICATE_CHECKS, RESULT_OF_CHECK, SECTION
+from meter_sim.device.rules.evidence import OwnCandidate
+from meter_sim.device.rules.own_certificate import RESULT_OF_CHECK, SECTION
 from meter_sim.device.use_cases import ISSUE_CREDENTIALS, UPDATE_CERTIFICATE
 from services.chassis.checks import Refused, Verdict
 
@@ -59,7 +59,7 @@ class Done:
     verdicts: tuple[Verdict, ...] = ()
 
 
-def obey(message: Message, state: DeviceState, means: Means) -> Done:
+def execute_own_keys(message: Message, state: DeviceState, means: Means) -> Done:
     """Do what an approved CS02c, CS02d or CS02e Command asks.
 
     Raises:
@@ -90,18 +90,14 @@ def _issue(usage: KeyUsage, state: DeviceState, means: Means) -> Done:
 
 
 def _update(der: bytes, state: DeviceState, means: Means) -> Done:
-    candidate = _candidate(der, state, means)
     run = means.book.start(f"{state.eui} own certificate", section=SECTION)
-    result = CertificateUpdateResult.SUCCESS
+    candidate: OwnCandidate | None = None
     try:
-        for check in OWN_CERTIFICATE_CHECKS:
-            run.apply(check, candidate)
-        run.approve()
+        candidate = run.judge(_candidate(der, state, means)).evidence
+        result = _kept(candidate, means)
     except Refused as refused:
         result = RESULT_OF_CHECK[refused.check]
-    if result is CertificateUpdateResult.SUCCESS:
-        result = _kept(candidate, means)
-    if result is CertificateUpdateResult.SUCCESS:
+    if candidate is not None and result is CertificateUpdateResult.SUCCESS:
         own = state.own_key(candidate.usage)
         generation = own.generation if own.generated is None else own.generated
         changed = OwnKey(generation, None, candidate.certificate)

@@ -16,7 +16,7 @@ from typing import Final
 import httpx
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from meter_sim.device.reception import OCTETS
+from meter_sim.device.rules.reception import OCTETS
 from services.chassis.data.outbox import NOTICES, Outbox, OutboxItem, TryLater, Undeliverable
 from services.chassis.web.http import post
 

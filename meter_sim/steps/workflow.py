@@ -34,7 +34,8 @@ from meter_sim.device.future import due_roles, execute
 from meter_sim.device.model import DeviceState, Means, NotUnderstood, OwnKeyFault, OwnKeys, Reaction
 from meter_sim.device.processing import process
 from meter_sim.device.quirks import DEFAULT_WRITTEN_OUT, NON_MINIMAL_LENGTHS
-from meter_sim.device.reception import CONTENT_TYPE, DEVICE_KNOWN, Reception
+from meter_sim.device.rules import reception
+from meter_sim.device.rules.message import SECTION
 from meter_sim.device.security_log import event_of_refusal
 from meter_sim.device.use_cases import use_case_name
 from meter_sim.steps.alerts_kept import SecurityAlerts
@@ -120,31 +121,21 @@ class Workflow:
 
     async def _receive(self, eui: str, data: bytes, content_type: str) -> bytes | None:
         async with self._base.database.begin() as conn:
-            state = await self._devices.load(conn, eui)
-            self._passed(eui, "loaded")
-            reception = self._base.book.start(eui, section="reception")
-            reception.apply(DEVICE_KNOWN, Reception(state is not None, content_type))
-            reception.apply(CONTENT_TYPE, Reception(state is not None, content_type))
-            reception.approve()
+            state = await self.reached(conn, eui, content_type)
             if state is None:
                 return None
+            self._passed(eui, "loaded")
             if not self._power.is_on(eui):
                 if self._base.audit.strangers.afford(len(data)):
                     await self._trace(
                         conn, reference_of(eui, data), "off", data, summary="no power"
                     )
                 return None
-            run = self._base.book.start(reference_of(eui, data), section="request")
+            run = self._base.book.start(reference_of(eui, data), section=SECTION)
             try:
                 reaction = process(state, data, self._means(state), run)
-            except Refused as refused:
-                fields = {name: getattr(refused, name) for name in ("expected", "found")}
-                refusal = Refusal(refused.check, refused.title, refused.detail, **fields)
-                await self._silent(conn, state, data, run, refusal)
-                return None
-            except NotUnderstood as lost:
-                refusal = Refusal(lost.check, "It can be acted on", lost.detail)
-                await self._silent(conn, state, data, run, refusal)
+            except (Refused, NotUnderstood) as error:
+                await self.refused(conn, state, data, run, error)
                 return None
             self._passed(eui, "processed")
             await self._answered(conn, state, data, run, reaction)
@@ -152,20 +143,17 @@ class Workflow:
         note(verdict="answered")
         return reaction.said
 
-    async def refuse_block(
-        self,
-        conn: AsyncConnection,
-        state: DeviceState,
-        data: bytes,
-        run: CheckRun,
-        refusal: Refusal,
-    ) -> None:
-        """Record that a device refused a block, as it records that it refused a message.
+    async def reached(
+        self, conn: AsyncConnection, eui: str, content_type: str
+    ) -> DeviceState | None:
+        """The device that a message reached; None only where the checks on that are off.
 
         Raises:
-            PowerLost: the device goes off at this moment; what was recorded is to be undone.
+            Refused: no such device is installed, or what came is not octets.
         """
-        await self._silent(conn, state, data, run, refusal)
+        arrival = reception.Reception(await self._devices.load(conn, eui), content_type)
+        run = self._base.book.start(eui, section=reception.SECTION)
+        return run.judge(arrival).evidence.state
 
     async def execute_due(self) -> int:
         """Execute everything whose time has come; the number of Commands executed."""
@@ -275,18 +263,22 @@ class Workflow:
         self._tell_after_commit()
         self._passed(eui, "traced")
 
-    async def _silent(
+    async def refused(
         self,
         conn: AsyncConnection,
         state: DeviceState,
         data: bytes,
         run: CheckRun,
-        refusal: Refusal,
+        error: Refused | NotUnderstood,
     ) -> None:
-        """Record a refusal, and raise an Alert if one is due.
+        """Record that a message or a block was refused, and raise an Alert if one is due.
 
         Nothing is answered, and nothing of the device changes but its alert counter.
+
+        Raises:
+            PowerLost: the device goes off at this moment; what was recorded is to be undone.
         """
+        refusal = Refusal.of(error)
         at = self._base.clock.now()
         # whoever reaches the WAN can have a device refuse; it is kept three times
         kept = self._base.audit.strangers.afford(3 * len(data), records=3)

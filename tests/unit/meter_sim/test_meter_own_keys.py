@@ -31,10 +31,10 @@ from gbcs.payloads.device_certificates import (
 from gbcs.protect import verify_signature
 from keys.certificate import Certificate
 from keys.roles import Usage
+from meter_sim.checks import OWN_CERTIFICATE
 from meter_sim.device.cells import STORE_FAULTS
 from meter_sim.device.device_types import SUPPLIER_DS, DeviceType
 from meter_sim.device.model import DeviceState, OwnKey, OwnKeyFault, Reaction
-from meter_sim.device.own_certificate_checks import OWN_CERTIFICATE_CHECKS
 from services.chassis.checks import Refused
 from tests.unit.meter_sim.estate import (
     DEVICE,
@@ -172,7 +172,7 @@ BAD: dict[str, tuple[CertificateUpdateResult, dict[str, Any], bool]] = {
 
 
 def test_every_check_has_a_case_here():
-    assert list(BAD) == [check.id for check in OWN_CERTIFICATE_CHECKS]
+    assert list(BAD) == [check.id for check in OWN_CERTIFICATE]
 
 
 @pytest.mark.parametrize("check", BAD)
@@ -197,7 +197,7 @@ def test_a_bad_certificate_is_refused_by_its_check_and_goes_in_without_it(
 
 def test_what_is_no_certificate_never_goes_in(estate: Estate, esme: DeviceState):
     data = about_own_keys(estate, UPDATE, b"\x30\x03\x02\x01\x00")
-    every = [check.id for check in OWN_CERTIFICATE_CHECKS]
+    every = [check.id for check in OWN_CERTIFICATE]
     for off in ((), every):
         reaction = hear(waiting(esme), data, estate.means(make_book(*off)))
         assert result(reaction) is CertificateUpdateResult.INVALID_CERTIFICATE
