@@ -366,15 +366,19 @@ def _message(data: bytes) -> Message | None:
         return None
 
 
-def reference_of(eui: str, data: bytes) -> str:
-    """The reference of a message, or of what it is a block of; else a name of its own."""
+def message_reference(data: bytes) -> str | None:
+    """The reference of a message, or of what it is a block of; None for other octets."""
     message = _message(data)
     if message is not None:
         return message.reference
-    if is_block(data):
-        with contextlib.suppress(ParseError):
-            return decode_block(data).transfer.reference
-    return f"unreadable:{eui}:{hashlib.sha256(data).hexdigest()[:16]}"
+    with contextlib.suppress(ParseError):
+        return decode_block(data).transfer.reference if is_block(data) else None
+    return None
+
+
+def reference_of(eui: str, data: bytes) -> str:
+    """The reference of a message, or of what it is a block of; else a name of its own."""
+    return message_reference(data) or f"unreadable:{eui}:{hashlib.sha256(data).hexdigest()[:16]}"
 
 
 def _cells(reaction: Reaction) -> dict[str, object]:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 import structlog
@@ -201,6 +201,37 @@ class Faults:
             self.remove(fault_id)
         return len(ids)
 
+    def replace(self, device: str, orders: Iterable[FaultOrder]) -> None:
+        """Have these befall what is carried to and from a device, and no others any more.
+
+        What is held back already goes on waiting.
+
+        Raises:
+            FaultError: one of them could never strike here.
+        """
+        wanted = list(orders)
+        for order in wanted:
+            self.examine(order)
+        for armed in self.carried_to(device):
+            armed.left = deque()
+        for order in wanted:
+            self.arm(order)
+        self._settle()
+
+    def forget(self, device: str) -> None:
+        """Undo what was ordered of one device; what it holds back is for the caller to lose."""
+        for armed in self.carried_to(device):
+            del self._armed[armed.id]
+        self._settle()
+
+    def carried_to(self, device: str) -> list[Armed]:
+        """The faults ordered of what is carried to and from this one device."""
+        return [
+            armed
+            for armed in self._armed.values()
+            if armed.order.direction is Direction.DEVICE and armed.order.match.device == device
+        ]
+
     def weakened(self) -> list[str]:
         """Those that can strike or hold something back, as the lab port says it."""
         return [f"fault:{armed.id}" for armed in self._armed.values() if armed.live]
@@ -211,14 +242,22 @@ class Faults:
 
     def describe(self) -> dict[str, Any]:
         """What could be ordered here: hops, and where each kind can happen."""
+        ways = [d for d in Direction if d is not Direction.DEVICE or self.hops[d]]
         kinds = {
-            kind.value: sorted(f"{d} {p}" for d, p in FITS[kind])
+            kind.value: sorted(f"{d} {p}" for d, p in FITS[kind] if d in ways)
             for kind in Kind
             if kind is not Kind.OLD_KEY or self.resigner is not None
         }
-        return {"hops": {d.value: sorted(self.hops[d]) for d in Direction}, "kinds": kinds}
+        return {"hops": {d.value: sorted(self.hops[d]) for d in ways}, "kinds": kinds}
 
-    # What `UnsafeNetwork` asks for.
+    # What whoever carries messages asks for: `UnsafeNetwork`, and a network to devices.
+
+    async def struck(self, part: Part, seen: Seen) -> Armed | None:
+        """The fault that strikes this message, if any; recorded before it does."""
+        armed = self.take(part, seen)
+        if armed is not None:
+            await self.record(armed, seen)
+        return armed
 
     def take(self, part: Part, seen: Seen) -> Armed | None:
         """The fault that strikes this message, if any: the oldest of those that do."""
@@ -260,8 +299,8 @@ class Faults:
                 conn=conn,
             )
 
-    async def hold(self, armed: Armed, patience: float | None) -> None:
-        """Hold a message back until it is released, overtaken or due.
+    def hold(self, armed: Armed, patience: float | None = None) -> Awaitable[None]:
+        """Hold a message back from now on; awaited until it is released, overtaken or due.
 
         Args:
             armed: the fault that holds it.
@@ -275,6 +314,11 @@ class Faults:
             due = self._clock.now() + timedelta(seconds=armed.order.seconds)
         held = Held()
         armed.held.append(held)
+        return self._held(armed, held, due, patience)
+
+    async def _held(
+        self, armed: Armed, held: Held, due: datetime | None, patience: float | None
+    ) -> None:
         try:
             async with asyncio.timeout(patience):
                 while not held.gate.is_set():

@@ -22,10 +22,11 @@ MOST_AMONG: Final = 10_000
 
 
 class Direction(StrEnum):
-    """Whether others call this party, or it calls them."""
+    """Whether others call this party, or it calls them; or what it carries to a device and back."""
 
     INBOUND = "inbound"
     OUTBOUND = "outbound"
+    DEVICE = "device"
 
 
 class Part(StrEnum):
@@ -58,18 +59,20 @@ class Claim(StrEnum):
 
 Point = tuple[Direction, Part]
 
-_EVERYWHERE: Final = frozenset((d, p) for d in Direction for p in Part)
-_REQUESTS: Final = frozenset((d, Part.REQUEST) for d in Direction)
-_ANSWERS: Final = frozenset((d, Part.ANSWER) for d in Direction)
+_CALLS: Final = (Direction.INBOUND, Direction.OUTBOUND)
+_TO_DEVICES: Final = frozenset((Direction.DEVICE, p) for p in Part)
+_EVERYWHERE: Final = frozenset((d, p) for d in _CALLS for p in Part)
+_REQUESTS: Final = frozenset((d, Part.REQUEST) for d in _CALLS)
+_ANSWERS: Final = frozenset((d, Part.ANSWER) for d in _CALLS)
 _WHAT_WE_SAY: Final = frozenset(
     {(Direction.OUTBOUND, Part.REQUEST), (Direction.INBOUND, Part.ANSWER)}
 )
 
 FITS: Final[Mapping[Kind, frozenset[Point]]] = {
-    Kind.DROP: _EVERYWHERE,
-    Kind.DELAY: _EVERYWHERE,
-    Kind.DUPLICATE: _REQUESTS,
-    Kind.REORDER: _EVERYWHERE,
+    Kind.DROP: _EVERYWHERE | _TO_DEVICES,
+    Kind.DELAY: _EVERYWHERE | _TO_DEVICES,
+    Kind.DUPLICATE: _REQUESTS | _TO_DEVICES,
+    Kind.REORDER: _EVERYWHERE | _TO_DEVICES,
     Kind.STALE_ANSWER: _ANSWERS,
     Kind.STATUS: _EVERYWHERE,
     Kind.BIT_FLIP: _EVERYWHERE,
@@ -108,7 +111,8 @@ class Match:
         purpose: purpose on the signed link.
         message_id: message identifier on the signed link; ``*`` and ``?`` as in `path`.
         request_id: DUIS request ID, wherever it is named (see `services.chassis.faults.seen`).
-        device: EUI-64, 16 lower-case hexadecimal digits, wherever it is named.
+        device: EUI-64, 16 lower-case hexadecimal digits, wherever it is named; of what is carried
+            to devices, the one that it is carried to.
     """
 
     method: str | None = None

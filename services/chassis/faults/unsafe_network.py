@@ -50,7 +50,7 @@ class UnsafeNetwork:
             Lost: nothing comes back.
             TimeoutError: whoever asks has stopped waiting; the message is lost.
         """
-        fault = await self._struck(Part.REQUEST, seen)
+        fault = await self._faults.struck(Part.REQUEST, seen)
         if fault is not None:
             answered = _instead(fault)
             if answered is not None:
@@ -62,18 +62,12 @@ class UnsafeNetwork:
                 await ask(asked)
         self._faults.passed(Part.REQUEST, seen)
         true = answer
-        fault = await self._struck(Part.ANSWER, seen)
+        fault = await self._faults.struck(Part.ANSWER, seen)
         if fault is not None:
             answer = await self._answered(fault, seen, asked, answer, patience)
         self._faults.keep(seen, true)
         self._faults.passed(Part.ANSWER, seen)
         return answer
-
-    async def _struck(self, part: Part, seen: Seen) -> Armed | None:
-        fault = self._faults.take(part, seen)
-        if fault is not None:
-            await self._faults.record(fault, seen)
-        return fault
 
     async def _harmed(self, fault: Armed, asked: Asked, patience: float | None) -> Asked:
         """What is left of a request."""

@@ -84,7 +84,7 @@ async def test_a_lost_answer_and_a_lost_message_look_alike_to_the_sender(
     assert (await meters.send(first)).status_code == 204, "anti-replay, as on a real device"
     trace = await meters.get(f"/lab/trace/{TCOS}:{DEVICE}:6001")
     kinds = [entry["kind"] for entry in trace["entries"]]
-    assert kinds == ["lost", "received", "sent", "lost", "refused"]
+    assert kinds == ["fault", "received", "sent", "fault", "refused"]
     assert (await meters.send(second)).status_code == 200
     await meters.lab.put(path, json={"lose_answers": 9})
     await meters.lab.post("/lab/reset")
