@@ -63,7 +63,7 @@ def replace_credentials(
     state: DeviceState,
     update: UpdateCredentials,
     authority: RemotePartyRole,
-    means: Means,
+    context: Means,
 ) -> Replaced:
     """Do what an approved Command asks, on behalf of role `authority`."""
     before = state
@@ -78,10 +78,10 @@ def replace_credentials(
             held=state.cells.get(replacement.cell),
             root=state.cells.get(ROOT),
             path=path,
-            at=means.at if update.apply_time_checks else None,
+            at=context.at if update.apply_time_checks else None,
             by_contingency=update.mode is CredentialsReplacementMode.ANY_BY_CONTINGENCY,
         )
-        result, new = _judge(candidate, state.eui, means)
+        result, new = _judge(candidate, state.eui, context)
         if new is not None:
             state = replace(state, cells={**state.cells, result.cell: new})
         outcomes.append(_outcome(candidate, result.status))
@@ -110,9 +110,9 @@ def _read(der: bytes) -> Certificate | None:
         return None
 
 
-def _judge(candidate: Candidate, eui: str, means: Means) -> tuple[CellResult, Certificate | None]:
+def _judge(candidate: Candidate, eui: str, context: Means) -> tuple[CellResult, Certificate | None]:
     """What is decided, and the certificate to put into the cell, if one is."""
-    run = means.book.start(f"{eui} {candidate.cell.name}", section=SECTION)
+    run = context.book.start(f"{eui} {candidate.cell.name}", section=SECTION)
     new: Certificate | None = None
     try:
         new = run.judge(candidate).evidence.certificate
@@ -121,7 +121,7 @@ def _judge(candidate: Candidate, eui: str, means: Means) -> tuple[CellResult, Ce
     else:  # whatever is turned off, nothing unreadable is kept
         status = StatusCode.BAD_CERTIFICATE if new is None else StatusCode.SUCCESS
     if status is StatusCode.SUCCESS:
-        status = next((code for fault, code in STORE_FAULTS if fault in means.faults), status)
+        status = next((code for fault, code in STORE_FAULTS if fault in context.faults), status)
     kept = new if status is StatusCode.SUCCESS else None
     return CellResult(candidate.cell, status, tuple(run.verdicts())), kept
 

@@ -26,15 +26,15 @@ _ONLY_CS02F = frozenset({RemotePartyRole.LOAD_CONTROLLER})
 _IN_NO_DEVICE = frozenset({RemotePartyRole.ISSUING_AUTHORITY, RemotePartyRole.OTHER})
 
 
-def answer_details(command: DetailsCommand, means: Means) -> bytes:
+def answer_details(command: DetailsCommand, context: Means) -> bytes:
     """The Response: with a MAC to the Access Control Broker, signed to anyone else."""
     with_role_8 = command.message.message_code == DETAILS_ROLE_8
     details = tuple(
         _role_details(command.state, role, with_role_8=with_role_8)
         for role in command.details.roles
     )
-    payload = means.written(encode_details(CredentialDetails(details)))
-    return response_as_asked(command.message, payload, command.z, means.keys)
+    payload = context.written(encode_details(CredentialDetails(details)))
+    return response_as_asked(command.message, payload, command.z, context.keys)
 
 
 def _role_details(state: DeviceState, role: RemotePartyRole, *, with_role_8: bool) -> RoleDetails:

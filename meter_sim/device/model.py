@@ -151,7 +151,7 @@ class OwnKeys(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a device works with at one moment: its keys, its time, its checks, and what is broken.
+    """What surrounds a device at one moment: its keys, its time, its checks, and what is broken.
 
     `keys` are those in use as the device stood before the message. `long_lengths`: it writes
     lengths that are not minimal; `default_written`: a DEFAULT value as well
@@ -192,15 +192,15 @@ class CellResult:
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
-    """What an authentic message did: the state after it, and what the device says.
+    """What an authentic message did: the state after it, and what the device answers.
 
-    `said` is a Response, or for a future-dated execution an Alert. State and `said` belong
+    `response` is a Response, or for a future-dated execution an Alert. State and response belong
     together: whoever stores one without the other breaks the device. `verdicts`: what was decided
     about the device's own new certificate.
     """
 
     state: DeviceState
-    said: bytes
+    response: bytes
     events: tuple[SecurityEvent, ...] = ()
     cells: tuple[CellResult, ...] = ()
     outcome: CredentialsOutcome | None = None

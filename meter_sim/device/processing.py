@@ -43,13 +43,13 @@ from meter_sim.device.use_cases import OWN_KEYS, authority_of, use_case_name
 from services.chassis.checks import Approved, CheckRun
 
 
-def process(state: DeviceState, data: bytes, means: Means, run: CheckRun) -> Reaction:
+def process(state: DeviceState, data: bytes, context: Means, run: CheckRun) -> Reaction:
     """Hear one message.
 
     Args:
         state: the device as it is.
         data: what reached it.
-        means: the device's own private keys, its time and its checks.
+        context: the device's own private keys, its time and its checks.
         run: a run of section "request" of those checks, which keeps the verdicts.
 
     Raises:
@@ -62,7 +62,7 @@ def process(state: DeviceState, data: bytes, means: Means, run: CheckRun) -> Rea
     run.apply(checks.recipient, opened)
     run.apply(checks.message_code, opened)
     authority, row = authority_of(message, state)
-    command = ReceivedCommand(message, state, authority, _agree(state, authority, means.keys))
+    command = ReceivedCommand(message, state, authority, _agree(state, authority, context.keys))
     if authority.held:
         run.apply(checks.originator, command)
     else:
@@ -76,11 +76,11 @@ def process(state: DeviceState, data: bytes, means: Means, run: CheckRun) -> Rea
         run.skip(checks.signature, "no key to verify with is held: see meter.contingency_key")
     run.apply(checks.payload, command)
     if message.message_code in OWN_KEYS:
-        return _own_keys(_approve_own_keys(command, run), means)
+        return _own_keys(_approve_own_keys(command, run), context)
     if row is None:
-        return _details(_approve_details(command, run), means)
+        return _details(_approve_details(command, run), context)
     facts = message, state, authority, command.z
-    return _update(run.judge(UpdateCommand(*facts, row, _update_in(message))), means)
+    return _update(run.judge(UpdateCommand(*facts, row, _update_in(message))), context)
 
 
 def _accepted(command: ReceivedCommand) -> DeviceState:
@@ -141,15 +141,15 @@ def _verifiable(command: ReceivedCommand) -> bool:
     return True
 
 
-def _update(approved: Approved[UpdateCommand], means: Means) -> Reaction:
+def _update(approved: Approved[UpdateCommand], context: Means) -> Reaction:
     command = approved.evidence
     message, update, role = command.message, command.update, command.authority.role
     heard = _accepted(command)
     if update.execution_date_time is None:
-        done = replace_credentials(heard, update, role, means)
+        done = replace_credentials(heard, update, role, context)
         return Reaction(
             done.state,
-            _respond(message, done.outcome, heard, means),
+            _respond(message, done.outcome, heard, context),
             events=events_of(use_case_name(message.message_code), done),
             cells=done.cells,
             outcome=done.outcome,
@@ -165,7 +165,7 @@ def _update(approved: Approved[UpdateCommand], means: Means) -> Reaction:
             due=from_generalized_time(update.execution_date_time),
         )
         after = replace(heard, pending={**heard.pending, role: pending})
-    return Reaction(after, _respond(message, None, heard, means))
+    return Reaction(after, _respond(message, None, heard, context))
 
 
 def _approve_details(command: ReceivedCommand, run: CheckRun) -> Approved[DetailsCommand]:
@@ -176,8 +176,8 @@ def _approve_details(command: ReceivedCommand, run: CheckRun) -> Approved[Detail
     return run.judge(DetailsCommand(*facts, details))
 
 
-def _details(approved: Approved[DetailsCommand], means: Means) -> Reaction:
-    return Reaction(_accepted(approved.evidence), answer_details(approved.evidence, means))
+def _details(approved: Approved[DetailsCommand], context: Means) -> Reaction:
+    return Reaction(_accepted(approved.evidence), answer_details(approved.evidence, context))
 
 
 def _approve_own_keys(command: ReceivedCommand, run: CheckRun) -> Approved[ReceivedCommand]:
@@ -188,18 +188,18 @@ def _approve_own_keys(command: ReceivedCommand, run: CheckRun) -> Approved[Recei
     return run.judge(command)
 
 
-def _own_keys(approved: Approved[ReceivedCommand], means: Means) -> Reaction:
+def _own_keys(approved: Approved[ReceivedCommand], context: Means) -> Reaction:
     command = approved.evidence
     try:
-        done = execute_own_keys(command.message, _accepted(command), means)
+        done = execute_own_keys(command.message, _accepted(command), context)
     except ParseError as error:  # only where the payload check is off
         raise NotUnderstood(checks.payload.id, str(error)) from None
-    said = response_as_asked(command.message, done.payload, None, means.keys)
-    return Reaction(done.state, said, verdicts=done.verdicts)
+    response = response_as_asked(command.message, done.payload, None, context.keys)
+    return Reaction(done.state, response, verdicts=done.verdicts)
 
 
 def _respond(
-    message: Message, outcome: CredentialsOutcome | None, state: DeviceState, means: Means
+    message: Message, outcome: CredentialsOutcome | None, state: DeviceState, context: Means
 ) -> bytes:
-    payload = means.written(encode_response(CredentialsResponse(outcome)))
-    return signed_response(message, payload, state.device_type, means)
+    payload = context.written(encode_response(CredentialsResponse(outcome)))
+    return signed_response(message, payload, state.device_type, context)

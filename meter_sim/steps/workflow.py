@@ -133,7 +133,7 @@ class Workflow:
                 return None
             run = self._base.book.start(reference_of(eui, data), section=SECTION)
             try:
-                reaction = process(state, data, self._means(state), run)
+                reaction = process(state, data, self._context(state), run)
             except (Refused, NotUnderstood) as error:
                 await self.refused(conn, state, data, run, error)
                 return None
@@ -141,7 +141,7 @@ class Workflow:
             await self._answered(conn, state, data, run, reaction)
         self._passed(eui, "committed")
         note(verdict="answered")
-        return reaction.said
+        return reaction.response
 
     async def reached(
         self, conn: AsyncConnection, eui: str, content_type: str
@@ -179,19 +179,19 @@ class Workflow:
         done = 0
         async with self._base.database.begin() as conn:
             while self._power.is_on(eui) and (state := await self._devices.load(conn, eui)):
-                means = self._means(state)
-                roles = due_roles(state, means.at)
+                context = self._context(state)
+                roles = due_roles(state, context.at)
                 if not roles:
                     break
                 reference = state.pending[roles[0]].reference
-                reaction = execute(state, roles[0], means)
+                reaction = execute(state, roles[0], context)
                 self._passed(eui, "executed")
                 await self._executed(conn, state, reference, reaction)
                 done += 1
         self._passed(eui, "committed")
         return done
 
-    def _means(self, state: DeviceState) -> Means:
+    def _context(self, state: DeviceState) -> Means:
         keys = self._keys_of(
             state.eui,
             state.own_key(KeyUsage.DIGITAL_SIGNATURE).generation,
@@ -226,7 +226,7 @@ class Workflow:
             "answered",
             run.subject,
             heard=data,
-            said=reaction.said,
+            said=reaction.response,
             verdicts=verdicts,
             cells=reaction.cells,
         )
@@ -234,12 +234,12 @@ class Workflow:
         self._passed(eui, "answer stored")
         await history.add_events(conn, eui, at, reaction.events)
         self._passed(eui, "logged")
-        said = base64.b64encode(reaction.said).decode()
-        record = {"verdict": "accepted", "said": said, **_cells(reaction)}
+        response = base64.b64encode(reaction.response).decode()
+        record = {"verdict": "accepted", "said": response, **_cells(reaction)}
         await self._audit(conn, "device.answered", run.subject, data, record)
         self._passed(eui, "audited")
         await self._trace(conn, run.subject, "received", data, run=run)
-        await self._trace(conn, run.subject, "sent", reaction.said)
+        await self._trace(conn, run.subject, "sent", reaction.response)
         if reaction.state.pending != state.pending:
             self._tell_after_commit()
         self._passed(eui, "traced")
@@ -251,15 +251,15 @@ class Workflow:
         await self._devices.save(conn, state, reaction.state)
         self._passed(eui, "state stored")
         exchange = Exchange(
-            eui, at, "executed", reference, said=reaction.said, cells=reaction.cells
+            eui, at, "executed", reference, said=reaction.response, cells=reaction.cells
         )
         await history.add_exchange(conn, exchange)
         self._passed(eui, "answer stored")
         await history.add_events(conn, eui, at, reaction.events)
-        await self._audit(conn, "device.executed", reference, reaction.said, _cells(reaction))
+        await self._audit(conn, "device.executed", reference, reaction.response, _cells(reaction))
         self._passed(eui, "audited")
-        await self._trace(conn, reference, "sent", reaction.said)
-        await self._push.put(conn, eui, reaction.said)
+        await self._trace(conn, reference, "sent", reaction.response)
+        await self._push.put(conn, eui, reaction.response)
         self._tell_after_commit()
         self._passed(eui, "traced")
 
@@ -295,16 +295,16 @@ class Workflow:
             await history.add_exchange(conn, exchange)
         self._passed(state.eui, "refusal stored")
         event, raised = await self._alerts.refused(
-            conn, state, event_of_refusal(refusal.check, refusal.detail), self._means(state)
+            conn, state, event_of_refusal(refusal.check, refusal.detail), self._context(state)
         )
         if kept or raised is not None:
             await history.add_events(conn, state.eui, at, (event,))
         record = {"verdict": "refused", "alert_code": f"0x{event.code:04X}", **asdict(refusal)}
         if raised is not None:
-            record["alert"] = base64.b64encode(raised.said).decode()
+            record["alert"] = base64.b64encode(raised.alert).decode()
             because = f"{refusal.check} refused {run.subject}"
             await self._trace(
-                conn, reference_of(state.eui, raised.said), "sent", raised.said, summary=because
+                conn, reference_of(state.eui, raised.alert), "sent", raised.alert, summary=because
             )
             self._passed(state.eui, "alert stored")
         if kept:

@@ -61,10 +61,10 @@ ANSWERS_HELD: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of a block: what the device says to it, or the message it completed."""
+    """What became of a block: what the device answers, or the message it completed."""
 
     block: Block
-    said: bytes | None = None
+    response: bytes | None = None
     message: bytes | None = None
     largest: int = 0
 
@@ -103,7 +103,7 @@ class Blocks:
             await self._workflow.went_off(eui, reference_of(eui, data), lost.step)
             return None
         if taken is None or taken.message is None:
-            return None if taken is None else taken.said
+            return None if taken is None else taken.response
         return await self._complete(eui, taken, taken.message, content_type)
 
     async def _hear(
@@ -194,17 +194,17 @@ class Blocks:
         """Have the device hear the message, and begin to say its answer."""
         incoming, transfer = self._transfers(eui).incoming, taken.block.transfer
         incoming.remember(transfer)
-        said = None
+        response = None
         try:
-            said = await self._workflow.receive(eui, message, content_type)
+            response = await self._workflow.receive(eui, message, content_type)
         finally:
-            if said is None:  # refused, or aborted: the same blocks may come again
+            if response is None:  # refused, or aborted: the same blocks may come again
                 incoming.forget(transfer)
         size = min(self.size_of(eui), taken.largest)
-        if said is None or len(said) <= size:
-            return said
-        frames, responses = split(said, size, streaming=False), self._transfers(eui).responses
-        responses[transfer_of(decode(said))] = ResponseBlocks(frames, touched=self._now)
+        if response is None or len(response) <= size:
+            return response
+        frames, responses = split(response, size, streaming=False), self._transfers(eui).responses
+        responses[transfer_of(decode(response))] = ResponseBlocks(frames, touched=self._now)
         if len(responses) > ANSWERS_HELD:
             responses.popitem(last=False)
         return frames[0]
@@ -284,12 +284,14 @@ class Blocks:
         record: Callable[..., Any] = self._base.traces.record
         both = {"sender": transfer.originator, "receiver": transfer.recipient, "conn": conn}
         await record(name, "received", name=what, message=data, verdicts=run.verdicts(), **both)
-        if taken.said is not None:
+        if taken.response is not None:
             back = {"sender": transfer.recipient, "receiver": transfer.originator, "conn": conn}
-            said = decode_block(taken.said)
-            upto = f"has come up to block {said.acknowledged}"
-            summary = upto if said.acknowledges else f"block {said.number} of the answer"
-            await record(name, "sent", name="block", summary=summary, message=taken.said, **back)
+            response = decode_block(taken.response)
+            upto = f"has come up to block {response.acknowledged}"
+            summary = upto if response.acknowledges else f"block {response.number} of the answer"
+            await record(
+                name, "sent", name="block", summary=summary, message=taken.response, **back
+            )
         note(verdict="block taken")
 
 

@@ -32,8 +32,8 @@ from meter_sim.steps.workflow import reference_of
 from meter_sim.wan.blocks import Blocks
 from services.chassis.checks import Refused
 from services.chassis.faults.board import Armed
+from services.chassis.faults.exchange import ExchangeFacts
 from services.chassis.faults.orders import Direction, Kind, Part
-from services.chassis.faults.seen import Seen
 from services.chassis.foundation import Foundation
 
 HOP: Final = "wan"
@@ -76,21 +76,23 @@ class Wan:
         Raises:
             Refused: no such device is installed, or what came is not octets.
         """
-        seen = Seen(Direction.DEVICE, HOP, "POST", f"/devices/{eui}/messages", (), data, eui)
+        exchange = ExchangeFacts(
+            Direction.DEVICE, HOP, "POST", f"/devices/{eui}/messages", (), data, eui
+        )
         arrive = partial(self._arrive, eui, data, content_type)
-        fault = await self._faults.struck(Part.REQUEST, seen)
+        fault = await self._faults.struck(Part.REQUEST, exchange)
         kind = None if fault is None else fault.order.kind
         if kind is Kind.DROP:
             return None
         if fault is not None and kind in _HELD_BACK:
-            self._hold(fault, seen, arrive)
+            self._hold(fault, exchange, arrive)
             return None
         answer = await self._devices.receive(eui, data, content_type)
         if answer is not None:
-            answer = await self._back(eui, seen, answer)
+            answer = await self._back(eui, exchange, answer)
         if kind is Kind.DUPLICATE:
             await arrive()
-        await self._passed(Part.REQUEST, seen)
+        await self._passed(Part.REQUEST, exchange)
         return answer
 
     def on_the_way(self, eui: str) -> int:
@@ -118,28 +120,30 @@ class Wan:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
 
-    async def _back(self, eui: str, seen: Seen, answer: bytes) -> bytes | None:
+    async def _back(self, eui: str, exchange: ExchangeFacts, answer: bytes) -> bytes | None:
         """Take an answer back to whoever asked: what arrives there now."""
-        fault = await self._faults.struck(Part.ANSWER, seen)
+        fault = await self._faults.struck(Part.ANSWER, exchange)
         kind = None if fault is None else fault.order.kind
         if kind is Kind.DROP:
             return None
         if fault is not None and kind in _HELD_BACK:
-            self._hold(fault, seen, partial(self._answer_late, eui, answer))
+            self._hold(fault, exchange, partial(self._answer_late, eui, answer))
             return None
         if kind is Kind.DUPLICATE:
             await self._answer_late(eui, answer)
-        await self._passed(Part.ANSWER, seen)
+        await self._passed(Part.ANSWER, exchange)
         return answer
 
-    def _hold(self, fault: Armed, seen: Seen, arrive: Callable[[], Awaitable[None]]) -> None:
+    def _hold(
+        self, fault: Armed, exchange: ExchangeFacts, arrive: Callable[[], Awaitable[None]]
+    ) -> None:
         async def later(released: Awaitable[None]) -> None:
             await released
             await arrive()
 
-        eui = seen.device or ""
+        eui = exchange.device or ""
         task = asyncio.create_task(later(self._faults.hold(fault)))
-        what = OnItsWay(eui, fault.order.part, fault.order.kind, reference_of(eui, seen.body))
+        what = OnItsWay(eui, fault.order.part, fault.order.kind, reference_of(eui, exchange.body))
         self._on_the_way[task] = what
         task.add_done_callback(self._arrived)
 
@@ -149,10 +153,10 @@ class Wan:
         if error is not None:
             _log.error("lost on the WAN", message=one.subject, exc_info=error)
 
-    async def _passed(self, part: Part, seen: Seen) -> None:
+    async def _passed(self, part: Part, exchange: ExchangeFacts) -> None:
         """Bring those on their way that waited for this one to pass."""
-        self._faults.passed(part, seen)
-        overtaken = (seen.device, part, Kind.REORDER)
+        self._faults.passed(part, exchange)
+        overtaken = (exchange.device, part, Kind.REORDER)
         late = [
             task
             for task, one in self._on_the_way.items()

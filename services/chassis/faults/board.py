@@ -21,9 +21,9 @@ import structlog
 from services.chassis.data.audit import AuditLog
 from services.chassis.data.store import Database
 from services.chassis.data.trace import Traces
+from services.chassis.faults.exchange import ExchangeFacts, ReadReference
 from services.chassis.faults.messages import Answer, Asked
 from services.chassis.faults.orders import FITS, Direction, FaultError, FaultOrder, Kind, Part
-from services.chassis.faults.seen import ReadReference, Seen
 from services.chassis.time.clock import LabClock
 
 MOST_LIVE: Final = 100
@@ -92,9 +92,9 @@ class Armed:
         """Whether it can strike, or holds something back."""
         return self.still_to_come != 0 or bool(self.held)
 
-    def strikes(self, seen: Seen) -> bool:
+    def strikes(self, exchange: ExchangeFacts) -> bool:
         """Whether it strikes this one; counts it."""
-        if self.order.kind is Kind.STALE_ANSWER and seen.route not in self.previous:
+        if self.order.kind is Kind.STALE_ANSWER and exchange.route not in self.previous:
             return False
         if self.left is None:
             return True
@@ -252,40 +252,40 @@ class Faults:
 
     # What whoever carries messages asks for: `UnsafeNetwork`, and a network to devices.
 
-    async def struck(self, part: Part, seen: Seen) -> Armed | None:
+    async def struck(self, part: Part, exchange: ExchangeFacts) -> Armed | None:
         """The fault that strikes this message, if any; recorded before it does."""
-        armed = self.take(part, seen)
+        armed = self.take(part, exchange)
         if armed is not None:
-            await self.record(armed, seen)
+            await self.record(armed, exchange)
         return armed
 
-    def take(self, part: Part, seen: Seen) -> Armed | None:
+    def take(self, part: Part, exchange: ExchangeFacts) -> Armed | None:
         """The fault that strikes this message, if any: the oldest of those that do."""
         for armed in self._armed.values():
             order = armed.order
-            if order.part is part and order.addresses(seen) and armed.strikes(seen):
+            if order.part is part and order.addresses(exchange) and armed.strikes(exchange):
                 armed.fired += 1
                 return armed
         return None
 
-    async def record(self, armed: Armed, seen: Seen) -> None:
+    async def record(self, armed: Armed, exchange: ExchangeFacts) -> None:
         """Say that it strikes, before it does."""
-        order, subject = armed.order, seen.subject(self.reference)
+        order, subject = armed.order, exchange.subject(self.reference)
         facts = {
             "fault": armed.id,
             "kind": order.kind.value,
             "direction": order.direction.value,
             "part": order.part.value,
-            "hop": seen.hop,
-            "method": seen.method,
-            "path": seen.path,
+            "hop": exchange.hop,
+            "method": exchange.method,
+            "path": exchange.path,
             "number": armed.fired,
         }
         _log.warning("a fault STRIKES", party=self.party, subject=subject, **facts)
         of = "" if order.times is None else f" of {order.times}"
-        ends = (seen.hop, self.party)
+        ends = (exchange.hop, self.party)
         if (order.direction is Direction.INBOUND) is not (order.part is Part.REQUEST):
-            ends = (self.party, seen.hop)
+            ends = (self.party, exchange.hop)
         async with self._database.begin() as conn:
             await self._audit.append(conn, "lab.fault.fired", subject, facts)
             await self._traces.record(
@@ -295,7 +295,7 @@ class Faults:
                 receiver=ends[1],
                 name=f"fault.{order.kind}",
                 summary=f"fault {armed.id}: {order.kind} of the {order.direction} {order.part}, "
-                f"{seen.method} {seen.path} ({armed.fired}{of})",
+                f"{exchange.method} {exchange.path} ({armed.fired}{of})",
                 conn=conn,
             )
 
@@ -332,19 +332,19 @@ class Faults:
                 armed.held.remove(held)
             self._settle()
 
-    def passed(self, part: Part, seen: Seen) -> None:
+    def passed(self, part: Part, exchange: ExchangeFacts) -> None:
         """A message has arrived: those it has overtaken may follow."""
         for armed in self._armed.values():
             order = armed.order
-            if order.kind is Kind.REORDER and order.part is part and order.addresses(seen):
+            if order.kind is Kind.REORDER and order.part is part and order.addresses(exchange):
                 self._let_go(armed)
         self._settle()
 
-    def keep(self, seen: Seen, answer: Answer) -> None:
+    def keep(self, exchange: ExchangeFacts, answer: Answer) -> None:
         """Remember a true answer, for a fault that will give it again."""
         for armed in self._armed.values():
-            if armed.order.kind is Kind.STALE_ANSWER and armed.order.addresses(seen):
-                armed.previous[seen.route] = answer
+            if armed.order.kind is Kind.STALE_ANSWER and armed.order.addresses(exchange):
+                armed.previous[exchange.route] = answer
 
     async def _until(self, gate: asyncio.Event, left: float | None) -> None:
         """Until the gate opens, the clock is moved, or that many seconds have passed."""

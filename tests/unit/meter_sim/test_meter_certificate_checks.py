@@ -105,7 +105,7 @@ CASES = [
 
 
 def outcomes(reaction: Reaction) -> dict[str, CellOutcome]:
-    outcome = decode_response(decode(reaction.said).payload).outcome
+    outcome = decode_response(decode(reaction.response).payload).outcome
     assert outcome is not None
     return {one.cell.name: one for one in outcome.outcomes}
 

@@ -267,7 +267,7 @@ def test_and_accepted_with_that_check_off(estate: Estate, case: Case):
     reaction = hear(state, case.data(estate), estate.means(make_book(case.check)))
 
     assert case.succeeds(reaction.state)
-    assert reaction.said
+    assert reaction.response
 
 
 def test_they_are_made_in_the_order_of_the_domain_facts(

@@ -70,13 +70,13 @@ def waiting(esme: DeviceState, usage: KeyUsage = DS) -> DeviceState:
 
 
 def result(reaction: Reaction) -> CertificateUpdateResult:
-    return decode_certificate_update_response(decode(reaction.said).payload).result
+    return decode_certificate_update_response(decode(reaction.response).payload).result
 
 
 def test_a_certification_request_is_for_a_new_key_pair(estate: Estate, esme: DeviceState):
     for usage, name in ((DS, Usage.DIGITAL_SIGNATURE), (KA, Usage.KEY_AGREEMENT)):
         reaction = hear(esme, about_own_keys(estate, ISSUE, asking(usage)), estate.means())
-        said = decode(reaction.said)
+        said = decode(reaction.response)
         assert (said.message_code, said.header.counter) == (ISSUE, 8001)
         assert (said.header.date_time, said.mac) == (None, None)
         verify_signature(said, estate.fleet.public_key(DEVICE, Usage.DIGITAL_SIGNATURE))
@@ -111,7 +111,7 @@ def test_the_certificate_puts_the_new_key_into_use(
     assert done.state.own == {usage: OwnKey(1, None, new)}
     assert done.state.cells == esme.cells
     old_key = estate.fleet.public_key(DEVICE, Usage.DIGITAL_SIGNATURE)
-    verify_signature(decode(done.said), old_key)
+    verify_signature(decode(done.response), old_key)
     assert {one.outcome for one in done.verdicts} == {"passed"}
 
 
@@ -206,7 +206,7 @@ def test_what_is_no_certificate_never_goes_in(estate: Estate, esme: DeviceState)
 
 def test_the_certificate_in_use_is_shown(estate: Estate, esme: DeviceState):
     def answer(state: DeviceState, usage: KeyUsage) -> bytes | CertificateReadFailure:
-        said = hear(state, about_own_keys(estate, PROVIDE, asking(usage)), estate.means()).said
+        said = hear(state, about_own_keys(estate, PROVIDE, asking(usage)), estate.means()).response
         return decode_certificate_read_response(decode(said).payload).answer
 
     assert answer(esme, DS) is CertificateReadFailure.NO_CERTIFICATE_HELD
@@ -220,7 +220,7 @@ def test_the_certificate_in_use_is_shown(estate: Estate, esme: DeviceState):
 def test_no_key_pair_for_what_a_device_has_no_key_for(estate: Estate, esme: DeviceState):
     asked = about_own_keys(estate, ISSUE, asking(KeyUsage.KEY_CERT_SIGN))
     reaction = hear(esme, asked, estate.means())
-    answer = decode_issue_response(decode(reaction.said).payload).answer
+    answer = decode_issue_response(decode(reaction.response).payload).answer
     assert answer is CertificationRequestFailure.INVALID_KEY_USAGE
     assert reaction.state.own == {}
 

@@ -14,8 +14,8 @@ import pytest
 from gbcs.message import decode
 from meter_sim.lab.faults import KINDS, WAYS, WanRequest
 from services.chassis.faults.board import Armed
+from services.chassis.faults.exchange import ExchangeFacts
 from services.chassis.faults.orders import Kind, Part
-from services.chassis.faults.seen import Seen
 from tests.unit.meter_sim.estate import DEVICE, NOW, SUPPLIER_A, SUPPLIER_B, TCOS, Estate
 from tests.unit.meter_sim.running import Running
 
@@ -194,7 +194,7 @@ def drawn(part: Part, count: int = 40, **order: Any) -> list[Kind | None]:
     """What befalls the next ones to or from the device."""
     ordered = [one for one in WanRequest(**order).orders(DEVICE) if one.part is part]
     armed = [Armed("f1", one, deque(one.drawn() or ())) for one in ordered]
-    seen = Seen("device", "wan", "POST", "/", device=DEVICE)
+    seen = ExchangeFacts("device", "wan", "POST", "/", device=DEVICE)
     return [
         next((one.order.kind for one in armed if one.strikes(seen)), None) for _ in range(count)
     ]

@@ -33,7 +33,7 @@ Pairs = tuple[tuple[bytes, bytes], ...]
 
 
 @dataclass(frozen=True)
-class Seen:
+class ExchangeFacts:
     """One exchange, known by its request.
 
     Attributes:
