@@ -15,7 +15,7 @@ from gbcs.payloads.credentials import CellId, CredentialsOutcome
 from keys.certificate import Certificate
 from keys.roles import Usage
 from meter_sim.device.device_types import DeviceType
-from meter_sim.device.quirks import with_default_written, with_long_lengths
+from meter_sim.device.quirks import as_written
 from services.chassis.checks import CheckBook, Verdict
 
 
@@ -167,9 +167,9 @@ class Means:
 
     def written(self, payload: bytes) -> bytes:
         """A payload as this device writes it."""
-        if self.default_written:
-            payload = with_default_written(payload)
-        return with_long_lengths(payload) if self.long_lengths else payload
+        if not self.long_lengths and not self.default_written:
+            return payload
+        return as_written(payload, long_lengths=self.long_lengths, default=self.default_written)
 
 
 @dataclass(frozen=True, slots=True)
