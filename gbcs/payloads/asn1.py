@@ -209,7 +209,12 @@ def read_list(cls: type[T], data: bytes, name: str, *, as_devices_write: bool = 
     Raises:
         ParseError: it is not that.
     """
-    return read(cls, _inside_sequence(data), name, as_devices_write=as_devices_write)
+    if as_devices_write:
+        try:
+            return _read_strict(cls, _inside_sequence(data), name)
+        except ParseError:
+            data = as_der(data)
+    return _read_strict(cls, _inside_sequence(data), name)
 
 
 def write_list(value: object, name: str) -> bytes:
