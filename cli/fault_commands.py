@@ -17,7 +17,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help=(
         "Force exactly this failure, the next n times, at any system. A fault says where "
-        "(inbound: others call the system; outbound: it calls them; the request or the answer), "
+        "(inbound: others call the system; outbound: it calls them; device: the network to a "
+        "device, at meter_sim; the request or the answer), "
         "whose (--hop), which messages (--purpose, --device, ...), what befalls them, and how "
         "often. It is counted, shown in `cos trace`, and undone by remove or reset.\n\n"
         "Kinds: drop, delay, duplicate, reorder, stale_answer, status, bit_flip, truncate, "
@@ -47,6 +48,8 @@ class Where(StrEnum):
     INBOUND_ANSWER = "inbound-answer"
     OUTBOUND_REQUEST = "outbound-request"
     OUTBOUND_ANSWER = "outbound-answer"
+    DEVICE_REQUEST = "device-request"
+    DEVICE_ANSWER = "device-answer"
 
 
 class Kind(StrEnum):

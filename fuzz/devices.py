@@ -84,7 +84,7 @@ def in_process(count: int, seed: int) -> Tally:
     device, means, honest = estate.device(), estate.means(), honest_messages(estate)
     signed = [message for message in map(decode, honest) if message.signature]
     for message in honest:
-        if not hear(device, message, means).said:
+        if not hear(device, message, means).response:
             raise AssertionError("a message that shall be mutated is not answered as it is")
     for _ in range(count):
         if noise.below(MENDED):

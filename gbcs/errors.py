@@ -3,7 +3,6 @@
 GbcsError
 ├── ParseError         the bytes cannot be read; `offset` says where
 ├── EncodeError        the values cannot be written
-├── RuleBroken         well formed, but the fields contradict each other (gbcs.rules)
 ├── SignatureInvalid   the digital signature does not hold, or is not there
 └── MacInvalid         the message authentication code does not hold, or is not there
 """
@@ -31,18 +30,6 @@ class ParseError(GbcsError):
 
 class EncodeError(GbcsError):
     """The values cannot be written in the form asked for."""
-
-
-class RuleBroken(GbcsError):  # noqa: N818  the name says the verdict, as in the texts
-    """The message is well formed, but breaks a rule of consistency.
-
-    Attributes:
-        rule: the stable name of the rule (see gbcs.rules).
-    """
-
-    def __init__(self, rule: str, reason: str) -> None:
-        super().__init__(f"{rule}: {reason}")
-        self.rule = rule
 
 
 class SignatureInvalid(GbcsError):  # noqa: N818  the name says the verdict, as in the texts

@@ -61,8 +61,6 @@ class ModeFacts:
         own_specialist_floors: whether field [5] may.
         other_roles: the roles whose floors field [6] may set.
         other_floors_needed: whether field [6] must be there (unless the command cancels).
-        signed: whether the command carries the authorising party's signature; None if either.
-        maced: whether it carries the Access Control Broker's MAC.
     """
 
     authorising_cells: frozenset[CellId | None]
@@ -71,8 +69,6 @@ class ModeFacts:
     own_specialist_floors: bool = False
     other_roles: frozenset[RemotePartyRole] = frozenset()
     other_floors_needed: bool = False
-    signed: bool | None = True
-    maced: bool = True
 
 
 MODE_FACTS: dict[Mode, ModeFacts] = {
@@ -86,12 +82,11 @@ MODE_FACTS: dict[Mode, ModeFacts] = {
         _NETWORK_OPERATOR_CELLS,
         own_floor=True,
     ),
-    # On a communications hub the broker has a signing cell and signs; elsewhere it only MACs.
+    # On a communications hub the broker has a signing cell; elsewhere it names none.
     Mode.ACCESS_CONTROL_BROKER_BY_ACB: ModeFacts(
         frozenset({None, _signing(RemotePartyRole.ACCESS_CONTROL_BROKER)}),
         _ACB_CELLS,
         own_floor=True,
-        signed=None,
     ),
     Mode.WAN_PROVIDER_BY_WAN_PROVIDER: ModeFacts(
         frozenset({_WAN_PROVIDER}), frozenset({_WAN_PROVIDER}), own_floor=True
@@ -110,11 +105,8 @@ MODE_FACTS: dict[Mode, ModeFacts] = {
         _ALL_CELLS,
         own_floor=True,
         other_roles=_ALL_ROLES - {RemotePartyRole.RECOVERY},
-        maced=False,
     ),
-    Mode.ANY_BY_CONTINGENCY: ModeFacts(
-        frozenset({_ROOT}), _ALL_CELLS, other_roles=_ALL_ROLES, maced=False
-    ),
+    Mode.ANY_BY_CONTINGENCY: ModeFacts(frozenset({_ROOT}), _ALL_CELLS, other_roles=_ALL_ROLES),
     Mode.LOAD_CONTROLLER_BY_LOAD_CONTROLLER: ModeFacts(
         frozenset({_signing(RemotePartyRole.LOAD_CONTROLLER)}),
         _LOAD_CONTROLLER_CELLS,

@@ -18,8 +18,7 @@ from gbcs.codes import (
     Cra,
 )
 from gbcs.codes import CredentialsReplacementMode as Mode
-from gbcs.errors import RuleBroken
-from gbcs.message import GroupingHeader, Message, OtherInformation
+from gbcs.message import GroupingHeader, OtherInformation
 from gbcs.mode_facts import MODE_FACTS
 from gbcs.payloads.cells import CellId
 from gbcs.payloads.credentials import CANCEL_EXECUTION, UpdateCredentials
@@ -42,7 +41,6 @@ class Rule(StrEnum):
     OWN_FLOORS = "own_floors"
     OTHER_FLOORS = "other_floors"
     SYMMETRIC_KEY = "symmetric_key"
-    COMMAND_PROTECTION = "command_protection"
     ANSWER_FLAG = "answer_flag"
     ANSWER_PARTIES = "answer_parties"
     ANSWER_COUNTER = "answer_counter"
@@ -73,33 +71,9 @@ class Finding:
         return f"expected {self.expected}, found {self.found}"
 
 
-def require(findings: Iterable[Finding], *rules: Rule) -> None:
-    """Raise the first finding, of these rules if any are named.
-
-    Raises:
-        RuleBroken: there is one.
-    """
-    for finding in findings:
-        if not rules or finding.rule in rules:
-            raise RuleBroken(finding.rule, finding.reason)
-
-
 def command_findings(header: GroupingHeader, update: UpdateCredentials) -> tuple[Finding, ...]:
     """What does not fit in a CS02b or CS02g command, signed or not."""
     return (*_header_findings(header, update), *_payload_findings(update))
-
-
-def protection_findings(command: Message, mode: Mode) -> tuple[Finding, ...]:
-    """What does not fit in the protection of a complete command of this mode."""
-    facts = MODE_FACTS[mode]
-    found = protection(bool(command.signature), command.mac is not None)
-    if facts.signed is None:
-        fits = command.mac is not None
-        expected = "a MAC, signature or not"
-    else:
-        fits = (bool(command.signature), command.mac is not None) == (facts.signed, facts.maced)
-        expected = protection(facts.signed, facts.maced)
-    return () if fits else (Finding(Rule.COMMAND_PROTECTION, expected, found),)
 
 
 def _header_findings(header: GroupingHeader, update: UpdateCredentials) -> Iterator[Finding]:

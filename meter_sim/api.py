@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
 
-from meter_sim.device.reception import OCTETS
+from meter_sim.device.rules.reception import OCTETS
 from meter_sim.wan.network import Wan
 from services.chassis.web.openapi import body, content
 
@@ -28,9 +28,9 @@ def wan_routes(wan: Wan) -> APIRouter:
         eui: str, request: Request, content_type: Annotated[str, Header()] = ""
     ) -> Response:
         """Carry a message to a device, and back what it says."""
-        said = await wan.carry(eui, await request.body(), content_type)
-        if said is None:
+        answer = await wan.carry(eui, await request.body(), content_type)
+        if answer is None:
             return Response(status_code=204)
-        return Response(said, media_type=OCTETS)
+        return Response(answer, media_type=OCTETS)
 
     return router

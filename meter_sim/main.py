@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from gbcs.message import reference_of
 from keys.stores.software import open_store
 from meter_sim.api import wan_routes
 from meter_sim.checks import meter_checks
@@ -22,13 +21,13 @@ from meter_sim.lab.fleets import fleet_routes
 from meter_sim.lab.routes import lab_routes
 from meter_sim.settings import MeterSettings
 from meter_sim.steps.alerts_kept import SecurityAlerts
+from meter_sim.steps.due_watch import DueWatch
 from meter_sim.steps.outbound import AlertPush
 from meter_sim.steps.power import Power
-from meter_sim.steps.workflow import Workflow, no_step
+from meter_sim.steps.workflow import Workflow, message_reference, no_step
 from meter_sim.store.devices import DeviceStore
 from meter_sim.store.tables import metadata
 from meter_sim.wan.blocks import Blocks
-from meter_sim.wan.due_watch import DueWatch
 from meter_sim.wan.network import Wan
 from services.chassis import app
 from services.chassis.checks import CheckBook
@@ -59,7 +58,7 @@ async def assemble(
     async with base.closed_on_failure():
         base.expose(client, otherwise="alerts")
         base.quirks.declare(QUIRKS)
-        base.faults.reference = reference_of
+        base.faults.reference = message_reference
         devices = DeviceStore()
         push = AlertPush(base.outbox, client, settings.alert_url)
         power = Power()
@@ -67,11 +66,11 @@ async def assemble(
         workflow = Workflow(
             base, devices, fleet.keys_of, push, power, alerts=alerts, on_step=on_step
         )
-        blocks = Blocks(base, devices, workflow, power, settings.block_size)
+        blocks = Blocks(base, workflow, power, settings.block_size)
         push.speak_by(blocks.alert_frames)
         wan = Wan(base, blocks, push)
         forgetting = [wan.forget, power.forget, blocks.forget]
-        watch = DueWatch(base, devices, workflow, wan, power)
+        watch = DueWatch(base, devices, workflow, power)
         return app.Service(
             base,
             authority_file=AUTHORITY,
@@ -91,7 +90,7 @@ async def assemble(
                 power.restore,
                 alerts.restore,
             ],
-            on_stop=[client.aclose, watch.stop],
+            on_stop=[client.aclose, watch.stop, wan.stop],
         )
 
 

@@ -8,8 +8,11 @@ from typing import Any
 from stack.connection import Connection
 from stack.errors import USAGE, CommandError
 
-WHERE = ("inbound-request", "inbound-answer", "outbound-request", "outbound-answer")
-"""Which half of an exchange: others call the system (inbound), or it calls them (outbound)."""
+WHERE = (
+    *("inbound-request", "inbound-answer", "outbound-request", "outbound-answer"),
+    *("device-request", "device-answer"),
+)
+"""Which half of an exchange: others call the system, or it calls them, or it is a device's."""
 
 MATCHED = ("method", "path", "purpose", "message_id", "request_id", "device")
 """What a message can be told by; all that is given must fit."""

@@ -7,6 +7,7 @@ vectors: `03 02 07 80` digitalSignature, `03 02 03 08` keyAgreement, `03 02 02 0
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TypeVar
 
 from gbcs.codes import CellUsage, KeyUsage, RemotePartyRole
@@ -15,7 +16,7 @@ from gbcs.payloads import asn1
 
 _KEY_USAGES = {(bytes((0x80 >> usage,)), 7 - usage): usage for usage in KeyUsage}
 
-E = TypeVar("E", RemotePartyRole, KeyUsage, CellUsage)
+E = TypeVar("E", bound=IntEnum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def role_from_wire(number: int, name: str) -> RemotePartyRole:
     Raises:
         ParseError: there is none.
     """
-    return _member(RemotePartyRole, number, f"{name}: remote party role")
+    return member(RemotePartyRole, number, f"{name}: remote party role")
 
 
 def cell_usage_from_wire(number: int, name: str) -> CellUsage:
@@ -115,11 +116,16 @@ def cell_usage_from_wire(number: int, name: str) -> CellUsage:
     Raises:
         ParseError: there is none.
     """
-    return _member(CellUsage, number, f"{name}: cell usage")
+    return member(CellUsage, number, f"{name}: cell usage")
 
 
-def _member(cls: type[E], number: int, name: str) -> E:
+def member(cls: type[E], number: int, name: str) -> E:
+    """The one of the standard's numbers.
+
+    Raises:
+        ParseError: it is none of them.
+    """
     try:
         return cls(number)
     except ValueError:
-        raise ParseError(f"{name} {number} is not one of the standard's") from None
+        raise ParseError(f"{name} {number} is unknown") from None

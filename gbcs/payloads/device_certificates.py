@@ -19,9 +19,8 @@ from gbcs.codes import (
     CertificationRequestFailure,
     KeyUsage,
 )
-from gbcs.errors import ParseError
 from gbcs.payloads import asn1
-from gbcs.payloads.cells import key_usage_from_wire, key_usage_to_wire
+from gbcs.payloads.cells import key_usage_from_wire, key_usage_to_wire, member
 
 R = TypeVar("R", CertificationRequestFailure, CertificateUpdateResult, CertificateReadFailure)
 
@@ -170,8 +169,4 @@ def _sequence(payload: bytes, name: str) -> bytes:
 
 
 def _result(cls: type[R], payload: bytes, name: str) -> R:
-    number = asn1.read(int, payload, name)
-    try:
-        return cls(number)
-    except ValueError:
-        raise ParseError(f"{name}: result {number} is unknown") from None
+    return member(cls, asn1.read(int, payload, name), f"{name}: result")

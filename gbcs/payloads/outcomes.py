@@ -15,7 +15,7 @@ from gbcs.codes import CredentialsReplacementMode, StatusCode
 from gbcs.errors import EncodeError, ParseError
 from gbcs.numbers import unsigned
 from gbcs.payloads import asn1
-from gbcs.payloads.cells import CellId, cell_from_wire, cell_to_wire
+from gbcs.payloads.cells import CellId, cell_from_wire, cell_to_wire, member
 from gbcs.payloads.seq_numbers import (
     SeqNumberChange,
     changes_from_wire,
@@ -159,10 +159,7 @@ def mode_from_wire(number: int, name: str) -> CredentialsReplacementMode:
     Raises:
         ParseError: there is none.
     """
-    try:
-        return CredentialsReplacementMode(number)
-    except ValueError:
-        raise ParseError(f"{name}: credentials replacement mode {number} is unknown") from None
+    return member(CredentialsReplacementMode, number, f"{name}: credentials replacement mode")
 
 
 def status_from_wire(status: asn1.TLV, name: str) -> StatusCode:
@@ -171,11 +168,8 @@ def status_from_wire(status: asn1.TLV, name: str) -> StatusCode:
     Raises:
         ParseError: not an ENUMERATED, or of no known value.
     """
-    number = asn1.number_of(status, f"{name}: status code")
-    try:
-        return StatusCode(number)
-    except ValueError:
-        raise ParseError(f"{name}: status code {number} is unknown") from None
+    name = f"{name}: status code"
+    return member(StatusCode, asn1.number_of(status, name), name)
 
 
 def identifier_to_wire(identifier: bytes, name: str) -> bytes:

@@ -18,7 +18,6 @@ from gbcs.codes import USE_CASES, Cra
 from gbcs.errors import EncodeError, ParseError
 from gbcs.numbers import to_json
 from gbcs.reassembly import Reassembler
-from gbcs.text.credentials import hexadecimal_number
 from gbcs.text.fields import Fields
 
 
@@ -70,7 +69,7 @@ def build_block(description: dict[str, Any]) -> bytes:
         fields.number("originator_counter"),
         fields.text("originator"),
         fields.text("recipient"),
-        hexadecimal_number(fields.text("message_code"), "block.message_code"),
+        fields.hexadecimal_number("message_code"),
     )
     inner = fields.inner("block")
     flags = {name: inner.take(name) for name in ("last", "streaming")}

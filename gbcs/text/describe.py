@@ -28,7 +28,6 @@ from gbcs.message import GroupingHeader, Message, OtherInformation, decode, enco
 from gbcs.numbers import to_json
 from gbcs.protect import add_mac, sign, verify_mac, verify_signature
 from gbcs.text.blocks import build_block, describe_block
-from gbcs.text.credentials import hexadecimal_number
 from gbcs.text.fields import Fields
 from gbcs.text.payload import CODECS, build_payload, describe_payload
 
@@ -104,7 +103,7 @@ def build(
     fields = Fields(description, "message")
     if fields.has("block"):
         return build_block(description)
-    code = hexadecimal_number(fields.text("message_code"), "message.message_code")
+    code = fields.hexadecimal_number("message_code")
     cra = fields.label("cra", Cra)
     date_time = fields.hexadecimal("date_time") if fields.has("date_time") else None
     header = GroupingHeader(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-from typing import Any
+from typing import Any, Final
 
 from gbcs.codes import (
     AlertCode,
@@ -15,10 +14,7 @@ from gbcs.codes import (
     RemotePartyRole,
     StatusCode,
 )
-from gbcs.errors import EncodeError
-from gbcs.numbers import to_json
 from gbcs.payloads.alerts import AnyAlert, GenericAlert, ZigBeeAlert
-from gbcs.payloads.credentials import CellId
 from gbcs.payloads.details import CredentialDetails, HeldCredential, ReadCredentials, RoleDetails
 from gbcs.payloads.device_certificates import (
     CertificateReadResponse,
@@ -27,147 +23,75 @@ from gbcs.payloads.device_certificates import (
     IssueResponse,
     KeyUsageRequest,
 )
-from gbcs.text.certificate import certificate_from_json, certificate_to_json
-from gbcs.text.credentials import hexadecimal_number
 from gbcs.text.fields import Fields
+from gbcs.text.shape import (
+    BASE64,
+    CELL,
+    CERTIFICATE,
+    NUMBER,
+    OCTETS,
+    Either,
+    Shape,
+    each_inner,
+    label,
+    labels,
+    optional,
+)
 
+READ: Final = Shape(
+    "payload",
+    ReadCredentials,
+    authorisingRemotePartyTACellIdentifier=("authorising_cell", CELL),
+    remotePartyRolesCredentialsRequired=("roles", labels(RemotePartyRole)),
+)
+"""The command of CS02a and CS02f."""
 
-def read_to_json(read: ReadCredentials) -> dict[str, Any]:
-    """The command of CS02a and CS02f."""
-    return {
-        "authorisingRemotePartyTACellIdentifier": read.authorising_cell.name,
-        "remotePartyRolesCredentialsRequired": [role.label for role in read.roles],
-    }
+_HELD: Final = Shape(
+    "trustAnchorCells",
+    HeldCredential,
+    keyUsage=("key_usage", label(KeyUsage)),
+    cellUsage=("cell_usage", label(CellUsage)),
+    subjectUniqueID=("subject", OCTETS),
+    subjectKeyIdentifier=("key_id", OCTETS),
+)
+_ROLE: Final = Shape(
+    "remotePartyDetails",
+    RoleDetails,
+    remotePartyRole=("role", label(RemotePartyRole)),
+    statusCode=("status", label(StatusCode)),
+    currentSeqNumber=("current_counter", optional(NUMBER)),
+    trustAnchorCells=("held", optional(each_inner(_HELD))),
+)
 
+DETAILS: Final = Shape(
+    "payload", CredentialDetails, remotePartyDetails=("roles", each_inner(_ROLE))
+)
+"""The response of CS02a and CS02f."""
 
-def read_from_json(value: object) -> ReadCredentials:
-    """The inverse of read_to_json.
+KEY_USAGE: Final = Shape("payload", KeyUsageRequest, keyUsage=("key_usage", label(KeyUsage)))
+"""The command of CS02c and CS02e."""
 
-    Raises:
-        EncodeError: a field is missing, unknown, or of another kind.
-    """
-    fields = Fields(value, "payload")
-    cell = CellId.from_name(fields.text("authorisingRemotePartyTACellIdentifier"))
-    roles = tuple(_role(r) for r in fields.members("remotePartyRolesCredentialsRequired"))
-    fields.done()
-    return ReadCredentials(cell, roles)
+ISSUE_RESPONSE: Final = Either(
+    IssueResponse, ("certificationRequest", BASE64), CertificationRequestFailure
+)
+"""The response of CS02c."""
 
+CERTIFICATE_UPDATE: Final = Shape(
+    "payload", CertificateUpdate, certificate=("certificate", CERTIFICATE)
+)
+"""The command of CS02d."""
 
-def details_to_json(details: CredentialDetails) -> dict[str, Any]:
-    """The response of CS02a and CS02f."""
-    return {"remotePartyDetails": [_role_to_json(role) for role in details.roles]}
+CERTIFICATE_UPDATE_RESPONSE: Final = Shape(
+    "payload", CertificateUpdateResponse, responseCode=("result", label(CertificateUpdateResult))
+)
+"""The response of CS02d."""
 
+CERTIFICATE_READ_RESPONSE: Final = Either(
+    CertificateReadResponse, ("certificate", CERTIFICATE), CertificateReadFailure
+)
+"""The response of CS02e."""
 
-def details_from_json(value: object) -> CredentialDetails:
-    """The inverse of details_to_json.
-
-    Raises:
-        EncodeError: a field is missing, unknown, or of another kind.
-    """
-    fields = Fields(value, "payload")
-    roles = tuple(_role_from_json(role) for role in fields.members("remotePartyDetails"))
-    fields.done()
-    return CredentialDetails(roles)
-
-
-def key_usage_to_json(request: KeyUsageRequest) -> dict[str, Any]:
-    """The command of CS02c and CS02e."""
-    return {"keyUsage": request.key_usage.label}
-
-
-def key_usage_from_json(value: object) -> KeyUsageRequest:
-    """The inverse of key_usage_to_json.
-
-    Raises:
-        EncodeError: a field is missing, unknown, or of another kind.
-    """
-    fields = Fields(value, "payload")
-    usage = fields.label("keyUsage", KeyUsage)
-    fields.done()
-    return KeyUsageRequest(usage)
-
-
-def issue_response_to_json(response: IssueResponse) -> dict[str, Any]:
-    """The response of CS02c."""
-    if isinstance(response.answer, bytes):
-        return {"certificationRequest": base64.b64encode(response.answer).decode()}
-    return {"responseCode": response.answer.label}
-
-
-def issue_response_from_json(value: object) -> IssueResponse:
-    """The inverse of issue_response_to_json.
-
-    Raises:
-        EncodeError: a field is missing, unknown, or of another kind.
-    """
-    fields = Fields(value, "payload")
-    answer: bytes | CertificationRequestFailure
-    if fields.has("responseCode"):
-        answer = fields.label("responseCode", CertificationRequestFailure)
-    else:
-        answer = fields.base64("certificationRequest")
-    fields.done()
-    return IssueResponse(answer)
-
-
-def certificate_update_to_json(update: CertificateUpdate) -> dict[str, Any]:
-    """The command of CS02d."""
-    return {"certificate": certificate_to_json(update.certificate)}
-
-
-def certificate_update_from_json(value: object) -> CertificateUpdate:
-    """The inverse of certificate_update_to_json.
-
-    Raises:
-        EncodeError: a field is missing, unknown, or of another kind.
-    """
-    fields = Fields(value, "payload")
-    certificate = certificate_from_json(fields.take("certificate"), "payload.certificate")
-    fields.done()
-    return CertificateUpdate(certificate)
-
-
-def certificate_update_response_to_json(response: CertificateUpdateResponse) -> dict[str, Any]:
-    """The response of CS02d."""
-    return {"responseCode": response.result.label}
-
-
-def certificate_update_response_from_json(value: object) -> CertificateUpdateResponse:
-    """The inverse of certificate_update_response_to_json.
-
-    Raises:
-        EncodeError: a field is missing, unknown, or of another kind.
-    """
-    fields = Fields(value, "payload")
-    result = fields.label("responseCode", CertificateUpdateResult)
-    fields.done()
-    return CertificateUpdateResponse(result)
-
-
-def certificate_read_response_to_json(response: CertificateReadResponse) -> dict[str, Any]:
-    """The response of CS02e."""
-    if isinstance(response.answer, bytes):
-        return {"certificate": certificate_to_json(response.answer)}
-    return {"responseCode": response.answer.label}
-
-
-def certificate_read_response_from_json(value: object) -> CertificateReadResponse:
-    """The inverse of certificate_read_response_to_json.
-
-    Raises:
-        EncodeError: a field is missing, unknown, or of another kind.
-    """
-    fields = Fields(value, "payload")
-    answer: bytes | CertificateReadFailure
-    if fields.has("responseCode"):
-        answer = fields.label("responseCode", CertificateReadFailure)
-    else:
-        answer = certificate_from_json(fields.take("certificate"), "payload.certificate")
-    fields.done()
-    return CertificateReadResponse(answer)
-
-
-_ALERT_NAMES = {int(code): code.label for code in AlertCode}
+_ALERT_NAMES: Final = {int(code): code.label for code in AlertCode}
 
 
 def generic_alert_to_json(alert: AnyAlert) -> dict[str, Any]:
@@ -196,67 +120,16 @@ def generic_alert_from_json(value: object) -> AnyAlert:
         EncodeError: a field is missing, unknown, or of another kind.
     """
     fields = Fields(value, "payload")
-    code = hexadecimal_number(fields.text("alertCode"), "payload.alertCode")
+    code = fields.hexadecimal_number("alertCode")
     if fields.has("alert"):
         fields.text("alert")
     alert: AnyAlert
     if fields.has("utcTime"):
         alert = ZigBeeAlert(code, fields.number("utcTime"))
     else:
-        invoke_id = hexadecimal_number(fields.text("invokeId"), "payload.invokeId")
+        invoke_id = fields.hexadecimal_number("invokeId")
         date_time = fields.hexadecimal("dateTime")
         content = fields.hexadecimal("content") if fields.has("content") else None
         alert = GenericAlert(code, date_time, content, invoke_id)
     fields.done()
     return alert
-
-
-def _role(label: object) -> RemotePartyRole:
-    try:
-        return RemotePartyRole.from_label(str(label))
-    except KeyError:
-        raise EncodeError(f"{label!r} is not a remote party role") from None
-
-
-def _role_to_json(details: RoleDetails) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "remotePartyRole": details.role.label,
-        "statusCode": details.status.label,
-    }
-    if details.held is not None:
-        counter = details.current_counter
-        shown["currentSeqNumber"] = None if counter is None else to_json(counter)
-        shown["trustAnchorCells"] = [
-            {
-                "keyUsage": held.key_usage.label,
-                "cellUsage": held.cell_usage.label,
-                "subjectUniqueID": held.subject.hex(),
-                "subjectKeyIdentifier": held.key_id.hex(),
-            }
-            for held in details.held
-        ]
-    return shown
-
-
-def _role_from_json(value: object) -> RoleDetails:
-    fields = Fields(value, "remotePartyDetails")
-    role = fields.label("remotePartyRole", RemotePartyRole)
-    status = fields.label("statusCode", StatusCode)
-    counter = held = None
-    if fields.has("trustAnchorCells"):
-        counter = fields.number("currentSeqNumber")
-        held = tuple(_held_from_json(cell) for cell in fields.members("trustAnchorCells"))
-    fields.done()
-    return RoleDetails(role, status, counter, held)
-
-
-def _held_from_json(value: object) -> HeldCredential:
-    fields = Fields(value, "trustAnchorCells")
-    held = HeldCredential(
-        fields.label("keyUsage", KeyUsage),
-        fields.label("cellUsage", CellUsage),
-        fields.hexadecimal("subjectUniqueID"),
-        fields.hexadecimal("subjectKeyIdentifier"),
-    )
-    fields.done()
-    return held

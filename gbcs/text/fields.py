@@ -71,6 +71,20 @@ class Fields:
         except ValueError:
             raise self._wrong(key, "octets in hexadecimal digits") from None
 
+    def hexadecimal_number(self, key: str) -> int:
+        """A number as text like `0x8f66`.
+
+        Raises:
+            EncodeError: it is not written so.
+        """
+        text = self.text(key)
+        try:
+            if text.startswith("0x"):
+                return int(text, 16)
+        except ValueError:
+            pass
+        raise self._wrong(key, "hexadecimal digits after 0x")
+
     def base64(self, key: str) -> bytes:
         """Octets in base64.
 

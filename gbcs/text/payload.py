@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from gbcs.codes import MODE_OF_MESSAGE_CODE, Cra, MessageCode
 from gbcs.errors import ParseError
@@ -63,62 +63,54 @@ class PayloadCodec(Generic[T]):
         return self.encode(described)
 
 
-_UPDATE = PayloadCodec(
-    credentials.decode_update,
-    credentials.encode_update,
-    credentials_json.update_to_json,
-    credentials_json.update_from_json,
-)
+class _Shaped(Protocol[T]):
+    """What says how a kind of payload is written as an object."""
+
+    def to_json(self, value: T) -> dict[str, Any]: ...
+
+    def from_json(self, value: object) -> T: ...
+
+
+def _codec(
+    decode: Callable[[bytes], T], encode: Callable[[T], bytes], shape: _Shaped[T]
+) -> PayloadCodec[T]:
+    return PayloadCodec(decode, encode, shape.to_json, shape.from_json)
+
+
+_UPDATE = _codec(credentials.decode_update, credentials.encode_update, credentials_json.UPDATE)
 _UPDATE_RESPONSE = PayloadCodec(
     credentials.decode_response,
     credentials.encode_response,
     credentials_json.response_to_json,
     credentials_json.response_from_json,
 )
-_UPDATE_ALERT = PayloadCodec(
-    credentials.decode_alert,
-    credentials.encode_alert,
-    credentials_json.alert_to_json,
-    credentials_json.alert_from_json,
-)
-_READ = PayloadCodec(
-    details.decode_read, details.encode_read, details_json.read_to_json, details_json.read_from_json
-)
-_DETAILS = PayloadCodec(
-    details.decode_details,
-    details.encode_details,
-    details_json.details_to_json,
-    details_json.details_from_json,
-)
-_KEY_USAGE = PayloadCodec(
+_UPDATE_ALERT = _codec(credentials.decode_alert, credentials.encode_alert, credentials_json.ALERT)
+_READ = _codec(details.decode_read, details.encode_read, details_json.READ)
+_DETAILS = _codec(details.decode_details, details.encode_details, details_json.DETAILS)
+_KEY_USAGE = _codec(
     certificates.decode_key_usage_request,
     certificates.encode_key_usage_request,
-    details_json.key_usage_to_json,
-    details_json.key_usage_from_json,
+    details_json.KEY_USAGE,
 )
-_ISSUE_RESPONSE = PayloadCodec(
+_ISSUE_RESPONSE = _codec(
     certificates.decode_issue_response,
     certificates.encode_issue_response,
-    details_json.issue_response_to_json,
-    details_json.issue_response_from_json,
+    details_json.ISSUE_RESPONSE,
 )
-_CERTIFICATE_UPDATE = PayloadCodec(
+_CERTIFICATE_UPDATE = _codec(
     certificates.decode_certificate_update,
     certificates.encode_certificate_update,
-    details_json.certificate_update_to_json,
-    details_json.certificate_update_from_json,
+    details_json.CERTIFICATE_UPDATE,
 )
-_CERTIFICATE_UPDATE_RESPONSE = PayloadCodec(
+_CERTIFICATE_UPDATE_RESPONSE = _codec(
     certificates.decode_certificate_update_response,
     certificates.encode_certificate_update_response,
-    details_json.certificate_update_response_to_json,
-    details_json.certificate_update_response_from_json,
+    details_json.CERTIFICATE_UPDATE_RESPONSE,
 )
-_CERTIFICATE_READ_RESPONSE = PayloadCodec(
+_CERTIFICATE_READ_RESPONSE = _codec(
     certificates.decode_certificate_read_response,
     certificates.encode_certificate_read_response,
-    details_json.certificate_read_response_to_json,
-    details_json.certificate_read_response_from_json,
+    details_json.CERTIFICATE_READ_RESPONSE,
 )
 _GENERIC_ALERT = PayloadCodec(
     alerts.decode_generic_alert,

@@ -106,11 +106,11 @@ class Raised:
     """An Alert, and the device that gave it: they belong together, as a Reaction's do."""
 
     state: DeviceState
-    said: bytes
+    alert: bytes
     recipient: str
 
 
-def raise_alert(state: DeviceState, code: int, means: Means) -> Raised | None:
+def raise_alert(state: DeviceState, code: int, context: Means) -> Raised | None:
     """The Alert of this code, with the next alert counter; None if there is nobody to tell."""
     holder = state.cells.get(RECIPIENT[state.device_type])
     recipient = None if holder is None else holder.subject_eui
@@ -119,10 +119,10 @@ def raise_alert(state: DeviceState, code: int, means: Means) -> Raised | None:
     after = replace(state, alert_counter=state.alert_counter + 1)
     counter = after.alert_counter
     payload = encode_generic_alert(
-        ZigBeeAlert.at(code, means.at)
+        ZigBeeAlert.at(code, context.at)
         if state.device_type in SPEAK_ZIGBEE
-        else GenericAlert.at(code, means.at, counter)
+        else GenericAlert.at(code, context.at, counter)
     )
     message_code = MessageCode.GENERIC_CRITICAL_ALERT
-    said = signed_alert(after, recipient, message_code, payload, means.keys)
-    return Raised(after, said, recipient)
+    alert = signed_alert(after, recipient, message_code, payload, context.keys)
+    return Raised(after, alert, recipient)

@@ -22,9 +22,7 @@ from gbcs.payloads.credentials import (
 from keys.certificate import NO_SUBJECT, Certificate
 from keys.errors import CertificateError
 from meter_sim.device import anti_replay
-from meter_sim.device.certificate_checks import CERTIFICATE_CHECKS, SECTION, STATUS_OF_CHECK
 from meter_sim.device.device_types import ROOT, SUPPLIER_TOP_UP, signing_cell
-from meter_sim.device.evidence import Candidate
 from meter_sim.device.model import (
     CellResult,
     Counters,
@@ -34,6 +32,8 @@ from meter_sim.device.model import (
     Pending,
     SecurityEvent,
 )
+from meter_sim.device.rules.certificate import SECTION, STATUS_OF_CHECK
+from meter_sim.device.rules.evidence import Candidate
 from services.chassis.checks import Refused
 
 NO_KEY_IDENTIFIER = bytes(8)
@@ -63,7 +63,7 @@ def replace_credentials(
     state: DeviceState,
     update: UpdateCredentials,
     authority: RemotePartyRole,
-    means: Means,
+    context: Means,
 ) -> Replaced:
     """Do what an approved Command asks, on behalf of role `authority`."""
     before = state
@@ -78,12 +78,12 @@ def replace_credentials(
             held=state.cells.get(replacement.cell),
             root=state.cells.get(ROOT),
             path=path,
-            at=means.at if update.apply_time_checks else None,
+            at=context.at if update.apply_time_checks else None,
             by_contingency=update.mode is CredentialsReplacementMode.ANY_BY_CONTINGENCY,
         )
-        result = _judge(candidate, state.eui, means)
-        if result.status is StatusCode.SUCCESS and candidate.certificate is not None:
-            state = replace(state, cells={**state.cells, candidate.cell: candidate.certificate})
+        result, new = _judge(candidate, state.eui, context)
+        if new is not None:
+            state = replace(state, cells={**state.cells, result.cell: new})
         outcomes.append(_outcome(candidate, result.status))
         results.append(result)
     done = frozenset(result.cell for result in results if result.status is StatusCode.SUCCESS)
@@ -110,20 +110,20 @@ def _read(der: bytes) -> Certificate | None:
         return None
 
 
-def _judge(candidate: Candidate, eui: str, means: Means) -> CellResult:
-    run = means.book.start(f"{eui} {candidate.cell.name}", section=SECTION)
-    status = StatusCode.SUCCESS
+def _judge(candidate: Candidate, eui: str, context: Means) -> tuple[CellResult, Certificate | None]:
+    """What is decided, and the certificate to put into the cell, if one is."""
+    run = context.book.start(f"{eui} {candidate.cell.name}", section=SECTION)
+    new: Certificate | None = None
     try:
-        for check in CERTIFICATE_CHECKS:
-            run.apply(check, candidate)
-        run.approve()
+        new = run.judge(candidate).evidence.certificate
     except Refused as refused:
         status = STATUS_OF_CHECK[refused.check]
-    if status is StatusCode.SUCCESS and candidate.certificate is None:
-        status = StatusCode.BAD_CERTIFICATE  # whatever is turned off, nothing unreadable is kept
+    else:  # whatever is turned off, nothing unreadable is kept
+        status = StatusCode.BAD_CERTIFICATE if new is None else StatusCode.SUCCESS
     if status is StatusCode.SUCCESS:
-        status = next((code for fault, code in STORE_FAULTS if fault in means.faults), status)
-    return CellResult(candidate.cell, status, tuple(run.verdicts()))
+        status = next((code for fault, code in STORE_FAULTS if fault in context.faults), status)
+    kept = new if status is StatusCode.SUCCESS else None
+    return CellResult(candidate.cell, status, tuple(run.verdicts())), kept
 
 
 def _outcome(candidate: Candidate, status: StatusCode) -> CellOutcome:

@@ -13,31 +13,28 @@ from gbcs.payloads.credentials import CellId
 from gbcs.payloads.details import (
     CredentialDetails,
     HeldCredential,
-    ReadCredentials,
     RoleDetails,
     encode_details,
 )
-from keys.errors import KeysError
 from meter_sim.device import anti_replay
-from meter_sim.device.device_types import ACB_KA
-from meter_sim.device.evidence import Claimed
-from meter_sim.device.model import CounterKind, DeviceState, Means, OwnKeys
+from meter_sim.device.model import CounterKind, DeviceState, Means
 from meter_sim.device.responses import response_as_asked
+from meter_sim.device.rules.evidence import DetailsCommand
 from meter_sim.device.use_cases import DETAILS_ROLE_8
 
 _ONLY_CS02F = frozenset({RemotePartyRole.LOAD_CONTROLLER})
 _IN_NO_DEVICE = frozenset({RemotePartyRole.ISSUING_AUTHORITY, RemotePartyRole.OTHER})
 
 
-def answer_details(claimed: Claimed, asked: ReadCredentials, means: Means) -> bytes:
+def answer_details(command: DetailsCommand, context: Means) -> bytes:
     """The Response: with a MAC to the Access Control Broker, signed to anyone else."""
-    with_role_8 = claimed.message.message_code == DETAILS_ROLE_8
+    with_role_8 = command.message.message_code == DETAILS_ROLE_8
     details = tuple(
-        _role_details(claimed.state, role, with_role_8=with_role_8) for role in asked.roles
+        _role_details(command.state, role, with_role_8=with_role_8)
+        for role in command.details.roles
     )
-    payload = means.written(encode_details(CredentialDetails(details)))
-    z = _secret(claimed, means.keys)
-    return response_as_asked(claimed.message, payload, z, means.keys)
+    payload = context.written(encode_details(CredentialDetails(details)))
+    return response_as_asked(command.message, payload, command.z, context.keys)
 
 
 def _role_details(state: DeviceState, role: RemotePartyRole, *, with_role_8: bool) -> RoleDetails:
@@ -62,13 +59,3 @@ def _role_details(state: DeviceState, role: RemotePartyRole, *, with_role_8: boo
 def _by_usage(item: tuple[CellId, object]) -> tuple[int, int, int]:
     cell = item[0]
     return cell.role, cell.key_usage, cell.cell_usage
-
-
-def _secret(claimed: Claimed, keys: OwnKeys) -> bytes | None:
-    broker = claimed.state.cells.get(ACB_KA)
-    if broker is None or not claimed.authority.protection.with_mac:
-        return None
-    try:
-        return keys.shared_secret(broker)
-    except KeysError:
-        return None

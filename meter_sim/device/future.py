@@ -33,7 +33,7 @@ def due_roles(state: DeviceState, at: datetime) -> tuple[RemotePartyRole, ...]:
     return tuple(pending.role for pending in sorted(due, key=lambda p: (p.due, p.role)))
 
 
-def execute(state: DeviceState, role: RemotePartyRole, means: Means) -> Reaction:
+def execute(state: DeviceState, role: RemotePartyRole, context: Means) -> Reaction:
     """Execute the pending Command of `role`. What is said is an Alert to its originator.
 
     Certificates are judged at this moment, by what the device holds now. Alert code 0x8F66 if every
@@ -44,23 +44,23 @@ def execute(state: DeviceState, role: RemotePartyRole, means: Means) -> Reaction
     update = decode_update(message.payload)
     left = {other: kept for other, kept in state.pending.items() if other is not role}
     base = replace(state, pending=left, alert_counter=state.alert_counter + 1)
-    done = replace_credentials(base, update, role, means)
+    done = replace_credentials(base, update, role, context)
     good = all(cell.status is StatusCode.SUCCESS for cell in done.cells)
     code = AlertCode.FUTURE_DATED_SUCCESS if good else AlertCode.FUTURE_DATED_FAILURE
     alert = CredentialsAlert(int(code), pending.execution_date_time, done.outcome)
-    said = signed_alert(
+    signed = signed_alert(
         base,
         message.header.originator,
         _alert_message(update.mode),
-        means.written(encode_alert(alert)),
-        means.keys,
+        context.written(encode_alert(alert)),
+        context.keys,
     )
     name = use_case_name(message.message_code)
     events = (
         *events_of(name, done),
         SecurityEvent(code, f"{name}, {pending.reference}"),
     )
-    return Reaction(done.state, said, events, done.cells, done.outcome)
+    return Reaction(done.state, signed, events, done.cells, done.outcome)
 
 
 def _alert_message(mode: CredentialsReplacementMode) -> int:

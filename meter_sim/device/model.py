@@ -15,7 +15,7 @@ from gbcs.payloads.credentials import CellId, CredentialsOutcome
 from keys.certificate import Certificate
 from keys.roles import Usage
 from meter_sim.device.device_types import DeviceType
-from meter_sim.device.quirks import with_default_written, with_long_lengths
+from meter_sim.device.quirks import as_written
 from services.chassis.checks import CheckBook, Verdict
 
 
@@ -151,7 +151,7 @@ class OwnKeys(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a device works with at one moment: its keys, its time, its checks, and what is broken.
+    """What surrounds a device at one moment: its keys, its time, its checks, and what is broken.
 
     `keys` are those in use as the device stood before the message. `long_lengths`: it writes
     lengths that are not minimal; `default_written`: a DEFAULT value as well
@@ -167,9 +167,9 @@ class Means:
 
     def written(self, payload: bytes) -> bytes:
         """A payload as this device writes it."""
-        if self.default_written:
-            payload = with_default_written(payload)
-        return with_long_lengths(payload) if self.long_lengths else payload
+        if not self.long_lengths and not self.default_written:
+            return payload
+        return as_written(payload, long_lengths=self.long_lengths, default=self.default_written)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,15 +192,15 @@ class CellResult:
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
-    """What an authentic message did: the state after it, and what the device says.
+    """What an authentic message did: the state after it, and what the device answers.
 
-    `said` is a Response, or for a future-dated execution an Alert. State and `said` belong
+    `response` is a Response, or for a future-dated execution an Alert. State and response belong
     together: whoever stores one without the other breaks the device. `verdicts`: what was decided
     about the device's own new certificate.
     """
 
     state: DeviceState
-    said: bytes
+    response: bytes
     events: tuple[SecurityEvent, ...] = ()
     cells: tuple[CellResult, ...] = ()
     outcome: CredentialsOutcome | None = None

@@ -37,9 +37,9 @@ from gbcs.payloads.device_certificates import (
 from keys.certificate import Certificate
 from keys.errors import CertificateError
 from keys.roles import Usage
-from meter_sim.device.evidence import OwnCandidate
 from meter_sim.device.model import DeviceState, Means, OwnKey, OwnKeyFault
-from meter_sim.device.own_certificate_checks import OWN_CERTIFICATE_CHECKS, RESULT_OF_CHECK, SECTION
+from meter_sim.device.rules.evidence import OwnCandidate
+from meter_sim.device.rules.own_certificate import RESULT_OF_CHECK, SECTION
 from meter_sim.device.use_cases import ISSUE_CREDENTIALS, UPDATE_CERTIFICATE
 from services.chassis.checks import Refused, Verdict
 
@@ -59,49 +59,45 @@ class Done:
     verdicts: tuple[Verdict, ...] = ()
 
 
-def obey(message: Message, state: DeviceState, means: Means) -> Done:
+def execute_own_keys(message: Message, state: DeviceState, context: Means) -> Done:
     """Do what an approved CS02c, CS02d or CS02e Command asks.
 
     Raises:
         ParseError: the payload is not what its message code says.
     """
     if message.message_code == UPDATE_CERTIFICATE:
-        return _update(decode_certificate_update(message.payload).certificate, state, means)
+        return _update(decode_certificate_update(message.payload).certificate, state, context)
     usage = decode_key_usage_request(message.payload).key_usage
     if message.message_code == ISSUE_CREDENTIALS:
-        return _issue(usage, state, means)
-    return Done(state, encode_certificate_read_response(_provide(usage, state, means)))
+        return _issue(usage, state, context)
+    return Done(state, encode_certificate_read_response(_provide(usage, state, context)))
 
 
-def _issue(usage: KeyUsage, state: DeviceState, means: Means) -> Done:
+def _issue(usage: KeyUsage, state: DeviceState, context: Means) -> Done:
     failure: CertificationRequestFailure | None = None
     if usage not in OWN_USAGES:
         failure = CertificationRequestFailure.INVALID_KEY_USAGE
-    elif OwnKeyFault.KEY_PAIR_GENERATION in means.faults:
+    elif OwnKeyFault.KEY_PAIR_GENERATION in context.faults:
         failure = CertificationRequestFailure.KEY_PAIR_GENERATION_FAILED
-    elif OwnKeyFault.REQUEST_PRODUCTION in means.faults:
+    elif OwnKeyFault.REQUEST_PRODUCTION in context.faults:
         failure = CertificationRequestFailure.CR_PRODUCTION_FAILED
     if failure is not None:
         return Done(state, encode_issue_response(IssueResponse(failure)))
     own = state.own_key(usage)
-    request = means.keys.certification_request(OWN_USAGES[usage], own.next)
+    request = context.keys.certification_request(OWN_USAGES[usage], own.next)
     after = _with(state, usage, replace(own, generated=own.next))
     return Done(after, encode_issue_response(IssueResponse(request)))
 
 
-def _update(der: bytes, state: DeviceState, means: Means) -> Done:
-    candidate = _candidate(der, state, means)
-    run = means.book.start(f"{state.eui} own certificate", section=SECTION)
-    result = CertificateUpdateResult.SUCCESS
+def _update(der: bytes, state: DeviceState, context: Means) -> Done:
+    run = context.book.start(f"{state.eui} own certificate", section=SECTION)
+    candidate: OwnCandidate | None = None
     try:
-        for check in OWN_CERTIFICATE_CHECKS:
-            run.apply(check, candidate)
-        run.approve()
+        candidate = run.judge(_candidate(der, state, context)).evidence
+        result = _kept(candidate, context)
     except Refused as refused:
         result = RESULT_OF_CHECK[refused.check]
-    if result is CertificateUpdateResult.SUCCESS:
-        result = _kept(candidate, means)
-    if result is CertificateUpdateResult.SUCCESS:
+    if candidate is not None and result is CertificateUpdateResult.SUCCESS:
         own = state.own_key(candidate.usage)
         generation = own.generation if own.generated is None else own.generated
         changed = OwnKey(generation, None, candidate.certificate)
@@ -110,17 +106,17 @@ def _update(der: bytes, state: DeviceState, means: Means) -> Done:
     return Done(state, payload, tuple(run.verdicts()))
 
 
-def _kept(candidate: OwnCandidate, means: Means) -> CertificateUpdateResult:
+def _kept(candidate: OwnCandidate, context: Means) -> CertificateUpdateResult:
     if candidate.certificate is None:  # whatever is turned off, nothing unreadable is kept
         return CertificateUpdateResult.INVALID_CERTIFICATE
-    if OwnKeyFault.CERTIFICATE_STORAGE in means.faults:
+    if OwnKeyFault.CERTIFICATE_STORAGE in context.faults:
         return CertificateUpdateResult.CERTIFICATE_STORAGE_FAILED
-    if OwnKeyFault.PRIVATE_KEY_CHANGE in means.faults:
+    if OwnKeyFault.PRIVATE_KEY_CHANGE in context.faults:
         return CertificateUpdateResult.PRIVATE_KEY_CHANGE_FAILED
     return CertificateUpdateResult.SUCCESS
 
 
-def _candidate(der: bytes, state: DeviceState, means: Means) -> OwnCandidate:
+def _candidate(der: bytes, state: DeviceState, context: Means) -> OwnCandidate:
     try:
         certificate = Certificate.from_der(der)
     except CertificateError:
@@ -128,7 +124,7 @@ def _candidate(der: bytes, state: DeviceState, means: Means) -> OwnCandidate:
     usage = _usage_of(certificate)
     own = state.own_key(usage)
     generation = own.generation if own.generated is None else own.generated
-    public_key = means.keys.public_key(OWN_USAGES[usage], generation)
+    public_key = context.keys.public_key(OWN_USAGES[usage], generation)
     return OwnCandidate(state.eui, certificate, usage, own.generated is not None, public_key)
 
 
@@ -139,13 +135,13 @@ def _usage_of(certificate: Certificate | None) -> KeyUsage:
     return KeyUsage.DIGITAL_SIGNATURE
 
 
-def _provide(usage: KeyUsage, state: DeviceState, means: Means) -> CertificateReadResponse:
+def _provide(usage: KeyUsage, state: DeviceState, context: Means) -> CertificateReadResponse:
     if usage not in OWN_USAGES:
         return CertificateReadResponse(CertificateReadFailure.INVALID_KEY_USAGE)
     held = state.own_key(usage).certificate
     if held is None:
         return CertificateReadResponse(CertificateReadFailure.NO_CERTIFICATE_HELD)
-    if OwnKeyFault.CERTIFICATE_RETRIEVAL in means.faults:
+    if OwnKeyFault.CERTIFICATE_RETRIEVAL in context.faults:
         return CertificateReadResponse(CertificateReadFailure.RETRIEVAL_FAILURE)
     return CertificateReadResponse(held.der)
 

@@ -1,7 +1,8 @@
 """What a device does with bytes: state and bytes and time in, new state and answer out. Pure.
 
 Whoever calls this stores the new state and the answer together, or neither; and says nothing at
-all when `Refused` or `NotUnderstood` comes back.
+all when `Refused` or `NotUnderstood` comes back. What is executed, or kept for a date, is taken
+from the evidence that the whole list of checks approved.
 """
 
 from __future__ import annotations
@@ -22,35 +23,33 @@ from gbcs.payloads.credentials import (
 from gbcs.payloads.details import ReadCredentials, decode_read
 from keys.errors import KeysError
 from meter_sim.device import anti_replay
-from meter_sim.device import message_checks as checks
 from meter_sim.device.cells import events_of, replace_credentials
 from meter_sim.device.contingency import NoContingencyKeyError, contingency_key
 from meter_sim.device.details import answer_details
 from meter_sim.device.device_types import ACB_KA
-from meter_sim.device.evidence import (
-    Asked,
-    AskedDetails,
-    Authority,
-    Claimed,
-    Heard,
-    Opened,
-    PayloadBytes,
-)
-from meter_sim.device.framing import open_frame
 from meter_sim.device.model import DeviceState, Means, NotUnderstood, OwnKeys, Pending, Reaction
-from meter_sim.device.own_credentials import obey
+from meter_sim.device.own_credentials import execute_own_keys
 from meter_sim.device.responses import response_as_asked, signed_response
-from meter_sim.device.use_cases import OWN_KEYS, authority_of, mode_of, use_case_name
-from services.chassis.checks import CheckRun
+from meter_sim.device.rules import message as checks
+from meter_sim.device.rules.evidence import (
+    Authority,
+    DetailsCommand,
+    OpenedMessage,
+    ReceivedCommand,
+    UpdateCommand,
+)
+from meter_sim.device.rules.framing import open_frame
+from meter_sim.device.use_cases import OWN_KEYS, authority_of, use_case_name
+from services.chassis.checks import Approved, CheckRun
 
 
-def process(state: DeviceState, data: bytes, means: Means, run: CheckRun) -> Reaction:
+def process(state: DeviceState, data: bytes, context: Means, run: CheckRun) -> Reaction:
     """Hear one message.
 
     Args:
         state: the device as it is.
         data: what reached it.
-        means: the device's own private keys, its time and its checks.
+        context: the device's own private keys, its time and its checks.
         run: a run of section "request" of those checks, which keeps the verdicts.
 
     Raises:
@@ -58,41 +57,46 @@ def process(state: DeviceState, data: bytes, means: Means, run: CheckRun) -> Rea
         NotUnderstood: a check that is off let something pass that cannot be acted on.
     """
     message = _open(data, run)
-    opened = Opened(message, state)
-    run.apply(checks.CRA, opened)
-    run.apply(checks.RECIPIENT, opened)
-    run.apply(checks.MESSAGE_CODE, opened)
+    opened = OpenedMessage(message, state)
+    run.apply(checks.cra, opened)
+    run.apply(checks.recipient, opened)
+    run.apply(checks.message_code, opened)
     authority, row = authority_of(message, state)
-    claimed = Claimed(message, state, authority)
+    command = ReceivedCommand(message, state, authority, _agree(state, authority, context.keys))
     if authority.held:
-        run.apply(checks.ORIGINATOR, claimed)
+        run.apply(checks.originator, command)
     else:
-        run.skip(checks.ORIGINATOR, "no cell names who holds the contingency key")
-    run.apply(checks.CONTINGENCY_KEY, claimed)
-    run.apply(checks.MAC, replace(claimed, z=_agree(state, authority, means.keys)))
-    run.apply(checks.COUNTER, claimed)
-    if authority.held or _verifiable(claimed):
-        run.apply(checks.SIGNATURE, claimed)
+        run.skip(checks.originator, "no cell names who holds the contingency key")
+    run.apply(checks.contingency_key_held, command)
+    run.apply(checks.mac, command)
+    run.apply(checks.counter, command)
+    if authority.held or _verifiable(command):
+        run.apply(checks.signature, command)
     else:  # only where the contingency key check is off
-        run.skip(checks.SIGNATURE, "no key to verify with is held: see meter.contingency_key")
-    code = message.message_code
-    run.apply(checks.PAYLOAD, PayloadBytes(message.payload, code, mode_of(code)))
-    role, kind, counter = authority.role, authority.kind, message.header.counter
-    heard = replace(state, counters=anti_replay.heard(state.counters, kind, role, counter))
-    if code in OWN_KEYS:
-        return _own_keys(message, heard, means, run)
+        run.skip(checks.signature, "no key to verify with is held: see meter.contingency_key")
+    run.apply(checks.payload, command)
+    if message.message_code in OWN_KEYS:
+        return _own_keys(_approve_own_keys(command, run), context)
     if row is None:
-        return _details(claimed, heard, means, run)
-    return _update(Asked(message, state, row, _update_in(message)), heard, means, run)
+        return _details(_approve_details(command, run), context)
+    facts = message, state, authority, command.z
+    return _update(run.judge(UpdateCommand(*facts, row, _update_in(message))), context)
+
+
+def _accepted(command: ReceivedCommand) -> DeviceState:
+    """The device once it has accepted this message: its counter is the last one now."""
+    role, kind = command.authority.role, command.authority.kind
+    counters, counter = command.state.counters, command.message.header.counter
+    return replace(command.state, counters=anti_replay.heard(counters, kind, role, counter))
 
 
 def _open(data: bytes, run: CheckRun) -> Message:
-    run.apply(checks.FRAME, Heard(data))
+    run.apply(checks.frame, data)
     try:
         frame = open_frame(data)
     except ParseError as error:  # only where the frame check is off
-        raise NotUnderstood(checks.FRAME.id, str(error)) from None
-    run.apply(checks.INNER, frame)
+        raise NotUnderstood(checks.frame.id, str(error)) from None
+    run.apply(checks.inner, frame)
     try:
         return frame.message()
     except ParseError:
@@ -100,21 +104,21 @@ def _open(data: bytes, run: CheckRun) -> Message:
     try:
         return frame.with_any_tag().message()
     except ParseError as error:
-        raise NotUnderstood(checks.INNER.id, str(error)) from None
+        raise NotUnderstood(checks.inner.id, str(error)) from None
 
 
 def _update_in(message: Message) -> UpdateCredentials:
     try:
         return decode_update(message.payload)
     except ParseError as error:  # only where the payload check is off
-        raise NotUnderstood(checks.PAYLOAD.id, str(error)) from None
+        raise NotUnderstood(checks.payload.id, str(error)) from None
 
 
 def _details_in(message: Message) -> ReadCredentials:
     try:
         return decode_read(message.payload)
     except ParseError as error:  # only where the payload check is off
-        raise NotUnderstood(checks.PAYLOAD.id, str(error)) from None
+        raise NotUnderstood(checks.payload.id, str(error)) from None
 
 
 def _agree(state: DeviceState, authority: Authority, keys: OwnKeys) -> bytes | None:
@@ -128,28 +132,24 @@ def _agree(state: DeviceState, authority: Authority, keys: OwnKeys) -> bytes | N
         return None
 
 
-def _verifiable(claimed: Claimed) -> bool:
+def _verifiable(command: ReceivedCommand) -> bool:
     """Whether there is a contingency key to verify this with."""
     try:
-        contingency_key(claimed.message, claimed.state.wrapped_contingency)
+        contingency_key(command.message, command.state.wrapped_contingency)
     except NoContingencyKeyError:
         return False
     return True
 
 
-def _update(asked: Asked, heard: DeviceState, means: Means, run: CheckRun) -> Reaction:
-    message, update, role = asked.message, asked.update, asked.rule.authority.role
-    run.apply(checks.MODE, asked)
-    run.apply(checks.AUTHORISING_COUNTER, asked)
-    run.apply(checks.AUTHORISING_CELL, asked)
-    run.apply(checks.FLOORS, asked)
-    run.apply(checks.CELLS_PERMITTED, asked)
-    run.approve()
+def _update(approved: Approved[UpdateCommand], context: Means) -> Reaction:
+    command = approved.evidence
+    message, update, role = command.message, command.update, command.authority.role
+    heard = _accepted(command)
     if update.execution_date_time is None:
-        done = replace_credentials(heard, update, role, means)
+        done = replace_credentials(heard, update, role, context)
         return Reaction(
             done.state,
-            _respond(message, done.outcome, heard, means),
+            _respond(message, done.outcome, heard, context),
             events=events_of(use_case_name(message.message_code), done),
             cells=done.cells,
             outcome=done.outcome,
@@ -165,34 +165,41 @@ def _update(asked: Asked, heard: DeviceState, means: Means, run: CheckRun) -> Re
             due=from_generalized_time(update.execution_date_time),
         )
         after = replace(heard, pending={**heard.pending, role: pending})
-    return Reaction(after, _respond(message, None, heard, means))
+    return Reaction(after, _respond(message, None, heard, context))
 
 
-def _details(claimed: Claimed, heard: DeviceState, means: Means, run: CheckRun) -> Reaction:
-    details = _details_in(claimed.message)
-    for check in (checks.MODE, checks.AUTHORISING_COUNTER, checks.FLOORS, checks.CELLS_PERMITTED):
+def _approve_details(command: ReceivedCommand, run: CheckRun) -> Approved[DetailsCommand]:
+    details = _details_in(command.message)
+    for check in (checks.mode, checks.authorising_counter, checks.floors, checks.cells_permitted):
         run.skip(check, "this use case replaces nothing")
-    run.apply(checks.AUTHORISING_CELL, AskedDetails(claimed.state, claimed.authority, details))
-    run.approve()
-    return Reaction(heard, answer_details(claimed, details, means))
+    facts = command.message, command.state, command.authority, command.z
+    return run.judge(DetailsCommand(*facts, details))
 
 
-def _own_keys(message: Message, heard: DeviceState, means: Means, run: CheckRun) -> Reaction:
-    for check in (checks.MODE, checks.AUTHORISING_COUNTER, checks.AUTHORISING_CELL):
+def _details(approved: Approved[DetailsCommand], context: Means) -> Reaction:
+    return Reaction(_accepted(approved.evidence), answer_details(approved.evidence, context))
+
+
+def _approve_own_keys(command: ReceivedCommand, run: CheckRun) -> Approved[ReceivedCommand]:
+    for check in (checks.mode, checks.authorising_counter, checks.authorising_cell):
         run.skip(check, "this use case names no authority")
-    for check in (checks.FLOORS, checks.CELLS_PERMITTED):
+    for check in (checks.floors, checks.cells_permitted):
         run.skip(check, "this use case replaces no trust anchor")
-    run.approve()
+    return run.judge(command)
+
+
+def _own_keys(approved: Approved[ReceivedCommand], context: Means) -> Reaction:
+    command = approved.evidence
     try:
-        done = obey(message, heard, means)
+        done = execute_own_keys(command.message, _accepted(command), context)
     except ParseError as error:  # only where the payload check is off
-        raise NotUnderstood(checks.PAYLOAD.id, str(error)) from None
-    said = response_as_asked(message, done.payload, None, means.keys)
-    return Reaction(done.state, said, verdicts=done.verdicts)
+        raise NotUnderstood(checks.payload.id, str(error)) from None
+    response = response_as_asked(command.message, done.payload, None, context.keys)
+    return Reaction(done.state, response, verdicts=done.verdicts)
 
 
 def _respond(
-    message: Message, outcome: CredentialsOutcome | None, state: DeviceState, means: Means
+    message: Message, outcome: CredentialsOutcome | None, state: DeviceState, context: Means
 ) -> bytes:
-    payload = means.written(encode_response(CredentialsResponse(outcome)))
-    return signed_response(message, payload, state.device_type, means)
+    payload = context.written(encode_response(CredentialsResponse(outcome)))
+    return signed_response(message, payload, state.device_type, context)

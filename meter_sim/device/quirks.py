@@ -38,35 +38,16 @@ _BIT_STRING, _INTEGER = 0x03, 0x02
 _MANAGEMENT = bytes.fromhex("020100")
 
 
-def with_long_lengths(payload: bytes) -> bytes:
-    """The same value with every constructed length of 128 to 255 octets written as `82 00 xx`.
+def as_written(payload: bytes, *, long_lengths: bool = False, default: bool = False) -> bytes:
+    """The same value as a device with these quirks writes it.
 
     Args:
         payload: DER, as our own encoders write it.
+        long_lengths: every constructed length of 128 to 255 octets becomes `82 00 xx`.
+        default: the cell usage management is written out after each key usage.
 
     Raises:
-        gbcs.errors.ParseError: it is not.
-    """
-    octets = Octets(payload)
-    written = b""
-    while octets.left:
-        tag = octets.octet("tag")
-        content = octets.take(octets.length("payload"), "payload")
-        if tag & _CONSTRUCTED:
-            content = with_long_lengths(content)
-        written += bytes((tag,)) + _length(len(content), constructed=bool(tag & _CONSTRUCTED))
-        written += content
-    return written
-
-
-def with_default_written(payload: bytes) -> bytes:
-    """The same value with the cell usage management written out after each key usage.
-
-    Args:
-        payload: DER, as our own encoders write it.
-
-    Raises:
-        gbcs.errors.ParseError: it is not.
+        gbcs.errors.ParseError: it is not DER.
     """
     octets = Octets(payload)
     values: list[bytes] = []
@@ -74,16 +55,17 @@ def with_default_written(payload: bytes) -> bytes:
         tag = octets.octet("tag")
         content = octets.take(octets.length("payload"), "payload")
         if tag & _CONSTRUCTED:
-            content = with_default_written(content)
-        if values and values[-1][0] == _BIT_STRING and tag != _INTEGER:
+            content = as_written(content, long_lengths=long_lengths, default=default)
+        if default and tag != _INTEGER and _is_key_usage(values):
             values.append(_MANAGEMENT)
-        values.append(bytes((tag,)) + length_octets(len(content)) + content)
-    if values and values[-1][0] == _BIT_STRING:
+        length = length_octets(len(content))
+        if long_lengths and tag & _CONSTRUCTED and 0x80 <= len(content) <= 0xFF:
+            length = b"\x82" + len(content).to_bytes(2, "big")
+        values.append(bytes((tag,)) + length + content)
+    if default and _is_key_usage(values):
         values.append(_MANAGEMENT)
     return b"".join(values)
 
 
-def _length(length: int, *, constructed: bool) -> bytes:
-    if constructed and 0x80 <= length <= 0xFF:
-        return b"\x82" + length.to_bytes(2, "big")
-    return length_octets(length)
+def _is_key_usage(values: list[bytes]) -> bool:
+    return bool(values) and values[-1][0] == _BIT_STRING

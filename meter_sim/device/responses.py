@@ -20,13 +20,13 @@ GSME_CLOCK_STATUS = 0x00
 
 
 def signed_response(
-    command: Message, payload: bytes, device_type: DeviceType, means: Means
+    command: Message, payload: bytes, device_type: DeviceType, context: Means
 ) -> bytes:
     """The Response to a CS02b or CS02g Command."""
     gas = device_type is DeviceType.GSME
     status = GSME_CLOCK_STATUS if gas else STATUS_NOT_SPECIFIED
-    header = _response_header(command, to_date_time(means.at, status))
-    return encode(sign(Message(header, payload, signature=None), means.keys.sign))
+    header = _response_header(command, to_date_time(context.at, status))
+    return encode(sign(Message(header, payload, signature=None), context.keys.sign))
 
 
 def response_as_asked(command: Message, payload: bytes, z: bytes | None, keys: OwnKeys) -> bytes:

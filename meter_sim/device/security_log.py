@@ -7,30 +7,32 @@ tells its own party of it, now and then, is the business of meter_sim.device.ale
 
 from __future__ import annotations
 
+from typing import Final
+
 from gbcs.codes import AlertCode
-from meter_sim.device import message_checks as checks
-from meter_sim.device.block_checks import BLOCK_CHECKS
 from meter_sim.device.model import SecurityEvent
+from meter_sim.device.rules import message as checks
 
 KEPT = 100
 """Entries a device keeps, the oldest falling out first (SMETS is said to ask for 100)."""
 
-CODE_OF_CHECK: dict[str, AlertCode] = {
-    **{check.id: AlertCode.UNUSUAL_COMMANDS for check in BLOCK_CHECKS},
-    checks.FRAME.id: AlertCode.UNUSUAL_COMMANDS,
-    checks.INNER.id: AlertCode.UNUSUAL_COMMANDS,
-    checks.CRA.id: AlertCode.UNUSUAL_COMMANDS,
-    checks.RECIPIENT.id: AlertCode.UNAUTHORISED_COMMUNICATION_ACCESS,
-    checks.MESSAGE_CODE.id: AlertCode.UNUSUAL_COMMANDS,
-    checks.ORIGINATOR.id: AlertCode.UNAUTHORISED_COMMUNICATION_ACCESS,
-    checks.CONTINGENCY_KEY.id: AlertCode.TRUSTED_SOURCE_AUTHENTICATION_FAILURE,
-    checks.MAC.id: AlertCode.TRUSTED_SOURCE_AUTHENTICATION_FAILURE,
-    checks.COUNTER.id: AlertCode.UNUSUAL_COMMANDS,
-    checks.SIGNATURE.id: AlertCode.TRUSTED_SOURCE_AUTHENTICATION_FAILURE,
+CODE_OF_CHECK: Final[dict[str, AlertCode]] = {
+    checks.frame.id: AlertCode.UNUSUAL_COMMANDS,
+    checks.inner.id: AlertCode.UNUSUAL_COMMANDS,
+    checks.cra.id: AlertCode.UNUSUAL_COMMANDS,
+    checks.recipient.id: AlertCode.UNAUTHORISED_COMMUNICATION_ACCESS,
+    checks.message_code.id: AlertCode.UNUSUAL_COMMANDS,
+    checks.originator.id: AlertCode.UNAUTHORISED_COMMUNICATION_ACCESS,
+    checks.contingency_key_held.id: AlertCode.TRUSTED_SOURCE_AUTHENTICATION_FAILURE,
+    checks.mac.id: AlertCode.TRUSTED_SOURCE_AUTHENTICATION_FAILURE,
+    checks.counter.id: AlertCode.UNUSUAL_COMMANDS,
+    checks.signature.id: AlertCode.TRUSTED_SOURCE_AUTHENTICATION_FAILURE,
 }
+"""Of a message. A block that is refused, whatever the reason, is unusual."""
 
 
 def event_of_refusal(check: str, detail: str) -> SecurityEvent:
-    """The line for a message that a check refused."""
-    code = CODE_OF_CHECK.get(check, AlertCode.AUTHENTICATION_FAILURE)
-    return SecurityEvent(int(code), detail, check)
+    """The line for a message or a block that a check refused."""
+    of_block = check.startswith("meter.block.")
+    otherwise = AlertCode.UNUSUAL_COMMANDS if of_block else AlertCode.AUTHENTICATION_FAILURE
+    return SecurityEvent(int(CODE_OF_CHECK.get(check, otherwise)), detail, check)

@@ -26,9 +26,9 @@ from gbcs.payloads.credentials import CellId
 from gbcs.payloads.details import decode_read
 from gbcs.payloads.device_certificates import decode_certificate_update, decode_key_usage_request
 from meter_sim.device.device_types import CELLS, LOAD_CONTROLLER_CELLS, SUPPLIER_DS, DeviceType
-from meter_sim.device.evidence import Authority
 from meter_sim.device.model import CounterKind, DeviceState, NotUnderstood
 from meter_sim.device.modes import ModeRule, Protection, rule
+from meter_sim.device.rules.evidence import Authority
 
 DETAILS = MessageCode.PROVIDE_SECURITY_CREDENTIAL_DETAILS
 DETAILS_ROLE_8 = MessageCode.PROVIDE_SECURITY_CREDENTIAL_DETAILS_ROLE_8
@@ -93,11 +93,11 @@ def authority_of(message: Message, state: DeviceState) -> tuple[Authority, ModeR
     if code in OWN_KEYS:
         return Authority(SUPPLIER_DS, CounterKind.COMMANDS, Protection.SIGNATURE_AND_MAC), None
     if code in (DETAILS, DETAILS_ROLE_8):
-        return _asker(message, state), None
+        return _authority_of_reader(message, state), None
     raise NotUnderstood("meter.message_code", f"{use_case_name(code)}: no such use case")
 
 
-def _asker(message: Message, state: DeviceState) -> Authority:
+def _authority_of_reader(message: Message, state: DeviceState) -> Authority:
     """Who asks for details: the Broker by MAC, or the holder of a signing cell by signature.
 
     Which of several cells of one holder is taken from the payload, unverified as it still is: the

@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
@@ -21,16 +22,17 @@ from keys.errors import CertificateError
 from keys.octets import public_key_fault
 from keys.roles import Usage
 from keys.simulated import EUI_PREFIX
-from meter_sim.device.certificate_checks import expected_role
 from meter_sim.device.contingency import WRAPPED_OCTETS
 from meter_sim.device.dcc_controlled import HELD_BY_BROKER
 from meter_sim.device.device_types import CELLS, DeviceType
 from meter_sim.device.model import DeviceState, OwnKey
+from meter_sim.device.rules.certificate import expected_role
 from meter_sim.store.devices import Installed
-from services.chassis.checks import Check, CheckBook, CheckFailed
+from services.chassis.checks import CheckBook, CheckFailed, check
 from services.chassis.data.canonical import canonical
 
-SECTION = "installation"
+SECTION: Final = "installation"
+_SOURCE: Final = "reconstruction: the simulated factory"
 USAGE_OF_KEY = {
     "digital-signing": Usage.DIGITAL_SIGNATURE,
     "key-agreement": Usage.KEY_AGREEMENT,
@@ -93,11 +95,9 @@ def make(order: FactoryOrder, public_key_of: PublicKeyOf, book: CheckBook) -> In
     Raises:
         Refused: the order breaks a rule of section "installation".
     """
-    factory = _read(order, public_key_of)
-    run = book.start(order.eui, section=SECTION)
-    for check in INSTALLATION_CHECKS:
-        run.apply(check, factory)
-    run.approve()
+    approved = book.start(order.eui, section=SECTION).judge(_read(order, public_key_of))
+    factory = approved.evidence
+    order = factory.order
     cells = {cell: held for cell, held in factory.cells.values() if cell and held}
     kind = factory.device_type or DeviceType.ESME
     own = {
@@ -131,7 +131,9 @@ def _certificate(der: bytes) -> Certificate | None:
         return None
 
 
-def _check_identity(factory: Factory) -> None:
+@check("meter.install.identity", source=_SOURCE, status=422, section=SECTION)
+def identity(factory: Factory) -> None:
+    """It is a simulated device of a known type."""
     eui = factory.order.eui
     if _EUI.fullmatch(eui) is None or not eui.startswith(EUI_PREFIX):
         raise CheckFailed(
@@ -146,7 +148,14 @@ def _check_identity(factory: Factory) -> None:
         )
 
 
-def _check_cells(factory: Factory) -> None:
+@check(
+    "meter.install.cells",
+    source="GBCS 0.8.1 p148; docs/sources.md#trust-anchor-cells",
+    status=422,
+    section=SECTION,
+)
+def cells_of_its_type(factory: Factory) -> None:
+    """It has exactly the cells of its type, all populated."""
     if factory.device_type is None:
         raise CheckFailed("no such type of device")
     table = CELLS[factory.device_type]
@@ -160,7 +169,14 @@ def _check_cells(factory: Factory) -> None:
         raise CheckFailed("every trust anchor cell must be populated", ", ".join(missing), "empty")
 
 
-def _check_contents(factory: Factory) -> None:
+@check(
+    "meter.install.contents",
+    source="docs/sources.md#trust-anchor-cells",
+    status=422,
+    section=SECTION,
+)
+def contents(factory: Factory) -> None:
+    """Each cell holds a certificate of its role and use."""
     for name, (cell, held) in factory.cells.items():
         if cell is None or held is None:
             raise CheckFailed(f"{name}: not a certificate that can be read")
@@ -176,13 +192,22 @@ def _check_contents(factory: Factory) -> None:
             raise CheckFailed(f"{name}: {fault}")
 
 
-def _check_contingency(factory: Factory) -> None:
+@check(
+    "meter.install.contingency_key",
+    source="reconstruction: see meter_sim.device.contingency",
+    status=422,
+    section=SECTION,
+)
+def contingency_key(factory: Factory) -> None:
+    """Its contingency key, if it has one, is wrapped as this device unwraps it."""
     wrapped = factory.order.wrapped_contingency
     if wrapped is not None and len(wrapped) != WRAPPED_OCTETS:
         raise CheckFailed("not a wrapped key", f"{WRAPPED_OCTETS} octets", str(len(wrapped)))
 
 
-def _check_own(factory: Factory) -> None:
+@check("meter.install.own_certificates", source=_SOURCE, status=422, section=SECTION)
+def own_certificates(factory: Factory) -> None:
+    """The device's own certificates are of its own keys."""
     eui = factory.order.eui
     for name, held in factory.certificates.items():
         usage = USAGE_OF_KEY.get(name)
@@ -196,62 +221,15 @@ def _check_own(factory: Factory) -> None:
             raise CheckFailed(f"{name}: {fault}")
 
 
-def _check_simulated(factory: Factory) -> None:
+@check(
+    "meter.install.simulated",
+    source="reconstruction: useless for anything real, by construction",
+    status=422,
+    section=SECTION,
+)
+def simulated(factory: Factory) -> None:
+    """Everything in it is marked as simulated."""
     held = {name: one for name, (_, one) in factory.cells.items()} | dict(factory.certificates)
     for name, certificate in held.items():
         if certificate is None or not certificate.simulated:
             raise CheckFailed(f"{name}: not marked as simulated", "issuer SIM-..., policy 2.999.1")
-
-
-_SOURCE = "reconstruction: the simulated factory"
-
-INSTALLATION_CHECKS: tuple[Check[Factory], ...] = (
-    Check(
-        "meter.install.identity",
-        "It is a simulated device of a known type",
-        _SOURCE,
-        _check_identity,
-        status=422,
-        section=SECTION,
-    ),
-    Check(
-        "meter.install.cells",
-        "It has exactly the cells of its type, all populated",
-        "GBCS 0.8.1 p148; docs/sources.md#trust-anchor-cells",
-        _check_cells,
-        status=422,
-        section=SECTION,
-    ),
-    Check(
-        "meter.install.contents",
-        "Each cell holds a certificate of its role and use",
-        "docs/sources.md#trust-anchor-cells",
-        _check_contents,
-        status=422,
-        section=SECTION,
-    ),
-    Check(
-        "meter.install.contingency_key",
-        "Its contingency key, if it has one, is wrapped as this device unwraps it",
-        "reconstruction: see meter_sim.device.contingency",
-        _check_contingency,
-        status=422,
-        section=SECTION,
-    ),
-    Check(
-        "meter.install.own_certificates",
-        "The device's own certificates are of its own keys",
-        _SOURCE,
-        _check_own,
-        status=422,
-        section=SECTION,
-    ),
-    Check(
-        "meter.install.simulated",
-        "Everything in it is marked as simulated",
-        "reconstruction: useless for anything real, by construction",
-        _check_simulated,
-        status=422,
-        section=SECTION,
-    ),
-)

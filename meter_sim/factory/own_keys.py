@@ -23,7 +23,7 @@ class Fleet:
     """
 
     def __init__(self, keys: DeviceKeys) -> None:
-        self._keys = keys
+        self.keys = keys
         self._secrets: OrderedDict[tuple[str, int, bytes], bytes] = OrderedDict()
 
     def __repr__(self) -> str:
@@ -35,15 +35,7 @@ class Fleet:
 
     def public_key(self, eui: str, usage: Usage, generation: int = 0) -> EllipticCurvePublicKey:
         """The public half of one of its keys."""
-        return self._keys.public_key(eui, usage, generation)
-
-    def certification_request(self, eui: str, usage: Usage, generation: int) -> bytes:
-        """A PKCS #10 request (DER) for one of its keys."""
-        return self._keys.certification_request(eui, usage, generation)
-
-    def sign(self, eui: str, data: bytes, generation: int = 0) -> bytes:
-        """Sign with the device's digital signing key: 64 octets r||s."""
-        return self._keys.signer(eui, generation).sign(data)
+        return self.keys.public_key(eui, usage, generation)
 
     def shared_secret(self, eui: str, peer: Certificate, generation: int = 0) -> bytes:
         """Z of the device's key agreement key and the peer's: 32 octets.
@@ -53,7 +45,7 @@ class Fleet:
         """
         pair = (eui, generation, peer.der)
         if pair not in self._secrets:
-            self._secrets[pair] = self._keys.key_agreement(eui, generation).shared_secret(peer)
+            self._secrets[pair] = self.keys.key_agreement(eui, generation).shared_secret(peer)
             if len(self._secrets) > SECRETS_IN_MEMORY:
                 self._secrets.popitem(last=False)
         return self._secrets[pair]
@@ -70,7 +62,7 @@ class DeviceOwnKeys:
 
     def sign(self, data: bytes) -> bytes:
         """ECDSA P-256 / SHA-256 over `data`: 64 octets r||s."""
-        return self.fleet.sign(self.eui, data, self.signing)
+        return self.fleet.keys.signer(self.eui, self.signing).sign(data)
 
     def shared_secret(self, peer: Certificate) -> bytes:
         """Z, 32 octets."""
@@ -82,4 +74,4 @@ class DeviceOwnKeys:
 
     def certification_request(self, usage: Usage, generation: int) -> bytes:
         """A PKCS #10 request (DER) for any of its key pairs."""
-        return self.fleet.certification_request(self.eui, usage, generation)
+        return self.fleet.keys.certification_request(self.eui, usage, generation)

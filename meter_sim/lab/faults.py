@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,10 +13,21 @@ from meter_sim.lab.routes import PARTY, known
 from meter_sim.steps.power import STEPS, Power
 from meter_sim.steps.workflow import Workflow
 from meter_sim.store.devices import DeviceStore
-from meter_sim.wan.disturbances import Knob, WanOrder, Way
 from meter_sim.wan.network import Wan
+from services.chassis.faults.orders import Direction, FaultError, FaultOrder, Kind, Match, Part
 from services.chassis.foundation import Foundation
+from services.chassis.lab.faults import no_such_fault
 from services.chassis.web.problems import Problem
+
+KINDS: Final = {
+    Kind.DROP: "lose",
+    Kind.DELAY: "delay",
+    Kind.DUPLICATE: "duplicate",
+    Kind.REORDER: "reorder",
+}
+"""What the network can do to what it carries, by its name in an order."""
+
+WAYS: Final = {Part.REQUEST: "messages", Part.ANSWER: "answers"}
 
 Count = Annotated[int, Field(ge=0, le=1000)]
 
@@ -41,11 +53,24 @@ class WanRequest(BaseModel):
     among: int = Field(default=0, ge=0, le=10_000)
     seed: int | None = None
 
-    @property
-    def order(self) -> WanOrder:
-        """As the WAN takes it."""
-        counts = {(knob, way): getattr(self, f"{knob}_{way}") for knob in Knob for way in Way}
-        return WanOrder(counts, self.among, self.seed, self.delay_seconds)
+    def orders(self, eui: str) -> Iterator[FaultOrder]:
+        """As the chassis takes them: of what one fault leaves alone, the next one draws."""
+        for part, way in WAYS.items():
+            counts = {kind: getattr(self, f"{name}_{way}") for kind, name in KINDS.items()}
+            among = max(self.among, sum(counts.values()))
+            for number, (kind, times) in enumerate(counts.items()):
+                if times:
+                    yield FaultOrder(
+                        kind,
+                        Direction.DEVICE,
+                        part,
+                        match=Match(device=eui),
+                        times=times,
+                        among=among,
+                        seed=None if self.seed is None else len(KINDS) * self.seed + number,
+                        seconds=self.delay_seconds if kind is Kind.DELAY else None,
+                    )
+                among -= times
 
 
 class PowerOrder(BaseModel):
@@ -77,9 +102,12 @@ def fault_routes(
             await base.audit.append(conn, kind, eui, order)
 
     def shown_wan(eui: str) -> dict[str, Any]:
-        left = wan.disturbances(eui).left()
-        loses = {way.value: left[f"{Knob.LOSE}_{way}"] for way in Way}
-        return {"eui": eui, "loses": loses, "left": left, "on_the_way": wan.held(eui)}
+        left = {f"{name}_{way}": 0 for name in KINDS.values() for way in WAYS.values()}
+        for armed in base.faults.carried_to(eui):
+            name = f"{KINDS[armed.order.kind]}_{WAYS[armed.order.part]}"
+            left[name] += armed.still_to_come or 0
+        loses = {way: left[f"lose_{way}"] for way in WAYS.values()}
+        return {"eui": eui, "loses": loses, "left": left, "on_the_way": wan.on_the_way(eui)}
 
     def shown_power(eui: str) -> dict[str, Any]:
         on, after = power.is_on(eui), power.off_after(eui)
@@ -92,7 +120,10 @@ def fault_routes(
     @router.put("/lab/devices/{eui}/wan")
     async def disturb(eui: str, order: WanRequest) -> dict[str, Any]:
         await ordered("lab.wan", eui, order.model_dump(exclude_defaults=True))
-        wan.order(eui, order.order)
+        try:
+            base.faults.replace(eui, order.orders(eui))
+        except FaultError as error:
+            raise no_such_fault(PARTY, error) from None
         return shown_wan(eui)
 
     @router.get("/lab/devices/{eui}/power")

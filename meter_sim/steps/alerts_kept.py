@@ -62,7 +62,7 @@ class SecurityAlerts:
         self.enabled = self._by_setting
 
     async def refused(
-        self, conn: AsyncConnection, state: DeviceState, event: SecurityEvent, means: Means
+        self, conn: AsyncConnection, state: DeviceState, event: SecurityEvent, context: Means
     ) -> tuple[SecurityEvent, Raised | None]:
         """Count a refusal. If it raises an Alert: store the device, have the Alert sent.
 
@@ -71,20 +71,20 @@ class SecurityAlerts:
         """
         if not self.enabled:
             return event, None
-        unsaid = await _count(conn, state.eui, event.code, means)
-        raised = None if unsaid is None else raise_alert(state, event.code, means)
+        unsaid = await _count(conn, state.eui, event.code, context)
+        raised = None if unsaid is None else raise_alert(state, event.code, context)
         if raised is None:
             return event, None
         await self._devices.save(conn, state, raised.state)
-        await self._push.put(conn, state.eui, raised.said)
-        told = f"alert {raised.state.alert_counter} to {raised.recipient}"
+        await self._push.put(conn, state.eui, raised.alert)
+        suffix = f"alert {raised.state.alert_counter} to {raised.recipient}"
         if unsaid:
-            told += f", after {unsaid} refusals that raised none"
-        return SecurityEvent(event.code, f"{event.detail} [{told}]", event.check), raised
+            suffix += f", after {unsaid} refusals that raised none"
+        return SecurityEvent(event.code, f"{event.detail} [{suffix}]", event.check), raised
 
 
-async def _count(conn: AsyncConnection, eui: str, code: int, means: Means) -> int | None:
-    at = means.at
+async def _count(conn: AsyncConnection, eui: str, code: int, context: Means) -> int | None:
+    at = context.at
     began = at - PERIOD if at - FIRST > PERIOD else FIRST
     here = {"of": eui, "said": code}
     if (await conn.execute(_UNSAID, {**here, "now": at, "began": began})).rowcount:

@@ -16,7 +16,7 @@ from typing import Final
 import httpx
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from meter_sim.device.reception import OCTETS
+from meter_sim.device.rules.reception import OCTETS
 from services.chassis.data.outbox import NOTICES, Outbox, OutboxItem, TryLater, Undeliverable
 from services.chassis.web.http import post
 
@@ -75,15 +75,15 @@ class AlertPush:
         if self._url is None:
             raise Undeliverable("no address for Alerts is configured")
         try:
-            status, said = await post(
+            status, answer = await post(
                 self._http, self._url, octets, OCTETS, seconds=SECONDS, longest=LONGEST_ANSWER
             )
         except httpx.HTTPError as error:
             raise TryLater(f"{type(error).__name__} on the way out") from None
         if 200 <= status < 300:
-            if said is None:
+            if answer is None:
                 raise TryLater(f"answered more than {LONGEST_ANSWER} octets, or in a coding")
-            return said
+            return answer
         if 400 <= status < 500 and status not in repeated:
             raise Undeliverable(f"answered {status}")
         raise TryLater(f"answered {status}")

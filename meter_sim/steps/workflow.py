@@ -34,7 +34,8 @@ from meter_sim.device.future import due_roles, execute
 from meter_sim.device.model import DeviceState, Means, NotUnderstood, OwnKeyFault, OwnKeys, Reaction
 from meter_sim.device.processing import process
 from meter_sim.device.quirks import DEFAULT_WRITTEN_OUT, NON_MINIMAL_LENGTHS
-from meter_sim.device.reception import CONTENT_TYPE, DEVICE_KNOWN, Reception
+from meter_sim.device.rules import reception
+from meter_sim.device.rules.message import SECTION
 from meter_sim.device.security_log import event_of_refusal
 from meter_sim.device.use_cases import use_case_name
 from meter_sim.steps.alerts_kept import SecurityAlerts
@@ -120,52 +121,39 @@ class Workflow:
 
     async def _receive(self, eui: str, data: bytes, content_type: str) -> bytes | None:
         async with self._base.database.begin() as conn:
-            state = await self._devices.load(conn, eui)
-            self._passed(eui, "loaded")
-            reception = self._base.book.start(eui, section="reception")
-            reception.apply(DEVICE_KNOWN, Reception(state is not None, content_type))
-            reception.apply(CONTENT_TYPE, Reception(state is not None, content_type))
-            reception.approve()
+            state = await self.reached(conn, eui, content_type)
             if state is None:
                 return None
+            self._passed(eui, "loaded")
             if not self._power.is_on(eui):
                 if self._base.audit.strangers.afford(len(data)):
                     await self._trace(
                         conn, reference_of(eui, data), "off", data, summary="no power"
                     )
                 return None
-            run = self._base.book.start(reference_of(eui, data), section="request")
+            run = self._base.book.start(reference_of(eui, data), section=SECTION)
             try:
-                reaction = process(state, data, self._means(state), run)
-            except Refused as refused:
-                fields = {name: getattr(refused, name) for name in ("expected", "found")}
-                refusal = Refusal(refused.check, refused.title, refused.detail, **fields)
-                await self._silent(conn, state, data, run, refusal)
-                return None
-            except NotUnderstood as lost:
-                refusal = Refusal(lost.check, "It can be acted on", lost.detail)
-                await self._silent(conn, state, data, run, refusal)
+                reaction = process(state, data, self._context(state), run)
+            except (Refused, NotUnderstood) as error:
+                await self.refused(conn, state, data, run, error)
                 return None
             self._passed(eui, "processed")
             await self._answered(conn, state, data, run, reaction)
         self._passed(eui, "committed")
         note(verdict="answered")
-        return reaction.said
+        return reaction.response
 
-    async def refuse_block(
-        self,
-        conn: AsyncConnection,
-        state: DeviceState,
-        data: bytes,
-        run: CheckRun,
-        refusal: Refusal,
-    ) -> None:
-        """Record that a device refused a block, as it records that it refused a message.
+    async def reached(
+        self, conn: AsyncConnection, eui: str, content_type: str
+    ) -> DeviceState | None:
+        """The device that a message reached; None only where the checks on that are off.
 
         Raises:
-            PowerLost: the device goes off at this moment; what was recorded is to be undone.
+            Refused: no such device is installed, or what came is not octets.
         """
-        await self._silent(conn, state, data, run, refusal)
+        arrival = reception.Reception(await self._devices.load(conn, eui), content_type)
+        run = self._base.book.start(eui, section=reception.SECTION)
+        return run.judge(arrival).evidence.state
 
     async def execute_due(self) -> int:
         """Execute everything whose time has come; the number of Commands executed."""
@@ -191,19 +179,19 @@ class Workflow:
         done = 0
         async with self._base.database.begin() as conn:
             while self._power.is_on(eui) and (state := await self._devices.load(conn, eui)):
-                means = self._means(state)
-                roles = due_roles(state, means.at)
+                context = self._context(state)
+                roles = due_roles(state, context.at)
                 if not roles:
                     break
                 reference = state.pending[roles[0]].reference
-                reaction = execute(state, roles[0], means)
+                reaction = execute(state, roles[0], context)
                 self._passed(eui, "executed")
                 await self._executed(conn, state, reference, reaction)
                 done += 1
         self._passed(eui, "committed")
         return done
 
-    def _means(self, state: DeviceState) -> Means:
+    def _context(self, state: DeviceState) -> Means:
         keys = self._keys_of(
             state.eui,
             state.own_key(KeyUsage.DIGITAL_SIGNATURE).generation,
@@ -238,7 +226,7 @@ class Workflow:
             "answered",
             run.subject,
             heard=data,
-            said=reaction.said,
+            said=reaction.response,
             verdicts=verdicts,
             cells=reaction.cells,
         )
@@ -246,12 +234,12 @@ class Workflow:
         self._passed(eui, "answer stored")
         await history.add_events(conn, eui, at, reaction.events)
         self._passed(eui, "logged")
-        said = base64.b64encode(reaction.said).decode()
-        record = {"verdict": "accepted", "said": said, **_cells(reaction)}
+        response = base64.b64encode(reaction.response).decode()
+        record = {"verdict": "accepted", "said": response, **_cells(reaction)}
         await self._audit(conn, "device.answered", run.subject, data, record)
         self._passed(eui, "audited")
         await self._trace(conn, run.subject, "received", data, run=run)
-        await self._trace(conn, run.subject, "sent", reaction.said)
+        await self._trace(conn, run.subject, "sent", reaction.response)
         if reaction.state.pending != state.pending:
             self._tell_after_commit()
         self._passed(eui, "traced")
@@ -263,30 +251,34 @@ class Workflow:
         await self._devices.save(conn, state, reaction.state)
         self._passed(eui, "state stored")
         exchange = Exchange(
-            eui, at, "executed", reference, said=reaction.said, cells=reaction.cells
+            eui, at, "executed", reference, said=reaction.response, cells=reaction.cells
         )
         await history.add_exchange(conn, exchange)
         self._passed(eui, "answer stored")
         await history.add_events(conn, eui, at, reaction.events)
-        await self._audit(conn, "device.executed", reference, reaction.said, _cells(reaction))
+        await self._audit(conn, "device.executed", reference, reaction.response, _cells(reaction))
         self._passed(eui, "audited")
-        await self._trace(conn, reference, "sent", reaction.said)
-        await self._push.put(conn, eui, reaction.said)
+        await self._trace(conn, reference, "sent", reaction.response)
+        await self._push.put(conn, eui, reaction.response)
         self._tell_after_commit()
         self._passed(eui, "traced")
 
-    async def _silent(
+    async def refused(
         self,
         conn: AsyncConnection,
         state: DeviceState,
         data: bytes,
         run: CheckRun,
-        refusal: Refusal,
+        error: Refused | NotUnderstood,
     ) -> None:
-        """Record a refusal, and raise an Alert if one is due.
+        """Record that a message or a block was refused, and raise an Alert if one is due.
 
         Nothing is answered, and nothing of the device changes but its alert counter.
+
+        Raises:
+            PowerLost: the device goes off at this moment; what was recorded is to be undone.
         """
+        refusal = Refusal.of(error)
         at = self._base.clock.now()
         # whoever reaches the WAN can have a device refuse; it is kept three times
         kept = self._base.audit.strangers.afford(3 * len(data), records=3)
@@ -303,16 +295,16 @@ class Workflow:
             await history.add_exchange(conn, exchange)
         self._passed(state.eui, "refusal stored")
         event, raised = await self._alerts.refused(
-            conn, state, event_of_refusal(refusal.check, refusal.detail), self._means(state)
+            conn, state, event_of_refusal(refusal.check, refusal.detail), self._context(state)
         )
         if kept or raised is not None:
             await history.add_events(conn, state.eui, at, (event,))
         record = {"verdict": "refused", "alert_code": f"0x{event.code:04X}", **asdict(refusal)}
         if raised is not None:
-            record["alert"] = base64.b64encode(raised.said).decode()
+            record["alert"] = base64.b64encode(raised.alert).decode()
             because = f"{refusal.check} refused {run.subject}"
             await self._trace(
-                conn, reference_of(state.eui, raised.said), "sent", raised.said, summary=because
+                conn, reference_of(state.eui, raised.alert), "sent", raised.alert, summary=because
             )
             self._passed(state.eui, "alert stored")
         if kept:
@@ -374,15 +366,19 @@ def _message(data: bytes) -> Message | None:
         return None
 
 
-def reference_of(eui: str, data: bytes) -> str:
-    """The reference of a message, or of what it is a block of; else a name of its own."""
+def message_reference(data: bytes) -> str | None:
+    """The reference of a message, or of what it is a block of; None for other octets."""
     message = _message(data)
     if message is not None:
         return message.reference
-    if is_block(data):
-        with contextlib.suppress(ParseError):
-            return decode_block(data).transfer.reference
-    return f"unreadable:{eui}:{hashlib.sha256(data).hexdigest()[:16]}"
+    with contextlib.suppress(ParseError):
+        return decode_block(data).transfer.reference if is_block(data) else None
+    return None
+
+
+def reference_of(eui: str, data: bytes) -> str:
+    """The reference of a message, or of what it is a block of; else a name of its own."""
+    return message_reference(data) or f"unreadable:{eui}:{hashlib.sha256(data).hexdigest()[:16]}"
 
 
 def _cells(reaction: Reaction) -> dict[str, object]:

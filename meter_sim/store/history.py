@@ -28,10 +28,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from meter_sim.device.model import CellResult, SecurityEvent
+from meter_sim.device.model import CellResult, NotUnderstood, SecurityEvent
 from meter_sim.device.security_log import KEPT
 from meter_sim.store.tables import metadata, tallies
-from services.chassis.checks import Verdict
+from services.chassis.checks import Refused, Verdict
 from services.chassis.data.canonical import canonical
 from services.chassis.data.store import UtcDateTime
 
@@ -77,6 +77,13 @@ class Refusal:
     detail: str
     expected: str | None = None
     found: str | None = None
+
+    @classmethod
+    def of(cls, error: Refused | NotUnderstood) -> Refusal:
+        """What a check said, or what the device could not act on although a check is off."""
+        if isinstance(error, NotUnderstood):
+            return cls(error.check, "It can be acted on", error.detail)
+        return cls(error.check, error.title, error.detail, error.expected, error.found)
 
     def as_dict(self) -> dict[str, str]:
         """As JSON values, absent ones left out."""

@@ -1,4 +1,4 @@
-"""What one device holds of messages under way in blocks, heard and said. In memory only."""
+"""What one device holds of messages under way in blocks, both ways. In memory only."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from gbcs.block_transfer import Transfer
 from gbcs.reassembly import Assembly
-from meter_sim.device.block_checks import LIMITS
+from meter_sim.device.rules.block import LIMITS
 
 
 @dataclass(slots=True)
-class Saying:
-    """A message that a device is saying in blocks, and up to which it was acknowledged."""
+class ResponseBlocks:
+    """A response that a device is sending in blocks, and up to which it was acknowledged."""
 
     frames: tuple[bytes, ...]
     upto: int = 0
@@ -25,15 +25,15 @@ class Saying:
 
 
 @dataclass(slots=True)
-class Talk:
+class BlockTransfers:
     """What one device holds of messages that are under way."""
 
-    heard: Assembly = field(default_factory=lambda: Assembly(LIMITS))
-    saying: OrderedDict[Transfer, Saying] = field(default_factory=OrderedDict)
+    incoming: Assembly = field(default_factory=lambda: Assembly(LIMITS))
+    responses: OrderedDict[Transfer, ResponseBlocks] = field(default_factory=OrderedDict)
 
     def expire(self, at: float) -> None:
         """Give up what nothing has come of for too long."""
-        self.heard.expire(at)
-        for transfer, one in list(self.saying.items()):
+        self.incoming.expire(at)
+        for transfer, one in list(self.responses.items()):
             if abs(at - one.touched) > LIMITS.seconds:
-                del self.saying[transfer]
+                del self.responses[transfer]

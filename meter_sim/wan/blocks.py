@@ -42,16 +42,13 @@ from gbcs.block_transfer import (
 from gbcs.codes import Cra
 from gbcs.errors import ParseError
 from gbcs.message import decode
-from meter_sim.device import block_checks as checks
-from meter_sim.device.block_checks import Framed, Joined, Received
 from meter_sim.device.model import NotUnderstood
-from meter_sim.device.reception import CONTENT_TYPE, DEVICE_KNOWN, Reception
+from meter_sim.device.rules import block as checks
+from meter_sim.device.rules.block import JoinedBlocks, ReceivedBlock
 from meter_sim.steps.power import Power, PowerLost
 from meter_sim.steps.workflow import Workflow, reference_of
-from meter_sim.store.devices import DeviceStore
-from meter_sim.store.history import Refusal
-from meter_sim.wan.block_transfers import Saying, Talk
-from services.chassis.checks import CheckRun, Refused
+from meter_sim.wan.block_transfers import BlockTransfers, ResponseBlocks
+from services.chassis.checks import Approved, CheckRun, Refused
 from services.chassis.foundation import Foundation
 from services.chassis.log import note
 
@@ -59,15 +56,15 @@ DEVICES_IN_MEMORY: Final = 1_024
 """Devices of this process that are in the middle of something; the one longest quiet makes room."""
 
 ANSWERS_HELD: Final = 4
-"""Answers a device is saying at once; the oldest makes room."""
+"""Responses a device is sending at once; the oldest makes room."""
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of a block: what the device says to it, or the message it completed."""
+    """What became of a block: what the device answers, or the message it completed."""
 
     block: Block
-    said: bytes | None = None
+    response: bytes | None = None
     message: bytes | None = None
     largest: int = 0
 
@@ -77,23 +74,19 @@ class Blocks:
 
     Args:
         base: the chassis.
-        devices: the devices' store.
         workflow: what happens to a message.
         power: which devices are off.
         size: a device's own block size, unless the lab gave it another.
     """
 
-    def __init__(
-        self, base: Foundation, devices: DeviceStore, workflow: Workflow, power: Power, size: int
-    ) -> None:
+    def __init__(self, base: Foundation, workflow: Workflow, power: Power, size: int) -> None:
         self._base = base
-        self._devices = devices
         self._workflow = workflow
         self._power = power
         self._size = size
         self._sizes: dict[str, int] = {}
-        self._talks: OrderedDict[str, Talk] = OrderedDict()
-        power.when_off(self.forget_talk)
+        self._under_way: OrderedDict[str, BlockTransfers] = OrderedDict()
+        power.when_off(self.forget_transfers)
 
     async def receive(self, eui: str, data: bytes, content_type: str) -> bytes | None:
         """Let a device hear a message or a block of one: what it says, or None for silence.
@@ -110,17 +103,13 @@ class Blocks:
             await self._workflow.went_off(eui, reference_of(eui, data), lost.step)
             return None
         if taken is None or taken.message is None:
-            return None if taken is None else taken.said
+            return None if taken is None else taken.response
         return await self._complete(eui, taken, taken.message, content_type)
 
     async def _hear(
         self, conn: AsyncConnection, eui: str, data: bytes, content_type: str
     ) -> Taken | None:
-        state = await self._devices.load(conn, eui)
-        reception = self._base.book.start(eui, section="reception")
-        reception.apply(DEVICE_KNOWN, Reception(state is not None, content_type))
-        reception.apply(CONTENT_TYPE, Reception(state is not None, content_type))
-        reception.approve()
+        state = await self._workflow.reached(conn, eui, content_type)
         name = reference_of(eui, data)
         if state is None:
             return None
@@ -130,14 +119,8 @@ class Blocks:
         run = self._base.book.start(name, section=checks.SECTION)
         try:
             taken = self._take(eui, data, run)
-        except Refused as refused:
-            told = {key: getattr(refused, key) for key in ("expected", "found")}
-            refusal = Refusal(refused.check, refused.title, refused.detail, **told)
-            await self._workflow.refuse_block(conn, state, data, run, refusal)
-            return None
-        except NotUnderstood as lost:
-            refusal = Refusal(lost.check, checks.FRAME.title, lost.detail)
-            await self._workflow.refuse_block(conn, state, data, run, refusal)
+        except (Refused, NotUnderstood) as error:
+            await self._workflow.refused(conn, state, data, run, error)
             return None
         await self._trace(conn, name, taken, data, run)
         return taken
@@ -149,82 +132,81 @@ class Blocks:
             Refused: a check said no.
             NotUnderstood: the frame check is off, and this is no block at all.
         """
-        run.apply(checks.FRAME, Framed(data))
-        block, talk = _block_in(data), self._talk(eui)
-        talk.expire(self._now)
-        received = self._received(block, eui, talk)
-        run.apply(checks.DEVICE, received)
-        run.apply(checks.KIND, received)
+        run.apply(checks.frame, data)
+        block, transfers = _block_in(data), self._transfers(eui)
+        transfers.expire(self._now)
+        received = self._received(block, eui, transfers)
+        run.apply(checks.device, received)
+        run.apply(checks.kind, received)
         if block.acknowledges:
-            return self._acknowledged(block, talk, received, run)
-        run.skip(checks.ACKNOWLEDGEMENT, "it carries a part of a message")
-        said_again = talk.saying.get(_answer_to(block.transfer))
-        if said_again is not None:
-            _set_aside(run, "the answer to its message is being said")
-            return Taken(block, said_again.next)
-        run.apply(checks.NEW, received)
+            run.apply(checks.acknowledgement, received)
+            return self._acknowledged(_approve(run, received, "it only acknowledges"), transfers)
+        run.skip(checks.acknowledgement, "it carries a part of a message")
+        response = transfers.responses.get(_answer_to(block.transfer))
+        if response is not None:
+            approved = _approve(run, received, "the answer to its message is being said")
+            return Taken(approved.evidence.block, response.next)
+        run.apply(checks.new, received)
         try:
-            run.apply(checks.OVERLAP, received)
-            run.apply(checks.SIZE, received)
+            run.apply(checks.overlap, received)
+            run.apply(checks.size, received)
         except Refused:
-            talk.heard.forget(block.transfer)
+            transfers.incoming.forget(block.transfer)
             raise
-        run.apply(checks.ROOM, received)
+        run.apply(checks.room, received)
         largest = max(map(len, (*received.held.pieces.values(), block.data)))
-        message = talk.heard.put(block, self._now)
+        message = transfers.incoming.put(block, self._now)
         if message is None:
-            run.skip(checks.MESSAGE, "not all of it has come")
-            run.approve()
-            upto = talk.heard.held(block.transfer).upto
-            return Taken(block, acknowledge(block.transfer, upto))
-        run.apply(checks.MESSAGE, Joined(block.transfer, message))
-        run.approve()
-        return Taken(block, message=message, largest=largest)
+            run.skip(checks.message, "not all of it has come")
+            taken = run.judge(received).evidence.block
+            upto = transfers.incoming.held(taken.transfer).upto
+            return Taken(taken, acknowledge(taken.transfer, upto))
+        whole = run.judge(JoinedBlocks(block.transfer, message)).evidence
+        return Taken(block, message=whole.message, largest=largest)
 
-    def _acknowledged(self, block: Block, talk: Talk, received: Received, run: CheckRun) -> Taken:
-        run.apply(checks.ACKNOWLEDGEMENT, received)
-        _set_aside(run, "it only acknowledges")
-        saying = talk.saying.get(block.transfer.back)
-        if saying is None:  # only with checks off
+    def _acknowledged(self, approved: Approved[ReceivedBlock], transfers: BlockTransfers) -> Taken:
+        block = approved.evidence.block
+        response = transfers.responses.get(block.transfer.back)
+        if response is None:  # only with checks off
             return Taken(block)
-        saying.upto, saying.touched = block.acknowledged, self._now  # who hears it knows best
-        if saying.upto >= len(saying.frames):
-            del talk.saying[block.transfer.back]
+        response.upto, response.touched = block.acknowledged, self._now  # who hears it knows best
+        if response.upto >= len(response.frames):
+            del transfers.responses[block.transfer.back]
             return Taken(block)
-        return Taken(block, saying.next)
+        return Taken(block, response.next)
 
-    def _received(self, block: Block, eui: str, talk: Talk) -> Received:
-        transfer, heard = block.transfer, talk.heard
-        saying = talk.saying.get(transfer.back)
-        return Received(
+    def _received(self, block: Block, eui: str, transfers: BlockTransfers) -> ReceivedBlock:
+        transfer, incoming = block.transfer, transfers.incoming
+        response = transfers.responses.get(transfer.back)
+        return ReceivedBlock(
             block,
             eui,
-            heard.held(transfer),
-            is_open=transfer in heard.open_transfers,
-            complete=heard.is_complete(transfer),
-            open_transfers=len(heard.open_transfers),
-            saying=None if saying is None else len(saying.frames),
+            incoming.held(transfer),
+            is_open=transfer in incoming.open_transfers,
+            complete=incoming.is_complete(transfer),
+            open_transfers=len(incoming.open_transfers),
+            response_blocks=None if response is None else len(response.frames),
         )
 
     async def _complete(
         self, eui: str, taken: Taken, message: bytes, content_type: str
     ) -> bytes | None:
         """Have the device hear the message, and begin to say its answer."""
-        heard, transfer = self._talk(eui).heard, taken.block.transfer
-        heard.remember(transfer)
-        said = None
+        incoming, transfer = self._transfers(eui).incoming, taken.block.transfer
+        incoming.remember(transfer)
+        response = None
         try:
-            said = await self._workflow.receive(eui, message, content_type)
+            response = await self._workflow.receive(eui, message, content_type)
         finally:
-            if said is None:  # refused, or aborted: the same blocks may come again
-                heard.forget(transfer)
+            if response is None:  # refused, or aborted: the same blocks may come again
+                incoming.forget(transfer)
         size = min(self.size_of(eui), taken.largest)
-        if said is None or len(said) <= size:
-            return said
-        frames, talk = split(said, size, streaming=False), self._talk(eui)
-        talk.saying[transfer_of(decode(said))] = Saying(frames, touched=self._now)
-        if len(talk.saying) > ANSWERS_HELD:
-            talk.saying.popitem(last=False)
+        if response is None or len(response) <= size:
+            return response
+        frames, responses = split(response, size, streaming=False), self._transfers(eui).responses
+        responses[transfer_of(decode(response))] = ResponseBlocks(frames, touched=self._now)
+        if len(responses) > ANSWERS_HELD:
+            responses.popitem(last=False)
         return frames[0]
 
     def size_of(self, eui: str) -> int:
@@ -247,9 +229,10 @@ class Blocks:
 
     def shown(self, eui: str) -> dict[str, Any]:
         """What a device is in the middle of hearing and saying."""
-        talk = self._talks.get(eui) or Talk()
-        talk.expire(self._now)
-        hearing = [(t, talk.heard.held(t)) for t in talk.heard.open_transfers]
+        transfers = self._under_way.get(eui) or BlockTransfers()
+        transfers.expire(self._now)
+        incoming = transfers.incoming
+        hearing = [(t, incoming.held(t)) for t in incoming.open_transfers]
         return {
             "eui": eui,
             "size": self.size_of(eui),
@@ -264,34 +247,34 @@ class Blocks:
             ],
             "saying": [
                 {"reference": t.reference, "blocks": len(one.frames), "acknowledged": one.upto}
-                for t, one in talk.saying.items()
+                for t, one in transfers.responses.items()
             ],
         }
 
     def forget(self, eui: str) -> None:
         """Know nothing of this device any more."""
         self._sizes.pop(eui, None)
-        self.forget_talk(eui)
+        self.forget_transfers(eui)
 
-    def forget_talk(self, eui: str) -> None:
+    def forget_transfers(self, eui: str) -> None:
         """Lose what the device is in the middle of: its power is gone."""
-        self._talks.pop(eui, None)
+        self._under_way.pop(eui, None)
 
     async def recover(self) -> None:
         """Lose what every device is in the middle of, and give each its usual block size."""
         self._sizes.clear()
-        self._talks.clear()
+        self._under_way.clear()
 
     @property
     def _now(self) -> float:
         return self._base.clock.now().timestamp()
 
-    def _talk(self, eui: str) -> Talk:
-        talk = self._talks.setdefault(eui, Talk())
-        self._talks.move_to_end(eui)
-        if len(self._talks) > DEVICES_IN_MEMORY:
-            self._talks.popitem(last=False)
-        return talk
+    def _transfers(self, eui: str) -> BlockTransfers:
+        transfers = self._under_way.setdefault(eui, BlockTransfers())
+        self._under_way.move_to_end(eui)
+        if len(self._under_way) > DEVICES_IN_MEMORY:
+            self._under_way.popitem(last=False)
+        return transfers
 
     async def _trace(
         self, conn: AsyncConnection, name: str, taken: Taken, data: bytes, run: CheckRun
@@ -301,20 +284,22 @@ class Blocks:
         record: Callable[..., Any] = self._base.traces.record
         both = {"sender": transfer.originator, "receiver": transfer.recipient, "conn": conn}
         await record(name, "received", name=what, message=data, verdicts=run.verdicts(), **both)
-        if taken.said is not None:
+        if taken.response is not None:
             back = {"sender": transfer.recipient, "receiver": transfer.originator, "conn": conn}
-            said = decode_block(taken.said)
-            upto = f"has come up to block {said.acknowledged}"
-            summary = upto if said.acknowledges else f"block {said.number} of the answer"
-            await record(name, "sent", name="block", summary=summary, message=taken.said, **back)
+            response = decode_block(taken.response)
+            upto = f"has come up to block {response.acknowledged}"
+            summary = upto if response.acknowledges else f"block {response.number} of the answer"
+            await record(
+                name, "sent", name="block", summary=summary, message=taken.response, **back
+            )
         note(verdict="block taken")
 
 
-def _set_aside(run: CheckRun, why: str) -> None:
-    """Set the checks aside that are about holding a block."""
-    for check in (checks.NEW, checks.OVERLAP, checks.SIZE, checks.ROOM, checks.MESSAGE):
+def _approve(run: CheckRun, received: ReceivedBlock, why: str) -> Approved[ReceivedBlock]:
+    """Set the checks aside that are about holding a block, and approve it."""
+    for check in (checks.new, checks.overlap, checks.size, checks.room, checks.message):
         run.skip(check, why)
-    run.approve()
+    return run.judge(received)
 
 
 def _answer_to(transfer: Transfer) -> Transfer:
@@ -330,4 +315,4 @@ def _block_in(data: bytes) -> Block:
     try:
         return decode_block(first_frame(data))
     except ParseError as error:
-        raise NotUnderstood(checks.FRAME.id, str(error)) from None
+        raise NotUnderstood(checks.frame.id, str(error)) from None

@@ -1,50 +1,56 @@
-"""The network between a party and a device, which may be told to misbehave.
+"""The network between a party and a device, which the lab may have lose, delay, repeat and reorder.
 
-A lost Command and a lost answer look alike to the sender, and both look like a device that says
-nothing. Misbehaving is a loud act of the lab: it is audited when ordered, logged and traced each
-time it happens, and undone by reset, which also loses what is still on its way. It concerns the
-network only; a device never learns of it, and checks what it hears as always.
+What befalls a message is a fault of the chassis like any other (`services.chassis.faults`), of
+direction ``device``: counted, seeded, audited, traced, undone by reset. What differs is that nobody
+waits for a device: whoever sent a message that is lost or held back gets silence at once, which is
+also what a device that says nothing looks like. A device never learns of it, and checks what it
+hears as always.
 
 - delayed: what was sent is carried on when the devices' clock has come that far;
-- overtaken (reorder): it is carried on after the next one the same way has arrived;
+- reordered: it is carried on after the next one the same way has arrived;
 - duplicated: it arrives twice.
 
 Of a message that travels in blocks, each block is carried by itself, and so is each
 acknowledgement of one: what may befall a message befalls a block (meter_sim.wan.blocks).
 
-Whoever sent a message that is held back gets silence at once. An answer that comes late, or twice,
-is posted where Alerts go.
+An answer that comes late, or twice, is posted where Alerts go. Reset loses what is still on its
+way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 import structlog
 
 from meter_sim.steps.outbound import AlertPush
 from meter_sim.steps.workflow import reference_of
 from meter_sim.wan.blocks import Blocks
-from meter_sim.wan.disturbances import Disturbances, Knob, WanOrder, Way
 from services.chassis.checks import Refused
+from services.chassis.faults.board import Armed
+from services.chassis.faults.exchange import ExchangeFacts
+from services.chassis.faults.orders import Direction, Kind, Part
 from services.chassis.foundation import Foundation
 
+HOP: Final = "wan"
+"""What faults call the network to the devices."""
+
+_HELD_BACK: Final = (Kind.DELAY, Kind.REORDER)
 _log = structlog.get_logger(__name__)
-_QUIET = Disturbances(WanOrder())
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
-    """Something on its way: until `due`, or where that is None, until the next one has arrived."""
+class OnItsWay:
+    """A message, or an answer, that is held back."""
 
     eui: str
-    way: Way
-    data: bytes
+    part: Part
+    kind: Kind
     subject: str
-    content_type: str = ""
-    due: datetime | None = None
 
 
 class Wan:
@@ -58,129 +64,120 @@ class Wan:
 
     def __init__(self, base: Foundation, devices: Blocks, push: AlertPush) -> None:
         self._base = base
+        self._faults = base.faults
         self._devices = devices
         self._push = push
-        self._ordered: dict[str, Disturbances] = {}
-        self._carried: list[Carried] = []
-        self._when_held: list[Callable[[], None]] = []
-
-    def when_held(self, callback: Callable[[], None]) -> None:
-        """Call `callback` whenever something is held back until a time."""
-        self._when_held.append(callback)
+        self._on_the_way: dict[asyncio.Task[None], OnItsWay] = {}
+        base.faults.know(Direction.DEVICE, [HOP])
 
     async def carry(self, eui: str, data: bytes, content_type: str) -> bytes | None:
-        """Take octets to a device: what it says, or None if nothing comes back.
+        """Take octets to a device: its answer, or None if nothing comes back.
 
         Raises:
             Refused: no such device is installed, or what came is not octets.
         """
-        knob, subject = self.disturbances(eui).next(Way.MESSAGES), reference_of(eui, data)
-        if knob is Knob.LOSE:
-            await self._happened(subject, "lost", "the message never reached the device")
+        exchange = ExchangeFacts(
+            Direction.DEVICE, HOP, "POST", f"/devices/{eui}/messages", (), data, eui
+        )
+        arrive = partial(self._arrive, eui, data, content_type)
+        fault = await self._faults.struck(Part.REQUEST, exchange)
+        kind = None if fault is None else fault.order.kind
+        if kind is Kind.DROP:
             return None
-        if knob in (Knob.DELAY, Knob.REORDER):
-            await self._hold(knob, Carried(eui, Way.MESSAGES, data, subject, content_type))
+        if fault is not None and kind in _HELD_BACK:
+            self._hold(fault, exchange, arrive)
             return None
-        said = await self._back(eui, subject, await self._devices.receive(eui, data, content_type))
-        if knob is Knob.DUPLICATE:
-            await self._happened(subject, "duplicated", "the message arrived twice")
-            await self._arrive(Carried(eui, Way.MESSAGES, data, subject, content_type))
-        for one in self._take(eui, Way.MESSAGES):
-            await self._arrive(one)
-        return said
+        answer = await self._devices.receive(eui, data, content_type)
+        if answer is not None:
+            answer = await self._back(eui, exchange, answer)
+        if kind is Kind.DUPLICATE:
+            await arrive()
+        await self._passed(Part.REQUEST, exchange)
+        return answer
 
-    async def release_due(self) -> int:
-        """Carry on with everything whose time has come; how many that were."""
-        now = self._base.clock.now()
-        due = [one for one in self._carried if one.due is not None and one.due <= now]
-        for one in sorted(due, key=lambda one: one.due or now):
-            if one in self._carried:  # not lost meanwhile
-                self._carried.remove(one)
-                await self._arrive(one)
-        return len(due)
-
-    def next_due(self) -> datetime | None:
-        """When the next one held back is to arrive; None if none is."""
-        return min((one.due for one in self._carried if one.due is not None), default=None)
-
-    def disturbances(self, eui: str) -> Disturbances:
-        """What is still to happen on the way to and from a device."""
-        return self._ordered.get(eui, _QUIET)
-
-    def held(self, eui: str) -> int:
-        """How many messages and answers of a device are on their way."""
-        return sum(one.eui == eui for one in self._carried)
-
-    def order(self, eui: str, order: WanOrder) -> None:
-        """Misbehave like that from now on."""
-        self._ordered[eui] = Disturbances(order)
-        _log.warning("the WAN will misbehave", device=eui, **self._ordered[eui].left())
+    def on_the_way(self, eui: str) -> int:
+        """How many messages and answers of a device are held back."""
+        return sum(one.eui == eui for one in self._on_the_way.values())
 
     def forget(self, eui: str) -> None:
-        """Misbehave no more for this device, and lose what is on its way."""
-        self._ordered.pop(eui, None)
-        self._carried = [one for one in self._carried if one.eui != eui]
+        """Let nothing befall what goes to this device any more, and lose what is on its way."""
+        for task, one in self._on_the_way.items():
+            if one.eui == eui:
+                task.cancel()
+        self._faults.forget(eui)
 
     async def recover(self) -> None:
-        """Misbehave no more, and lose what is on its way."""
-        self._ordered.clear()
-        lost, self._carried = self._carried, []
+        """Lose what is on its way. The faults themselves are undone by the chassis."""
+        lost = list(self._on_the_way.values())
+        await self.stop()
         for one in lost:
-            await self._happened(one.subject, "lost", "the network was reset")
+            await self._lost(one.subject, "the network was reset")
 
-    async def _back(self, eui: str, subject: str, said: bytes | None) -> bytes | None:
+    async def stop(self) -> None:
+        """Carry on with nothing that is held back."""
+        late = list(self._on_the_way)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    async def _back(self, eui: str, exchange: ExchangeFacts, answer: bytes) -> bytes | None:
         """Take an answer back to whoever asked: what arrives there now."""
-        if said is None:
+        fault = await self._faults.struck(Part.ANSWER, exchange)
+        kind = None if fault is None else fault.order.kind
+        if kind is Kind.DROP:
             return None
-        knob = self.disturbances(eui).next(Way.ANSWERS)
-        if knob is Knob.LOSE:
-            await self._happened(subject, "lost", "the device's answer was lost on its way back")
+        if fault is not None and kind in _HELD_BACK:
+            self._hold(fault, exchange, partial(self._answer_late, eui, answer))
             return None
-        if knob in (Knob.DELAY, Knob.REORDER):
-            await self._hold(knob, Carried(eui, Way.ANSWERS, said, subject))
-            return None
-        if knob is Knob.DUPLICATE:
-            await self._happened(subject, "duplicated", "the answer will arrive twice")
-            await self._say_late(eui, said)
-        for one in self._take(eui, Way.ANSWERS):
-            await self._arrive(one)
-        return said
+        if kind is Kind.DUPLICATE:
+            await self._answer_late(eui, answer)
+        await self._passed(Part.ANSWER, exchange)
+        return answer
 
-    async def _hold(self, knob: Knob, one: Carried) -> None:
-        due = None
-        if knob is Knob.DELAY:
-            wait = timedelta(seconds=self.disturbances(one.eui).delay_seconds)
-            due = self._base.clock.now() + wait
-        self._carried.append(replace(one, due=due))
-        until = "until the next has arrived" if due is None else f"until {due.isoformat()}"
-        await self._happened(one.subject, "held back", until)
-        for callback in self._when_held:
-            callback()
+    def _hold(
+        self, fault: Armed, exchange: ExchangeFacts, arrive: Callable[[], Awaitable[None]]
+    ) -> None:
+        async def later(released: Awaitable[None]) -> None:
+            await released
+            await arrive()
 
-    def _take(self, eui: str, way: Way) -> list[Carried]:
-        """Those that were waiting to be overtaken by the one that is passing now."""
-        taken = [
-            one for one in self._carried if one.due is None and (one.eui, one.way) == (eui, way)
+        eui = exchange.device or ""
+        task = asyncio.create_task(later(self._faults.hold(fault)))
+        what = OnItsWay(eui, fault.order.part, fault.order.kind, reference_of(eui, exchange.body))
+        self._on_the_way[task] = what
+        task.add_done_callback(self._arrived)
+
+    def _arrived(self, task: asyncio.Task[None]) -> None:
+        one = self._on_the_way.pop(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            _log.error("lost on the WAN", message=one.subject, exc_info=error)
+
+    async def _passed(self, part: Part, exchange: ExchangeFacts) -> None:
+        """Bring those on their way that waited for this one to pass."""
+        self._faults.passed(part, exchange)
+        overtaken = (exchange.device, part, Kind.REORDER)
+        late = [
+            task
+            for task, one in self._on_the_way.items()
+            if (one.eui, one.part, one.kind) == overtaken
         ]
-        self._carried = [one for one in self._carried if one not in taken]
-        return taken
+        await asyncio.gather(*late)
 
-    async def _arrive(self, one: Carried) -> None:
-        """Bring what was held back, or comes twice, to where it was going."""
-        said: bytes | None = one.data
-        if one.way is Way.MESSAGES:
-            try:
-                said = await self._devices.receive(one.eui, one.data, one.content_type)
-            except Refused as refused:  # the device was scrapped, or these are no octets
-                await self._happened(one.subject, "lost", refused.detail)
-                return
-        if said is not None:
-            await self._say_late(one.eui, said)
+    async def _arrive(self, eui: str, data: bytes, content_type: str) -> None:
+        """Bring a message that was held back, or comes twice, to its device."""
+        try:
+            answer = await self._devices.receive(eui, data, content_type)
+        except Refused as refused:  # the device was scrapped, or these are no octets
+            await self._lost(reference_of(eui, data), refused.detail)
+            return
+        if answer is not None:
+            await self._answer_late(eui, answer)
 
-    async def _say_late(self, device: str, said: bytes) -> None:
+    async def _answer_late(self, eui: str, answer: bytes) -> None:
         async with self._base.database.begin() as conn:
-            await self._push.put_late(conn, device, said)
+            await self._push.put_late(conn, eui, answer)
 
-    async def _happened(self, subject: str, kind: str, summary: str) -> None:
-        _log.warning("on the WAN", message=subject, what=kind, detail=summary)
-        await self._base.traces.record(subject, kind, summary=summary)
+    async def _lost(self, subject: str, why: str) -> None:
+        _log.warning("lost on the WAN", message=subject, detail=why)
+        await self._base.traces.record(subject, "lost", summary=why)

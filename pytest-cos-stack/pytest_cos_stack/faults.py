@@ -6,7 +6,10 @@ from typing import Any, Final, Self
 
 from pytest_cos_stack.stack import CosStack
 
-WHERE: Final = ("inbound-request", "inbound-answer", "outbound-request", "outbound-answer")
+WHERE: Final = (
+    *("inbound-request", "inbound-answer", "outbound-request", "outbound-answer"),
+    *("device-request", "device-answer"),
+)
 _MATCHED: Final = ("method", "path", "purpose", "message_id", "request_id", "device")
 
 
@@ -58,8 +61,8 @@ class Faults:
         Args:
             system: whose it is, for example ``acb``.
             kind: what befalls the message, for example ``drop``.
-            where: ``inbound-request``, ``inbound-answer``, ``outbound-request`` or
-                ``outbound-answer``.
+            where: ``inbound-request``, ``inbound-answer``, ``outbound-request``,
+                ``outbound-answer``; at the meters ``device-request`` or ``device-answer``.
             more: `hop`, `times` (1; 0: until it is removed), `among`, `seed`; what tells the
                 message: `purpose`, `path`, `method`, `message_id`, `request_id`, `device`; and
                 `seconds`, `status`, `bit`, `octets`, `claims`. See docs/faults.md.

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from services.chassis.faults.exchange import Pairs
 from services.chassis.faults.messages import Answer, Asked
-from services.chassis.faults.seen import Pairs
 from services.chassis.time.clock import Clock
 from services.link import profile
 from services.link.errors import BaseError

@@ -300,7 +300,6 @@ def test_no_rule_finds_anything_in_the_vectors(vectors: Any):
         command = decode(octets)
         update = decode_update(command.payload)
         assert rules.command_findings(command.header, update) == (), name
-        assert rules.protection_findings(command, update.mode) == (), name
         answer = decode(vectors[name.replace("_COMMAND", "_RESPONSE")])
         response = decode_response(answer.payload)
         findings = answer_rules.response_findings(command.header, update, answer, response)

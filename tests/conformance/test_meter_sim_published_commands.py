@@ -178,8 +178,10 @@ def test_the_published_change_of_supplier_is_obeyed_and_answered_alike(published
         RemotePartyRole.SUPPLIER: 0,
     }
     theirs = published.octets(f"{COS}_RESPONSE")
-    same_but_for_what_only_the_device_can_make(reaction.said, theirs)
-    assert decode_response(decode(reaction.said).payload) == decode_response(decode(theirs).payload)
+    same_but_for_what_only_the_device_can_make(reaction.response, theirs)
+    assert decode_response(decode(reaction.response).payload) == decode_response(
+        decode(theirs).payload
+    )
 
 
 @pytest.mark.parametrize("name", [RENEWAL, RENEWAL_ERROR])
@@ -187,15 +189,17 @@ def test_a_suppliers_renewal_and_the_one_that_fails_in_one_cell(published: Publi
     """The failing one names an authority that it does not supply: noTrustAnchor in that cell."""
     reaction = hear(published, published.octets(f"{name}_COMMAND"))
     theirs = published.octets(f"{name}_RESPONSE")
-    same_but_for_what_only_the_device_can_make(reaction.said, theirs)
-    assert decode_response(decode(reaction.said).payload) == decode_response(decode(theirs).payload)
+    same_but_for_what_only_the_device_can_make(reaction.response, theirs)
+    assert decode_response(decode(reaction.response).payload) == decode_response(
+        decode(theirs).payload
+    )
 
 
 def test_the_published_migration_of_the_cos_cell(published: Published):
     theirs = published.octets(f"{MIGRATION}_RESPONSE")
     reaction = hear(published, published.octets(f"{MIGRATION}_COMMAND"))
-    same_but_for_what_only_the_device_can_make(reaction.said, theirs)
-    assert decode(reaction.said).payload == decode(theirs).payload
+    same_but_for_what_only_the_device_can_make(reaction.response, theirs)
+    assert decode(reaction.response).payload == decode(theirs).payload
     outcome = decode_response(decode(theirs).payload).outcome
     assert outcome is not None
     assert [one.status for one in outcome.outcomes] == [StatusCode.SUCCESS]
@@ -206,8 +210,8 @@ def test_the_published_handover_of_a_gas_proxy(published: Published):
     state = published.device(decode(command).header.recipient, DeviceType.GPF)
     reaction = hear(published, command, state)
     theirs = published.octets(f"{HANDOVER}_RESPONSE")
-    same_but_for_what_only_the_device_can_make(reaction.said, theirs)
-    ours = decode_response(decode(reaction.said).payload)
+    same_but_for_what_only_the_device_can_make(reaction.response, theirs)
+    ours = decode_response(decode(reaction.response).payload)
     assert ours == decode_response(decode(theirs).payload)
     assert ours.outcome is not None
     assert {one.status for one in ours.outcome.outcomes} == {StatusCode.SUCCESS}
@@ -228,8 +232,8 @@ def test_a_device_that_writes_lengths_as_published_writes_the_published_octets(
     theirs = decode(published.octets(f"{name}_RESPONSE")).payload
     odd = replace(means(published, eui, WHEN), long_lengths=True)
     run = odd.book.start("published", section="request")
-    assert decode(process(state, command, odd, run).said).payload == theirs
-    assert (decode(hear(published, command, state).said).payload == theirs) is (name in AS_DER)
+    assert decode(process(state, command, odd, run).response).payload == theirs
+    assert (decode(hear(published, command, state).response).payload == theirs) is (name in AS_DER)
 
 
 def test_every_published_answer_is_compared(published: Published):
@@ -247,8 +251,8 @@ def test_every_published_answer_is_compared(published: Published):
 def test_the_published_future_dated_change_and_its_alert(published: Published):
     reaction = hear(published, published.octets(f"{COS_LATER}_COMMAND"))
     theirs = published.octets(f"{COS_LATER}_RESPONSE")
-    same_but_for_what_only_the_device_can_make(reaction.said, theirs)
-    assert decode(reaction.said).payload == decode(theirs).payload
+    same_but_for_what_only_the_device_can_make(reaction.response, theirs)
+    assert decode(reaction.response).payload == decode(theirs).payload
     assert reaction.state.cells == published.device().cells
 
     alert = published.octets(COS_ALERT)
@@ -258,12 +262,12 @@ def test_the_published_future_dated_change_and_its_alert(published: Published):
     late = means(published, ESME, due, "meter.certificate.validity")
     done = execute(state, RemotePartyRole.TRANSITIONAL_COS, late)
 
-    same_but_for_what_only_the_device_can_make(done.said, alert)
-    assert decode_alert(decode(done.said).payload) == decode_alert(decode(alert).payload)
+    same_but_for_what_only_the_device_can_make(done.response, alert)
+    assert decode_alert(decode(done.response).payload) == decode_alert(decode(alert).payload)
     odd = execute(state, RemotePartyRole.TRANSITIONAL_COS, replace(late, long_lengths=True))
-    assert decode(odd.said).payload == decode(alert).payload
+    assert decode(odd.response).payload == decode(alert).payload
     on_time = execute(state, RemotePartyRole.TRANSITIONAL_COS, means(published, ESME, due))
-    assert decode_alert(decode(on_time.said).payload).alert_code == 0x8F67
+    assert decode_alert(decode(on_time.response).payload).alert_code == 0x8F67
 
 
 @pytest.mark.parametrize(("eui", "kind"), [(ESME, DeviceType.ESME), (CHF, DeviceType.CHF)])
@@ -279,7 +283,7 @@ def test_published_questions_about_credentials_are_answered_alike(
 
     reaction = hear(published, published.octets(f"{name}_COMMAND"), state)
 
-    ours = decode(reaction.said)
+    ours = decode(reaction.response)
     assert ours.header == theirs.header
     assert decode_details(ours.payload) == decode_details(theirs.payload)
     assert (ours.signature, len(ours.mac or b"")) == (theirs.signature, 12)
@@ -287,11 +291,11 @@ def test_published_questions_about_credentials_are_answered_alike(
     # Where lengths are not minimal the MAC is over other octets. Written alike, the whole answer is
     # what was published, with its MAC.
     verify_mac(theirs, published.z(eui))
-    assert (reaction.said == encode(theirs)) is (kind is DeviceType.CHF)
+    assert (reaction.response == encode(theirs)) is (kind is DeviceType.CHF)
     as_written = replace(means(published, eui, WHEN), long_lengths=True)
     run = as_written.book.start("published", section="request")
     data = published.octets(f"{name}_COMMAND")
-    assert process(state, data, as_written, run).said == encode(theirs)
+    assert process(state, data, as_written, run).response == encode(theirs)
 
 
 @pytest.mark.parametrize("name", [COS, COS_LATER, MIGRATION, RENEWAL, RENEWAL_ERROR])

@@ -90,11 +90,11 @@ def answered_alike(published: StandIn, name: str, state: DeviceState) -> Reactio
     """The published answer, but for the value of a signature that only the device can make."""
     reaction = published.hear(published.octets(f"{name}_COMMAND"), state)
     theirs = decode(published.octets(f"{name}_RESPONSE"))
-    mine = decode(reaction.said)
+    mine = decode(reaction.response)
     verify_signature(mine, OWN_KEY.public_key())
     verify_signature(theirs, published.certificate(f"{ESME}-ds").public_key)
     assert replace(mine, signature=None) == replace(theirs, signature=None)
-    assert len(reaction.said) == len(encode(theirs))
+    assert len(reaction.response) == len(encode(theirs))
     assert reaction.state.counters.commands == {RemotePartyRole.SUPPLIER: 1000}
     return reaction
 

@@ -100,7 +100,7 @@ def of_every_mode(estate: Estate) -> Iterator[Said]:
                 data = _honest(estate, mode, kind).data
                 yield f"{mode.label} on {kind.value}, command", data
                 reaction = hear(estate.device(kind), data, estate.means())
-                yield f"{mode.label} on {kind.value}, response", reaction.said
+                yield f"{mode.label} on {kind.value}, response", reaction.response
     yield from _by_contingency(estate)
 
 
@@ -127,7 +127,7 @@ def _by_contingency(estate: Estate) -> Iterator[Said]:
         other_changes=(SeqNumberChange(Role.SUPPLIER, 9, None),),
     )
     yield f"{Mode.ANY_BY_CONTINGENCY.label}, command", command.data
-    yield "anyByContingency, response", hear(state, command.data, estate.means()).said
+    yield "anyByContingency, response", hear(state, command.data, estate.means()).response
 
 
 def of_failure_and_of_later(estate: Estate) -> Iterator[Said]:
@@ -136,7 +136,7 @@ def of_failure_and_of_later(estate: Estate) -> Iterator[Said]:
     failing = (Replacement(stranger.certificate.der, SUPPLIER_DS),)
     refused = estate.command(replacements=failing).data
     yield "a cell fails, command", refused
-    yield "a cell fails, response", hear(estate.device(), refused, estate.means()).said
+    yield "a cell fails, response", hear(estate.device(), refused, estate.means()).response
     for mode in (Mode.SUPPLIER_BY_TRANS_COS, Mode.LOAD_CONTROLLER_BY_SUPPLIER):
         later = estate.command(mode).with_fields(execution_date_time=LATER)
         spoiled = later.but(replacements=(*failing, *later.replacing()[1:]))
@@ -146,14 +146,14 @@ def of_failure_and_of_later(estate: Estate) -> Iterator[Said]:
         for name, command in (("succeeds", later), ("fails", spoiled)):
             accepted = hear(estate.device(), command.data, estate.means())
             yield f"{mode.label} for later, {name}, command", command.data
-            yield f"{mode.label} for later, {name}, response", accepted.said
+            yield f"{mode.label} for later, {name}, response", accepted.response
             at = estate.means(at=NOW + timedelta(days=1))
             done = execute(accepted.state, command.authority.role, at)
-            yield f"{mode.label} for later, {name}, alert", done.said
+            yield f"{mode.label} for later, {name}, alert", done.response
         cancel = later.but(counter=6002).with_fields(execution_date_time=CANCEL_EXECUTION)
         yield f"{mode.label} cancelled, command", cancel.data
         state = hear(estate.device(), later.data, estate.means()).state
-        yield f"{mode.label} cancelled, response", hear(state, cancel.data, estate.means()).said
+        yield f"{mode.label} cancelled, response", hear(state, cancel.data, estate.means()).response
 
 
 def of_credential_details(estate: Estate) -> Iterator[Said]:
@@ -181,7 +181,7 @@ def of_credential_details(estate: Estate) -> Iterator[Said]:
         ("CS02f", ask_details(estate, (Role.LOAD_CONTROLLER,), code=0x011B)),
     ):
         yield f"{name}, command", encode(asked)
-        yield f"{name}, response", hear(estate.device(), encode(asked), estate.means()).said
+        yield f"{name}, response", hear(estate.device(), encode(asked), estate.means()).response
 
 
 def of_own_keys(estate: Estate) -> Iterator[Said]:
@@ -214,20 +214,20 @@ def _asked(
     data = about_own_keys(estate, *asked)
     yield f"{name}, command", data
     means = replace(estate.means(), faults=faults)
-    yield f"{name}, response", hear(state, data, means).said
+    yield f"{name}, response", hear(state, data, means).response
 
 
 def with_long_lengths(estate: Estate) -> Iterator[Said]:
     """A device that writes lengths in more octets than they need, as published answers do."""
     means = replace(estate.means(), long_lengths=True)
     data = estate.command().data
-    plain, long = (hear(estate.device(), data, how).said for how in (estate.means(), means))
+    plain, long = (hear(estate.device(), data, how).response for how in (estate.means(), means))
     assert len(long) > len(plain)
     yield "long lengths, response", long
     later = estate.command().with_fields(execution_date_time=LATER)
     state = hear(estate.device(), later.data, means).state
     at = replace(means, at=NOW + timedelta(days=1))
-    yield "long lengths, alert", execute(state, later.authority.role, at).said
+    yield "long lengths, alert", execute(state, later.authority.role, at).response
 
 
 def of_security_alerts(estate: Estate) -> Iterator[Said]:
@@ -240,7 +240,7 @@ def of_security_alerts(estate: Estate) -> Iterator[Said]:
         for code in sorted(set(AlertCode) - dated):
             raised = raise_alert(estate.device(kind), int(code), estate.means())
             assert raised is not None
-            yield f"security alert {code:04X} of {kind.value}", raised.said
+            yield f"security alert {code:04X} of {kind.value}", raised.alert
 
 
 def in_blocks(octets: bytes, size: int) -> list[bytes]:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from gbcs.block_transfer import Block, decode_block, encode_block, is_block, split
 from gbcs.codes import Cra
 from gbcs.message import decode
-from meter_sim.device.block_checks import BLOCK_CHECKS, LIMITS
+from meter_sim.checks import BLOCK
+from meter_sim.device.rules.block import LIMITS
 from tests.unit.meter_sim.estate import DEVICE, SUPPLIER_A, SUPPLIER_B, Estate
 from tests.unit.meter_sim.running import Running
 
@@ -25,7 +26,7 @@ COMMAND = ESTATE.command().data
 SIZE = 400
 FRAMES = split(COMMAND, SIZE)
 SUPPLIER = "supplier/digitalSignature/management"
-NAMES = {check.id for check in BLOCK_CHECKS} | {"meter.counter", "meter.mac", "meter.inner"}
+NAMES = {check.id for check in BLOCK} | {"meter.counter", "meter.mac", "meter.inner"}
 NAMES |= {"meter.frame", "meter.signature"}
 
 arrivals = st.lists(st.sampled_from(FRAMES), max_size=4 * len(FRAMES))

@@ -104,7 +104,7 @@ def mutated(draw: st.DrawFn) -> tuple[bytes, bytes]:
 
 def test_each_honest_message_is_obeyed_before_it_is_changed():
     for honest in HONEST:
-        assert hear(ESME, honest, ESTATE.means()).said
+        assert hear(ESME, honest, ESTATE.means()).response
 
 
 @settings(max_examples=400, deadline=None)
@@ -132,7 +132,7 @@ def test_even_the_weakest_device_never_falls_over(case: tuple[bytes, bytes]):
         reaction = hear(ESME, case[1], ESTATE.means(make_book(*EVERY_CHECK)))
     except NotUnderstood:
         return
-    assert reaction.said
+    assert reaction.response
 
 
 @settings(max_examples=250, deadline=None)

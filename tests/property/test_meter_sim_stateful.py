@@ -197,7 +197,7 @@ class Meter(RuleBasedStateMachine):
     ) -> Message:
         """Have the device obey; what it says is signed by the key that was in use."""
         reaction = hear(self.state, data, self.means)
-        said = decode(reaction.said)
+        said = decode(reaction.response)
         used = self.model.own[SIGNING].used
         verify_signature(said, ESTATE.fleet.public_key(DEVICE, Usage.DIGITAL_SIGNATURE, used))
         self.state = reaction.state

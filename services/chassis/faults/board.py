@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 import structlog
@@ -21,9 +21,9 @@ import structlog
 from services.chassis.data.audit import AuditLog
 from services.chassis.data.store import Database
 from services.chassis.data.trace import Traces
+from services.chassis.faults.exchange import ExchangeFacts, ReadReference
 from services.chassis.faults.messages import Answer, Asked
 from services.chassis.faults.orders import FITS, Direction, FaultError, FaultOrder, Kind, Part
-from services.chassis.faults.seen import ReadReference, Seen
 from services.chassis.time.clock import LabClock
 
 MOST_LIVE: Final = 100
@@ -92,9 +92,9 @@ class Armed:
         """Whether it can strike, or holds something back."""
         return self.still_to_come != 0 or bool(self.held)
 
-    def strikes(self, seen: Seen) -> bool:
+    def strikes(self, exchange: ExchangeFacts) -> bool:
         """Whether it strikes this one; counts it."""
-        if self.order.kind is Kind.STALE_ANSWER and seen.route not in self.previous:
+        if self.order.kind is Kind.STALE_ANSWER and exchange.route not in self.previous:
             return False
         if self.left is None:
             return True
@@ -201,6 +201,37 @@ class Faults:
             self.remove(fault_id)
         return len(ids)
 
+    def replace(self, device: str, orders: Iterable[FaultOrder]) -> None:
+        """Have these befall what is carried to and from a device, and no others any more.
+
+        What is held back already goes on waiting.
+
+        Raises:
+            FaultError: one of them could never strike here.
+        """
+        wanted = list(orders)
+        for order in wanted:
+            self.examine(order)
+        for armed in self.carried_to(device):
+            armed.left = deque()
+        for order in wanted:
+            self.arm(order)
+        self._settle()
+
+    def forget(self, device: str) -> None:
+        """Undo what was ordered of one device; what it holds back is for the caller to lose."""
+        for armed in self.carried_to(device):
+            del self._armed[armed.id]
+        self._settle()
+
+    def carried_to(self, device: str) -> list[Armed]:
+        """The faults ordered of what is carried to and from this one device."""
+        return [
+            armed
+            for armed in self._armed.values()
+            if armed.order.direction is Direction.DEVICE and armed.order.match.device == device
+        ]
+
     def weakened(self) -> list[str]:
         """Those that can strike or hold something back, as the lab port says it."""
         return [f"fault:{armed.id}" for armed in self._armed.values() if armed.live]
@@ -211,42 +242,50 @@ class Faults:
 
     def describe(self) -> dict[str, Any]:
         """What could be ordered here: hops, and where each kind can happen."""
+        ways = [d for d in Direction if d is not Direction.DEVICE or self.hops[d]]
         kinds = {
-            kind.value: sorted(f"{d} {p}" for d, p in FITS[kind])
+            kind.value: sorted(f"{d} {p}" for d, p in FITS[kind] if d in ways)
             for kind in Kind
             if kind is not Kind.OLD_KEY or self.resigner is not None
         }
-        return {"hops": {d.value: sorted(self.hops[d]) for d in Direction}, "kinds": kinds}
+        return {"hops": {d.value: sorted(self.hops[d]) for d in ways}, "kinds": kinds}
 
-    # What `UnsafeNetwork` asks for.
+    # What whoever carries messages asks for: `UnsafeNetwork`, and a network to devices.
 
-    def take(self, part: Part, seen: Seen) -> Armed | None:
+    async def struck(self, part: Part, exchange: ExchangeFacts) -> Armed | None:
+        """The fault that strikes this message, if any; recorded before it does."""
+        armed = self.take(part, exchange)
+        if armed is not None:
+            await self.record(armed, exchange)
+        return armed
+
+    def take(self, part: Part, exchange: ExchangeFacts) -> Armed | None:
         """The fault that strikes this message, if any: the oldest of those that do."""
         for armed in self._armed.values():
             order = armed.order
-            if order.part is part and order.addresses(seen) and armed.strikes(seen):
+            if order.part is part and order.addresses(exchange) and armed.strikes(exchange):
                 armed.fired += 1
                 return armed
         return None
 
-    async def record(self, armed: Armed, seen: Seen) -> None:
+    async def record(self, armed: Armed, exchange: ExchangeFacts) -> None:
         """Say that it strikes, before it does."""
-        order, subject = armed.order, seen.subject(self.reference)
+        order, subject = armed.order, exchange.subject(self.reference)
         facts = {
             "fault": armed.id,
             "kind": order.kind.value,
             "direction": order.direction.value,
             "part": order.part.value,
-            "hop": seen.hop,
-            "method": seen.method,
-            "path": seen.path,
+            "hop": exchange.hop,
+            "method": exchange.method,
+            "path": exchange.path,
             "number": armed.fired,
         }
         _log.warning("a fault STRIKES", party=self.party, subject=subject, **facts)
         of = "" if order.times is None else f" of {order.times}"
-        ends = (seen.hop, self.party)
+        ends = (exchange.hop, self.party)
         if (order.direction is Direction.INBOUND) is not (order.part is Part.REQUEST):
-            ends = (self.party, seen.hop)
+            ends = (self.party, exchange.hop)
         async with self._database.begin() as conn:
             await self._audit.append(conn, "lab.fault.fired", subject, facts)
             await self._traces.record(
@@ -256,12 +295,12 @@ class Faults:
                 receiver=ends[1],
                 name=f"fault.{order.kind}",
                 summary=f"fault {armed.id}: {order.kind} of the {order.direction} {order.part}, "
-                f"{seen.method} {seen.path} ({armed.fired}{of})",
+                f"{exchange.method} {exchange.path} ({armed.fired}{of})",
                 conn=conn,
             )
 
-    async def hold(self, armed: Armed, patience: float | None) -> None:
-        """Hold a message back until it is released, overtaken or due.
+    def hold(self, armed: Armed, patience: float | None = None) -> Awaitable[None]:
+        """Hold a message back from now on; awaited until it is released, overtaken or due.
 
         Args:
             armed: the fault that holds it.
@@ -275,6 +314,11 @@ class Faults:
             due = self._clock.now() + timedelta(seconds=armed.order.seconds)
         held = Held()
         armed.held.append(held)
+        return self._held(armed, held, due, patience)
+
+    async def _held(
+        self, armed: Armed, held: Held, due: datetime | None, patience: float | None
+    ) -> None:
         try:
             async with asyncio.timeout(patience):
                 while not held.gate.is_set():
@@ -288,19 +332,19 @@ class Faults:
                 armed.held.remove(held)
             self._settle()
 
-    def passed(self, part: Part, seen: Seen) -> None:
+    def passed(self, part: Part, exchange: ExchangeFacts) -> None:
         """A message has arrived: those it has overtaken may follow."""
         for armed in self._armed.values():
             order = armed.order
-            if order.kind is Kind.REORDER and order.part is part and order.addresses(seen):
+            if order.kind is Kind.REORDER and order.part is part and order.addresses(exchange):
                 self._let_go(armed)
         self._settle()
 
-    def keep(self, seen: Seen, answer: Answer) -> None:
+    def keep(self, exchange: ExchangeFacts, answer: Answer) -> None:
         """Remember a true answer, for a fault that will give it again."""
         for armed in self._armed.values():
-            if armed.order.kind is Kind.STALE_ANSWER and armed.order.addresses(seen):
-                armed.previous[seen.route] = answer
+            if armed.order.kind is Kind.STALE_ANSWER and armed.order.addresses(exchange):
+                armed.previous[exchange.route] = answer
 
     async def _until(self, gate: asyncio.Event, left: float | None) -> None:
         """Until the gate opens, the clock is moved, or that many seconds have passed."""

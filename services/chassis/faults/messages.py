@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from services.chassis.faults.seen import Pairs
+from services.chassis.faults.exchange import Pairs
 
 
 @dataclass(frozen=True, slots=True)

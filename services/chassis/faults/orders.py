@@ -15,17 +15,18 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Final
 
-from services.chassis.faults.seen import Seen
+from services.chassis.faults.exchange import ExchangeFacts
 
 MOST_TIMES: Final = 1000
 MOST_AMONG: Final = 10_000
 
 
 class Direction(StrEnum):
-    """Whether others call this party, or it calls them."""
+    """Whether others call this party, or it calls them; or what it carries to a device and back."""
 
     INBOUND = "inbound"
     OUTBOUND = "outbound"
+    DEVICE = "device"
 
 
 class Part(StrEnum):
@@ -58,18 +59,20 @@ class Claim(StrEnum):
 
 Point = tuple[Direction, Part]
 
-_EVERYWHERE: Final = frozenset((d, p) for d in Direction for p in Part)
-_REQUESTS: Final = frozenset((d, Part.REQUEST) for d in Direction)
-_ANSWERS: Final = frozenset((d, Part.ANSWER) for d in Direction)
+_CALLS: Final = (Direction.INBOUND, Direction.OUTBOUND)
+_TO_DEVICES: Final = frozenset((Direction.DEVICE, p) for p in Part)
+_EVERYWHERE: Final = frozenset((d, p) for d in _CALLS for p in Part)
+_REQUESTS: Final = frozenset((d, Part.REQUEST) for d in _CALLS)
+_ANSWERS: Final = frozenset((d, Part.ANSWER) for d in _CALLS)
 _WHAT_WE_SAY: Final = frozenset(
     {(Direction.OUTBOUND, Part.REQUEST), (Direction.INBOUND, Part.ANSWER)}
 )
 
 FITS: Final[Mapping[Kind, frozenset[Point]]] = {
-    Kind.DROP: _EVERYWHERE,
-    Kind.DELAY: _EVERYWHERE,
-    Kind.DUPLICATE: _REQUESTS,
-    Kind.REORDER: _EVERYWHERE,
+    Kind.DROP: _EVERYWHERE | _TO_DEVICES,
+    Kind.DELAY: _EVERYWHERE | _TO_DEVICES,
+    Kind.DUPLICATE: _REQUESTS | _TO_DEVICES,
+    Kind.REORDER: _EVERYWHERE | _TO_DEVICES,
     Kind.STALE_ANSWER: _ANSWERS,
     Kind.STATUS: _EVERYWHERE,
     Kind.BIT_FLIP: _EVERYWHERE,
@@ -107,8 +110,9 @@ class Match:
         path: path; ``*`` and ``?`` stand for any characters and any one.
         purpose: purpose on the signed link.
         message_id: message identifier on the signed link; ``*`` and ``?`` as in `path`.
-        request_id: DUIS request ID, wherever it is named (see `services.chassis.faults.seen`).
-        device: EUI-64, 16 lower-case hexadecimal digits, wherever it is named.
+        request_id: DUIS request ID, wherever it is named (see `services.chassis.faults.exchange`).
+        device: EUI-64, 16 lower-case hexadecimal digits, wherever it is named; of what is carried
+            to devices, the one that it is carried to.
     """
 
     method: str | None = None
@@ -118,15 +122,15 @@ class Match:
     request_id: str | None = None
     device: str | None = None
 
-    def fits(self, seen: Seen) -> bool:
+    def fits(self, exchange: ExchangeFacts) -> bool:
         """Whether it is one of these."""
         return (
-            (self.method is None or self.method.upper() == seen.method)
-            and (self.path is None or fnmatchcase(seen.path, self.path))
-            and (self.purpose is None or self.purpose == seen.purpose)
-            and (self.message_id is None or fnmatchcase(seen.message_id or "", self.message_id))
-            and (self.request_id is None or seen.names(self.request_id))
-            and (self.device is None or seen.names_device(self.device))
+            (self.method is None or self.method.upper() == exchange.method)
+            and (self.path is None or fnmatchcase(exchange.path, self.path))
+            and (self.purpose is None or self.purpose == exchange.purpose)
+            and (self.message_id is None or fnmatchcase(exchange.message_id or "", self.message_id))
+            and (self.request_id is None or exchange.names(self.request_id))
+            and (self.device is None or exchange.names_device(self.device))
         )
 
 
@@ -192,12 +196,12 @@ class FaultOrder:
         """Where in an exchange it happens."""
         return self.direction, self.part
 
-    def addresses(self, seen: Seen) -> bool:
+    def addresses(self, exchange: ExchangeFacts) -> bool:
         """Whether it is about that exchange."""
         return (
-            self.direction == seen.direction
-            and (self.hop is None or self.hop == seen.hop)
-            and self.match.fits(seen)
+            self.direction == exchange.direction
+            and (self.hop is None or self.hop == exchange.hop)
+            and self.match.fits(exchange)
         )
 
     def drawn(self) -> list[bool] | None:

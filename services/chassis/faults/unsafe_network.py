@@ -15,9 +15,9 @@ from typing import Final
 
 from services.chassis.data.canonical import canonical
 from services.chassis.faults.board import Armed, Faults
+from services.chassis.faults.exchange import ExchangeFacts, Pairs
 from services.chassis.faults.messages import Answer, Asked
 from services.chassis.faults.orders import Claim, Kind, Part
-from services.chassis.faults.seen import Pairs, Seen
 
 PROBLEM: Final = b"application/problem+json"
 
@@ -36,12 +36,12 @@ class UnsafeNetwork:
         self._faults = faults
 
     async def carry(
-        self, seen: Seen, asked: Asked, ask: Ask, patience: float | None = None
+        self, exchange: ExchangeFacts, asked: Asked, ask: Ask, patience: float | None = None
     ) -> Answer:
         """One exchange: the request there and the answer back, with what befalls them.
 
         Args:
-            seen: what faults are addressed by.
+            exchange: what faults are addressed by.
             asked: the request.
             ask: brings a request to its end and its answer back. May be called twice.
             patience: how long whoever asks would wait for a message that is held, seconds.
@@ -50,7 +50,7 @@ class UnsafeNetwork:
             Lost: nothing comes back.
             TimeoutError: whoever asks has stopped waiting; the message is lost.
         """
-        fault = await self._struck(Part.REQUEST, seen)
+        fault = await self._faults.struck(Part.REQUEST, exchange)
         if fault is not None:
             answered = _instead(fault)
             if answered is not None:
@@ -60,20 +60,14 @@ class UnsafeNetwork:
         if fault is not None and fault.order.kind is Kind.DUPLICATE:
             with suppress(Exception):  # nobody waits for the second answer, whatever it is
                 await ask(asked)
-        self._faults.passed(Part.REQUEST, seen)
+        self._faults.passed(Part.REQUEST, exchange)
         true = answer
-        fault = await self._struck(Part.ANSWER, seen)
+        fault = await self._faults.struck(Part.ANSWER, exchange)
         if fault is not None:
-            answer = await self._answered(fault, seen, asked, answer, patience)
-        self._faults.keep(seen, true)
-        self._faults.passed(Part.ANSWER, seen)
+            answer = await self._answered(fault, exchange, asked, answer, patience)
+        self._faults.keep(exchange, true)
+        self._faults.passed(Part.ANSWER, exchange)
         return answer
-
-    async def _struck(self, part: Part, seen: Seen) -> Armed | None:
-        fault = self._faults.take(part, seen)
-        if fault is not None:
-            await self._faults.record(fault, seen)
-        return fault
 
     async def _harmed(self, fault: Armed, asked: Asked, patience: float | None) -> Asked:
         """What is left of a request."""
@@ -90,12 +84,17 @@ class UnsafeNetwork:
         return asked
 
     async def _answered(
-        self, fault: Armed, seen: Seen, asked: Asked, answer: Answer, patience: float | None
+        self,
+        fault: Armed,
+        exchange: ExchangeFacts,
+        asked: Asked,
+        answer: Answer,
+        patience: float | None,
     ) -> Answer:
         """What is left of an answer."""
         kind = fault.order.kind
         if kind is Kind.STALE_ANSWER:
-            return fault.previous[seen.route]
+            return fault.previous[exchange.route]
         if kind in (Kind.DELAY, Kind.REORDER):
             await self._faults.hold(fault, patience)
             return answer

@@ -120,14 +120,7 @@ def fault_routes(base: Foundation) -> APIRouter:
             order = body.order()
             faults.examine(order)
         except FaultError as error:
-            raise Problem(
-                422,
-                "No such fault can be armed here",
-                error.detail,
-                party=party,
-                check=f"lab.fault.{error.rule}",
-                expected=error.expected,
-            ) from None
+            raise no_such_fault(party, error) from None
         await record("lab.fault", party, body.model_dump(mode="json", exclude_none=True))
         shown = _shown(faults.arm(order))
         return {**shown, **weakened()}
@@ -171,6 +164,18 @@ def fault_routes(base: Foundation) -> APIRouter:
         return {**weakened(), "name": quirk.name, "on": state.on}
 
     return router
+
+
+def no_such_fault(party: str, error: FaultError) -> Problem:
+    """The answer to an order that makes no sense, or could never strike here."""
+    return Problem(
+        422,
+        "No such fault can be armed here",
+        error.detail,
+        party=party,
+        check=f"lab.fault.{error.rule}",
+        expected=error.expected,
+    )
 
 
 def _shown(armed: Armed) -> dict[str, Any]:

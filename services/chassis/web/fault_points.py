@@ -17,9 +17,9 @@ import httpx
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.chassis.faults.board import ANYONE_HOP, Faults
+from services.chassis.faults.exchange import SENDER, ExchangeFacts
 from services.chassis.faults.messages import Answer, Asked
 from services.chassis.faults.orders import Direction
-from services.chassis.faults.seen import SENDER, Seen
 from services.chassis.faults.unsafe_network import Lost, UnsafeNetwork
 from services.chassis.web.connection import LimitedProtocol
 
@@ -76,13 +76,15 @@ class FaultPoint:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body, "more_body": False})
 
-    def _seen(self, asked: Asked) -> Seen:
+    def _seen(self, asked: Asked) -> ExchangeFacts:
         """Who calls is who it says it is, where the link knows such a system; else anyone."""
-        seen = Seen("inbound", ANYONE_HOP, asked.method, asked.path, asked.headers, asked.body)
+        seen = ExchangeFacts(
+            "inbound", ANYONE_HOP, asked.method, asked.path, asked.headers, asked.body
+        )
         said = seen.header(SENDER)
         if said is None or said not in self._faults.hops[Direction.INBOUND]:
             return seen
-        return Seen("inbound", said, asked.method, asked.path, asked.headers, asked.body)
+        return ExchangeFacts("inbound", said, asked.method, asked.path, asked.headers, asked.body)
 
 
 class _Served:
@@ -188,7 +190,7 @@ class Wire(httpx.AsyncBaseTransport):
         headers = tuple((name.lower(), value) for name, value in request.headers.raw)
         asked = Asked(request.method, path, headers, body)
         hop = self._peers.get(_origin(str(request.url)), self._otherwise)
-        seen = Seen("outbound", hop, request.method, path, headers, body)
+        seen = ExchangeFacts("outbound", hop, request.method, path, headers, body)
         patience = request.extensions.get("timeout", {}).get("read")
         try:
             answer = await network.carry(seen, asked, ask, patience)

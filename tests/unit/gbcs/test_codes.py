@@ -19,7 +19,7 @@ from gbcs.codes import (
     RemotePartyRole,
     StatusCode,
 )
-from gbcs.errors import EncodeError, GbcsError, MacInvalid, ParseError, RuleBroken, SignatureInvalid
+from gbcs.errors import EncodeError, GbcsError, MacInvalid, ParseError, SignatureInvalid
 from gbcs.use_case_names import NAMES
 
 
@@ -85,6 +85,5 @@ def test_errors_say_where_and_why():
     error = ParseError("cut short", 12)
     assert (error.reason, error.offset, str(error)) == ("cut short", 12, "cut short (at octet 12)")
     assert str(EncodeError("too big")) == "too big"
-    assert RuleBroken("some_rule", "why").rule == "some_rule"
-    for cls in (ParseError, EncodeError, RuleBroken, SignatureInvalid, MacInvalid):
+    for cls in (ParseError, EncodeError, SignatureInvalid, MacInvalid):
         assert issubclass(cls, GbcsError)

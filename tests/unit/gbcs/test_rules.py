@@ -9,8 +9,7 @@ import pytest
 
 from gbcs.codes import MESSAGE_CODE_OF_MODE, Cra, RemotePartyRole
 from gbcs.codes import CredentialsReplacementMode as Mode
-from gbcs.errors import RuleBroken
-from gbcs.message import GroupingHeader, Message, OtherInformation
+from gbcs.message import GroupingHeader, OtherInformation
 from gbcs.mode_facts import MODE_FACTS
 from gbcs.payloads.cells import CellId
 from gbcs.payloads.credentials import (
@@ -20,7 +19,7 @@ from gbcs.payloads.credentials import (
     SpecialistSeqNumber,
     UpdateCredentials,
 )
-from gbcs.rules import Rule, command_findings, protection_findings, require
+from gbcs.rules import Rule, command_findings
 
 SUPPLIER_CELL = CellId.from_name("supplier/digitalSignature/management")
 SUPPLIER_FLOOR = SeqNumberChange(RemotePartyRole.SUPPLIER, 0)
@@ -32,7 +31,6 @@ def rules_of(header: GroupingHeader, update: UpdateCredentials) -> list[Rule]:
 
 def test_a_good_command_breaks_none(header: GroupingHeader, update: UpdateCredentials):
     assert command_findings(header, update) == ()
-    require(command_findings(header, update))
 
 
 def test_a_finding_says_what_was_expected_and_found(
@@ -41,19 +39,6 @@ def test_a_finding_says_what_was_expected_and_found(
     (finding,) = command_findings(header, replace(update, authorising_counter=6002))
     assert (finding.expected, finding.found) == ("6001", "6002")
     assert finding.reason == "expected 6001, found 6002"
-
-
-def test_requiring_raises_the_first_finding_of_those_named(
-    header: GroupingHeader, update: UpdateCredentials
-):
-    findings = command_findings(header, replace(update, authorising_counter=1, replacements=()))
-    with pytest.raises(RuleBroken, match="expected 6001, found 1") as broken:
-        require(findings)
-    assert broken.value.rule == "counter_equality"
-    with pytest.raises(RuleBroken) as broken:
-        require(findings, Rule.REPLACEMENTS_PRESENT)
-    assert broken.value.rule == "replacements_present"
-    require(findings, Rule.TARGET_CELLS)
 
 
 @pytest.mark.parametrize(
@@ -175,26 +160,3 @@ def test_only_the_broker_may_leave_its_cell_out(header: GroupingHeader, update: 
     at = replace(header, other=OtherInformation(0x0104))
     value = replace(of_mode(update, free[0]), authorising_cell=None)
     assert command_findings(at, value) == ()
-
-
-@pytest.mark.parametrize("mode", list(Mode))
-def test_protection_of_every_mode(command: Message, mode: int):
-    forms = {
-        "both": command,
-        "signature": replace(command, mac=None),
-        "mac": replace(command, signature=b""),
-        "none": replace(command, signature=None, mac=None),
-    }
-    good = {name for name, form in forms.items() if protection_findings(form, mode) == ()}
-    if mode in (Mode.ANY_EXCEPT_ABNORMAL_ROOT_BY_RECOVERY, Mode.ANY_BY_CONTINGENCY):
-        assert good == {"signature"}
-    elif mode is Mode.ACCESS_CONTROL_BROKER_BY_ACB:
-        assert good == {"both", "mac"}
-    else:
-        assert good == {"both"}
-
-
-def test_a_finding_of_protection_says_what_is_there(command: Message):
-    (finding,) = protection_findings(replace(command, mac=None), Mode.SUPPLIER_BY_TRANS_COS)
-    assert finding.rule is Rule.COMMAND_PROTECTION
-    assert finding.reason == "expected a signature and a MAC, found a signature and no MAC"

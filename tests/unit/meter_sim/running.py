@@ -15,8 +15,8 @@ from keys.certificate import Certificate
 from meter_sim import main
 from meter_sim.device.device_types import DeviceType
 from meter_sim.settings import MeterSettings
+from meter_sim.steps.due_watch import DueWatch
 from meter_sim.steps.workflow import Workflow
-from meter_sim.wan.due_watch import DueWatch
 from services.chassis.app import Service
 from services.chassis.settings import Listen
 from services.chassis.web import http

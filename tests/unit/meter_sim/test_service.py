@@ -11,7 +11,7 @@ import pytest
 from gbcs.codes import AlertCode
 from gbcs.codes import CredentialsReplacementMode as Mode
 from gbcs.message import decode
-from meter_sim.device.message_checks import MESSAGE_CHECKS
+from meter_sim.checks import REQUEST
 from meter_sim.device.security_log import CODE_OF_CHECK
 from tests.unit.meter_sim.device.test_message_checks import CASES, Case, ids
 from tests.unit.meter_sim.estate import (
@@ -42,7 +42,7 @@ async def test_a_change_of_supplier_over_the_wan(meters: Running, estate: Estate
     trace = await meters.get(f"/lab/trace/{TCOS}:{DEVICE}:6001")
     assert [entry["kind"] for entry in trace["entries"]] == ["received", "sent"]
     verdicts = {v["check"]: v["outcome"] for v in trace["entries"][0]["verdicts"]}
-    assert set(verdicts) == {check.id for check in MESSAGE_CHECKS}
+    assert set(verdicts) == {check.id for check in REQUEST}
     assert set(verdicts.values()) == {"passed"}
     messages = (await meters.get("/lab/messages"))["messages"]
     assert [m["gbcs_ref"] for m in messages] == [f"{TCOS}:{DEVICE}:6001", f"{DEVICE}:{TCOS}:6001"]
@@ -84,7 +84,7 @@ async def test_a_lost_answer_and_a_lost_message_look_alike_to_the_sender(
     assert (await meters.send(first)).status_code == 204, "anti-replay, as on a real device"
     trace = await meters.get(f"/lab/trace/{TCOS}:{DEVICE}:6001")
     kinds = [entry["kind"] for entry in trace["entries"]]
-    assert kinds == ["lost", "received", "sent", "lost", "refused"]
+    assert kinds == ["fault", "received", "sent", "fault", "refused"]
     assert (await meters.send(second)).status_code == 200
     await meters.lab.put(path, json={"lose_answers": 9})
     await meters.lab.post("/lab/reset")

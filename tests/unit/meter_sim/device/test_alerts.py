@@ -45,7 +45,7 @@ def test_an_alert_is_signed_counted_and_for_the_supplier(estate: Estate):
     device = estate.device(alert_counter=41)
     raised = raise_alert(device, MAC_FAILED, estate.means())
     assert raised is not None
-    message = verified(estate, raised.said)
+    message = verified(estate, raised.alert)
     header = message.header
     assert (header.cra, header.counter, header.originator) == (Cra.ALERT, 42, DEVICE)
     assert (header.recipient, raised.recipient) == (SUPPLIER_A, SUPPLIER_A)
@@ -60,7 +60,7 @@ def test_an_alert_is_signed_counted_and_for_the_supplier(estate: Estate):
 def test_who_is_told_by_type_of_device(estate: Estate, kind: DeviceType):
     raised = raise_alert(estate.device(kind), MAC_FAILED, estate.means())
     assert raised is not None
-    told = decode_generic_alert(decode(raised.said).payload)
+    told = decode_generic_alert(decode(raised.alert).payload)
     zigbee = kind not in (DeviceType.ESME, DeviceType.ADDITIONAL_ESME, DeviceType.SAPC)
     assert isinstance(told, ZigBeeAlert if zigbee else GenericAlert)
     assert told.moment == NOW

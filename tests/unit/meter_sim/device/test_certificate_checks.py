@@ -21,7 +21,7 @@ from gbcs.payloads.credentials import (
 )
 from keys.issuing.odd_forms import OddForm, in_odd_form
 from keys.stores.private import sign_raw
-from meter_sim.device.certificate_checks import CERTIFICATE_CHECKS
+from meter_sim.checks import CERTIFICATE
 from meter_sim.device.device_types import SUPPLIER_DS, SUPPLIER_KA, SUPPLIER_TOP_UP, DeviceType
 from meter_sim.device.model import Reaction
 from tests.unit.meter_sim.estate import NOW, SUPPLIER_A, SUPPLIER_B, Estate, hear, make_book
@@ -105,7 +105,7 @@ CASES = [
 
 
 def outcomes(reaction: Reaction) -> dict[str, CellOutcome]:
-    outcome = decode_response(decode(reaction.said).payload).outcome
+    outcome = decode_response(decode(reaction.response).payload).outcome
     assert outcome is not None
     return {one.cell.name: one for one in outcome.outcomes}
 
@@ -166,12 +166,12 @@ def test_a_cell_the_device_does_not_have(estate: Estate):
 
 def test_every_check_has_a_case():
     tested = {case.check for case in CASES} | {"meter.certificate.cell"}
-    assert {check.id for check in CERTIFICATE_CHECKS} == tested
+    assert {check.id for check in CERTIFICATE} == tested
 
 
 def test_what_is_no_certificate_is_never_kept(estate: Estate):
     command = estate.command(replacements=(Replacement(b"\x30\x03\x02\x01\x01", SUPPLIER_DS),))
-    off = [check.id for check in CERTIFICATE_CHECKS]
+    off = [check.id for check in CERTIFICATE]
     for book in (make_book(), make_book(*off)):
         reaction = hear(estate.device(), command.data, estate.means(book))
         assert outcomes(reaction)[SUPPLIER_DS.name].status is StatusCode.BAD_CERTIFICATE

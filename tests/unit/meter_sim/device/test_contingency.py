@@ -79,7 +79,7 @@ def test_a_lost_root_is_replaced_and_what_stands_under_the_new_one(
     assert reaction.state.cells[SUPPLIER_DS].subject_eui == SUPPLIER_B
     assert reaction.state.counters.credentials == {Role.ROOT: 6001, Role.SUPPLIER: 9}
     assert reaction.state.wrapped_contingency == WRAPPED
-    said = decode(reaction.said)
+    said = decode(reaction.response)
     assert (said.header.recipient, said.message_code) == (ORIGINATOR, 0x0109)
     assert hear_again(reaction.state, command, estate) == "meter.counter"
 

@@ -41,7 +41,7 @@ def test_the_same_command_again_is_refused(estate: Estate, esme: DeviceState):
     after = hear(esme, data, estate.means()).state
     assert refused(after, data, estate) == "meter.counter"
     assert refused(after, estate.command(counter=6000).data, estate) == "meter.counter"
-    assert hear(after, estate.command(counter=6002).data, estate.means()).said
+    assert hear(after, estate.command(counter=6002).data, estate.means()).response
 
 
 def test_a_device_without_its_counter_check_still_never_counts_down(
@@ -65,7 +65,7 @@ def test_each_role_counts_for_itself(estate: Estate, esme: DeviceState):
         originator=SUPPLIER_B,
         signer=estate.holder(SUPPLIER_DS, SUPPLIER_B, 1),
     )
-    assert hear(after, own.data, estate.means()).said
+    assert hear(after, own.data, estate.means()).response
 
 
 def test_details_and_credentials_count_apart(estate: Estate, esme: DeviceState):
@@ -79,7 +79,7 @@ def test_details_and_credentials_count_apart(estate: Estate, esme: DeviceState):
     )
     after = hear(esme, encode(ask), estate.means()).state
     assert after.counters.commands == {Role.TRANSITIONAL_COS: 10_000}
-    assert hear(after, estate.command(counter=5).data, estate.means()).said
+    assert hear(after, estate.command(counter=5).data, estate.means()).response
     assert refused(after, encode(ask), estate) == "meter.counter"
 
 
@@ -189,4 +189,4 @@ def test_migration_hands_the_cos_cell_to_the_new_party(estate: Estate, esme: Dev
     assert after.counters.credentials[Role.TRANSITIONAL_COS] == 100
     assert refused(after, estate.command(counter=6002).data, estate) == "meter.originator"
     change = estate.command(originator=ECOS, signer=new, counter=101)
-    assert hear(after, change.data, estate.means()).said
+    assert hear(after, change.data, estate.means()).response

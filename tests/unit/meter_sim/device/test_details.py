@@ -42,7 +42,7 @@ from tests.unit.meter_sim.estate import (
 
 
 def answer(state: DeviceState, ask: Message, estate: Estate) -> tuple[Message, CredentialDetails]:
-    said = decode(hear(state, encode(ask), estate.means()).said)
+    said = decode(hear(state, encode(ask), estate.means()).response)
     return said, decode_details(said.payload)
 
 
@@ -166,7 +166,7 @@ def test_who_may_not_ask(estate: Estate, esme: DeviceState, name: str):
     with pytest.raises(Refused) as refused:
         hear(esme, data, estate.means())
     assert refused.value.check == check
-    assert hear(esme, data, estate.means(make_book(check))).said
+    assert hear(esme, data, estate.means(make_book(check))).response
 
 
 @pytest.mark.parametrize(

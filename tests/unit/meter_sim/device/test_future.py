@@ -49,8 +49,8 @@ def test_it_is_stored_and_only_accepted(estate: Estate, esme: DeviceState):
     data = for_later(estate).data
     reaction = hear(esme, data, estate.means())
 
-    assert accepted_only(reaction.said)
-    assert decode(reaction.said).header.date_time is not None
+    assert accepted_only(reaction.response)
+    assert decode(reaction.response).header.date_time is not None
     assert reaction.state.cells == esme.cells
     pending = reaction.state.pending[Role.TRANSITIONAL_COS]
     assert (pending.due, pending.execution_date_time) == (DUE, LATER)
@@ -76,7 +76,7 @@ def test_execution_changes_the_cells_and_alerts_the_cos_party(estate: Estate, es
         Role.TRANSITIONAL_COS: 6001,
         Role.SUPPLIER: 12,
     }
-    said = decode(reaction.said)
+    said = decode(reaction.response)
     assert (said.header.cra, said.header.counter) == (Cra.ALERT, 2001)
     assert (said.header.originator, said.header.recipient) == (DEVICE, TCOS)
     assert said.header.date_time is None
@@ -100,7 +100,7 @@ def test_one_failed_cell_makes_it_8f67(estate: Estate, esme: DeviceState):
 
     reaction = execute(state, Role.TRANSITIONAL_COS, estate.means(at=DUE))
 
-    alert = decode_alert(decode(reaction.said).payload)
+    alert = decode_alert(decode(reaction.response).payload)
     assert alert.alert_code == AlertCode.FUTURE_DATED_FAILURE
     assert [o.status for o in alert.outcome.outcomes] == [
         StatusCode.NO_TRUST_ANCHOR,
@@ -124,8 +124,8 @@ def test_a_load_controllers_alert_has_its_own_message_code(estate: Estate, esme:
     command = for_later(estate, mode=Mode.LOAD_CONTROLLER_BY_SUPPLIER)
     state = hear(esme, command.data, estate.means()).state
     reaction = execute(state, Role.SUPPLIER, estate.means(at=DUE))
-    assert decode(reaction.said).message_code == 0x0124
-    assert decode(reaction.said).header.recipient == SUPPLIER_A
+    assert decode(reaction.response).message_code == 0x0124
+    assert decode(reaction.response).header.recipient == SUPPLIER_A
 
 
 def test_the_newest_replaces_the_older(estate: Estate, esme: DeviceState):
@@ -139,7 +139,7 @@ def test_the_newest_replaces_the_older(estate: Estate, esme: DeviceState):
 def test_cancelling_deletes_it_and_is_only_accepted(estate: Estate, esme: DeviceState):
     state = hear(esme, for_later(estate).data, estate.means()).state
     reaction = hear(state, for_later(estate, CANCEL_EXECUTION, counter=6002).data, estate.means())
-    assert accepted_only(reaction.said)
+    assert accepted_only(reaction.response)
     assert reaction.state.pending == {}
     assert reaction.state.cells == esme.cells
     assert reaction.state.counters.credentials == {Role.TRANSITIONAL_COS: 6002}
@@ -169,7 +169,7 @@ def test_what_the_old_cos_party_left_pending_goes_with_it(estate: Estate, esme: 
 
 def test_a_date_that_is_past_is_executed_at_the_next_look(estate: Estate, esme: DeviceState):
     reaction = hear(esme, for_later(estate, "20200101000000Z").data, estate.means())
-    assert accepted_only(reaction.said)
+    assert accepted_only(reaction.response)
     assert due_roles(reaction.state, NOW) == (Role.TRANSITIONAL_COS,)
 
 

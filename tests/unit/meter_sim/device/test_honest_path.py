@@ -37,7 +37,7 @@ def test_change_of_supplier_replaces_the_three_cells_and_answers(estate: Estate,
     assert reaction.state.counters.commands[RemotePartyRole.SUPPLIER] == 41
     assert reaction.state.counters.top_up == {RemotePartyRole.SUPPLIER: 5}
 
-    said = decode(reaction.said)
+    said = decode(reaction.response)
     assert said.mac is None
     assert (said.header.cra, said.header.counter) == (Cra.RESPONSE, 6001)
     assert (said.header.originator, said.header.recipient) == (DEVICE, TCOS)

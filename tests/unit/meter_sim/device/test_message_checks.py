@@ -14,11 +14,11 @@ from gbcs.codes import CredentialsReplacementMode as Mode
 from gbcs.message import OtherInformation, encode
 from gbcs.payloads.credentials import SeqNumberChange, SpecialistSeqNumber
 from gbcs.protect import sign
+from meter_sim.checks import REQUEST
 from meter_sim.device.device_types import NETWORK_DS, SUPPLIER_DS, TRANS_COS_DS, DeviceType
-from meter_sim.device.evidence import Authority, Claimed
-from meter_sim.device.message_checks import MESSAGE_CHECKS
 from meter_sim.device.model import Counters, DeviceState, NotUnderstood
 from meter_sim.device.processing import process
+from meter_sim.device.rules.evidence import Authority, ReceivedCommand
 from meter_sim.device.use_cases import authority_of
 from services.chassis.checks import Check, CheckRun, Refused
 from tests.unit.meter_sim.estate import (
@@ -267,7 +267,7 @@ def test_and_accepted_with_that_check_off(estate: Estate, case: Case):
     reaction = hear(state, case.data(estate), estate.means(make_book(case.check)))
 
     assert case.succeeds(reaction.state)
-    assert reaction.said
+    assert reaction.response
 
 
 def test_they_are_made_in_the_order_of_the_domain_facts(
@@ -292,7 +292,7 @@ def test_they_are_made_in_the_order_of_the_domain_facts(
         process(esme, estate.command().data, means, run)
         made = [one for one in made if not one.startswith("meter.certificate.")]
     assert made == [f"meter.{name}" for name in order]
-    assert [check.id for check in MESSAGE_CHECKS] == [f"meter.{name}" for name in order]
+    assert [check.id for check in REQUEST] == [f"meter.{name}" for name in order]
     again = replace(esme, counters=hear(esme, estate.command().data, means).state.counters)
     forged = estate.command(signer=estate.holder(NETWORK_DS))
     octets = forged.data
@@ -307,7 +307,7 @@ def test_they_are_made_in_the_order_of_the_domain_facts(
 
 
 def test_every_check_has_a_case():
-    assert {check.id for check in MESSAGE_CHECKS} == {case.check for case in CASES}
+    assert {check.id for check in REQUEST} == {case.check for case in CASES}
 
 
 def test_a_top_up_floor_without_the_floor_it_goes_with(estate: Estate, esme: DeviceState):
@@ -344,7 +344,7 @@ def test_z_never_shows(estate: Estate, esme: DeviceState):
     command = estate.command()
     authority, _ = authority_of(command.message, esme)
     assert isinstance(authority, Authority)
-    claimed = Claimed(command.message, esme, authority, z=command.z)
+    claimed = ReceivedCommand(command.message, esme, authority, z=command.z)
     assert command.z.hex() not in repr(claimed)
     assert repr(command.z) not in repr(claimed)
     assert DEVICE in repr(claimed)

@@ -31,10 +31,10 @@ from gbcs.payloads.device_certificates import (
 from gbcs.protect import verify_signature
 from keys.certificate import Certificate
 from keys.roles import Usage
+from meter_sim.checks import OWN_CERTIFICATE
 from meter_sim.device.cells import STORE_FAULTS
 from meter_sim.device.device_types import SUPPLIER_DS, DeviceType
 from meter_sim.device.model import DeviceState, OwnKey, OwnKeyFault, Reaction
-from meter_sim.device.own_certificate_checks import OWN_CERTIFICATE_CHECKS
 from services.chassis.checks import Refused
 from tests.unit.meter_sim.estate import (
     DEVICE,
@@ -70,13 +70,13 @@ def waiting(esme: DeviceState, usage: KeyUsage = DS) -> DeviceState:
 
 
 def result(reaction: Reaction) -> CertificateUpdateResult:
-    return decode_certificate_update_response(decode(reaction.said).payload).result
+    return decode_certificate_update_response(decode(reaction.response).payload).result
 
 
 def test_a_certification_request_is_for_a_new_key_pair(estate: Estate, esme: DeviceState):
     for usage, name in ((DS, Usage.DIGITAL_SIGNATURE), (KA, Usage.KEY_AGREEMENT)):
         reaction = hear(esme, about_own_keys(estate, ISSUE, asking(usage)), estate.means())
-        said = decode(reaction.said)
+        said = decode(reaction.response)
         assert (said.message_code, said.header.counter) == (ISSUE, 8001)
         assert (said.header.date_time, said.mac) == (None, None)
         verify_signature(said, estate.fleet.public_key(DEVICE, Usage.DIGITAL_SIGNATURE))
@@ -111,7 +111,7 @@ def test_the_certificate_puts_the_new_key_into_use(
     assert done.state.own == {usage: OwnKey(1, None, new)}
     assert done.state.cells == esme.cells
     old_key = estate.fleet.public_key(DEVICE, Usage.DIGITAL_SIGNATURE)
-    verify_signature(decode(done.said), old_key)
+    verify_signature(decode(done.response), old_key)
     assert {one.outcome for one in done.verdicts} == {"passed"}
 
 
@@ -172,7 +172,7 @@ BAD: dict[str, tuple[CertificateUpdateResult, dict[str, Any], bool]] = {
 
 
 def test_every_check_has_a_case_here():
-    assert list(BAD) == [check.id for check in OWN_CERTIFICATE_CHECKS]
+    assert list(BAD) == [check.id for check in OWN_CERTIFICATE]
 
 
 @pytest.mark.parametrize("check", BAD)
@@ -197,7 +197,7 @@ def test_a_bad_certificate_is_refused_by_its_check_and_goes_in_without_it(
 
 def test_what_is_no_certificate_never_goes_in(estate: Estate, esme: DeviceState):
     data = about_own_keys(estate, UPDATE, b"\x30\x03\x02\x01\x00")
-    every = [check.id for check in OWN_CERTIFICATE_CHECKS]
+    every = [check.id for check in OWN_CERTIFICATE]
     for off in ((), every):
         reaction = hear(waiting(esme), data, estate.means(make_book(*off)))
         assert result(reaction) is CertificateUpdateResult.INVALID_CERTIFICATE
@@ -206,7 +206,7 @@ def test_what_is_no_certificate_never_goes_in(estate: Estate, esme: DeviceState)
 
 def test_the_certificate_in_use_is_shown(estate: Estate, esme: DeviceState):
     def answer(state: DeviceState, usage: KeyUsage) -> bytes | CertificateReadFailure:
-        said = hear(state, about_own_keys(estate, PROVIDE, asking(usage)), estate.means()).said
+        said = hear(state, about_own_keys(estate, PROVIDE, asking(usage)), estate.means()).response
         return decode_certificate_read_response(decode(said).payload).answer
 
     assert answer(esme, DS) is CertificateReadFailure.NO_CERTIFICATE_HELD
@@ -220,7 +220,7 @@ def test_the_certificate_in_use_is_shown(estate: Estate, esme: DeviceState):
 def test_no_key_pair_for_what_a_device_has_no_key_for(estate: Estate, esme: DeviceState):
     asked = about_own_keys(estate, ISSUE, asking(KeyUsage.KEY_CERT_SIGN))
     reaction = hear(esme, asked, estate.means())
-    answer = decode_issue_response(decode(reaction.said).payload).answer
+    answer = decode_issue_response(decode(reaction.response).payload).answer
     assert answer is CertificationRequestFailure.INVALID_KEY_USAGE
     assert reaction.state.own == {}
 

@@ -17,18 +17,17 @@ from gbcs.payloads.credentials import decode_alert, decode_response, encode_resp
 from gbcs.payloads.device_ber import DEFAULT_WRITTEN, NON_MINIMAL_LENGTH, as_der, departures
 from gbcs.protect import verify_signature
 from keys.roles import Usage
-from meter_sim.device.quirks import (
-    DEFAULT_WRITTEN_OUT,
-    NON_MINIMAL_LENGTHS,
-    with_default_written,
-    with_long_lengths,
-)
+from meter_sim.device.quirks import DEFAULT_WRITTEN_OUT, NON_MINIMAL_LENGTHS, as_written
 from tests.unit.meter_sim.estate import DEVICE, Estate
 from tests.unit.meter_sim.running import Running
 
 
 def der(tag: int, content: bytes) -> bytes:
     return bytes((tag,)) + length_octets(len(content)) + content
+
+
+def with_long_lengths(payload: bytes) -> bytes:
+    return as_written(payload, long_lengths=True)
 
 
 VALUES = st.recursive(
@@ -74,7 +73,7 @@ def test_the_default_is_written_where_a_real_device_wrote_it(shared_dir: Path) -
     path = shared_dir / "field" / "01-cs02a-response-cell-usage-explicit.hex"
     payload = decode(bytes.fromhex(path.read_text().strip())).payload
     assert as_der(payload) != payload
-    assert with_default_written(as_der(payload)) == payload
+    assert as_written(as_der(payload), default=True) == payload
 
 
 @pytest.mark.parametrize("lengths", [False, True])

@@ -16,6 +16,7 @@ from gbcs.message import decode
 from gbcs.payloads.credentials import decode_alert
 from keys.issuing.odd_forms import OddForm, in_odd_form
 from keys.stores.private import sign_raw
+from meter_sim.checks import INSTALLATION
 from meter_sim.device.device_types import (
     CELLS,
     SUPPLIER_DS,
@@ -24,7 +25,6 @@ from meter_sim.device.device_types import (
     DeviceType,
 )
 from meter_sim.device.security_log import KEPT
-from meter_sim.factory.installation import INSTALLATION_CHECKS
 from meter_sim.store import history
 from tests.unit.meter_sim.estate import (
     ACB,
@@ -174,9 +174,7 @@ async def test_and_makes_with_that_check_off(meters: Running, estate: Estate, na
 
 
 def test_every_installation_check_has_a_case():
-    assert {check.id for check in INSTALLATION_CHECKS} == {
-        check for check, _ in BAD_ORDERS.values()
-    }
+    assert {check.id for check in INSTALLATION} == {check for check, _ in BAD_ORDERS.values()}
 
 
 async def test_a_new_device_may_hold_the_brokers_certificates(meters: Running, estate: Estate):

@@ -19,7 +19,8 @@ from gbcs.codes import Cra
 from gbcs.message import decode
 from gbcs.payloads.credentials import decode_alert
 from gbcs.reassembly import Reassembler
-from meter_sim.device.block_checks import BLOCK_CHECKS, LIMITS
+from meter_sim.checks import BLOCK
+from meter_sim.device.rules.block import LIMITS
 from tests.unit.meter_sim.estate import DEVICE, NOW, SUPPLIER_A, SUPPLIER_B, TCOS, Estate
 from tests.unit.meter_sim.running import Running
 
@@ -83,7 +84,7 @@ async def test_blocks_are_acknowledged_and_the_message_is_obeyed(
     trace = (await meters.get(f"/lab/trace/{TCOS}:{DEVICE}:6001"))["entries"]
     heard = [entry for entry in trace if entry["name"].startswith("block ")]
     assert [entry["name"] for entry in heard] == [f"block {n + 1}" for n in range(len(frames))]
-    assert {v["check"] for v in heard[0]["verdicts"]} == {check.id for check in BLOCK_CHECKS}
+    assert {v["check"] for v in heard[0]["verdicts"]} == {check.id for check in BLOCK}
     assert trace[-1]["kind"] == "sent"
     assert (await meters.get("/lab/audit/verify"))["intact"] is True
     assert (await meters.get(BLOCKS))["hearing"] == []
@@ -225,7 +226,7 @@ async def test_refused_in_silence_by_name_and_taken_where_that_check_is_off(
 
 
 def test_every_check_has_a_case():
-    assert {f"meter.block.{case.check}" for case in CASES} == {check.id for check in BLOCK_CHECKS}
+    assert {f"meter.block.{case.check}" for case in CASES} == {check.id for check in BLOCK}
 
 
 @pytest.mark.check

@@ -4,6 +4,7 @@ reset. A device obeys each Command once, whatever the network does."""
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from datetime import timedelta
 from typing import Any
 
@@ -11,13 +12,16 @@ import httpx
 import pytest
 
 from gbcs.message import decode
-from meter_sim.wan.disturbances import Disturbances, Knob, WanOrder, Way
+from meter_sim.lab.faults import KINDS, WAYS, WanRequest
+from services.chassis.faults.board import Armed
+from services.chassis.faults.exchange import ExchangeFacts
+from services.chassis.faults.orders import Kind, Part
 from tests.unit.meter_sim.estate import DEVICE, NOW, SUPPLIER_A, SUPPLIER_B, TCOS, Estate
 from tests.unit.meter_sim.running import Running
 
 SUPPLIER = "supplier/digitalSignature/management"
 WAN = f"/lab/devices/{DEVICE}/wan"
-QUIET = {f"{knob}_{way}": 0 for knob in Knob for way in Way}
+QUIET = {f"{name}_{way}": 0 for name in KINDS.values() for way in WAYS.values()}
 
 
 async def disturb(meters: Running, **order: Any) -> dict[str, Any]:
@@ -43,16 +47,16 @@ async def later(meters: Running, seconds: float) -> None:
     meters.service.base.clock.set(NOW + timedelta(seconds=seconds))
 
 
-@pytest.mark.parametrize("way", Way)
+@pytest.mark.parametrize("way", WAYS.values())
 async def test_what_is_delayed_arrives_by_the_devices_clock(
-    meters: Running, estate: Estate, way: Way
+    meters: Running, estate: Estate, way: str
 ):
     await meters.install()
     await disturb(meters, **{f"delay_{way}": 1}, delay_seconds=60)
 
     assert (await meters.send(estate.command().data)).status_code == 204
 
-    assert await supplier(meters) == (SUPPLIER_A if way is Way.MESSAGES else SUPPLIER_B)
+    assert await supplier(meters) == (SUPPLIER_A if way == "messages" else SUPPLIER_B)
     assert (await meters.get(WAN))["on_the_way"] == 1
     await later(meters, 59)
     await meters.settled()
@@ -62,7 +66,7 @@ async def test_what_is_delayed_arrives_by_the_devices_clock(
     assert await supplier(meters) == SUPPLIER_B
     assert (await meters.get(WAN))["on_the_way"] == 0
     kinds = [e["kind"] for e in (await meters.get(f"/lab/trace/{TCOS}:{DEVICE}:6001"))["entries"]]
-    assert "held back" in kinds
+    assert "fault" in kinds
 
 
 async def test_a_message_that_arrives_twice_is_obeyed_once(meters: Running, estate: Estate):
@@ -186,21 +190,67 @@ async def test_nonsense_is_not_ordered(meters: Running, order: dict[str, Any]):
     assert (await meters.get(WAN))["left"] == QUIET
 
 
-def drawn(order: WanOrder, way: Way = Way.MESSAGES) -> list[Knob | None]:
-    disturbances = Disturbances(order)
-    return [disturbances.next(way) for _ in range(40)]
+def drawn(part: Part, count: int = 40, **order: Any) -> list[Kind | None]:
+    """What befalls the next ones to or from the device."""
+    ordered = [one for one in WanRequest(**order).orders(DEVICE) if one.part is part]
+    armed = [Armed("f1", one, deque(one.drawn() or ())) for one in ordered]
+    seen = ExchangeFacts("device", "wan", "POST", "/", device=DEVICE)
+    return [
+        next((one.order.kind for one in armed if one.strikes(seen)), None) for _ in range(count)
+    ]
 
 
 def test_a_seed_draws_the_same_ones_every_time_and_another_seed_others():
-    counts = {(Knob.LOSE, Way.MESSAGES): 5, (Knob.DELAY, Way.MESSAGES): 3}
-    first = drawn(WanOrder(counts, among=30, seed=1))
-    assert first == drawn(WanOrder(counts, among=30, seed=1))
-    assert first != drawn(WanOrder(counts, among=30, seed=2))
-    assert (first.count(Knob.LOSE), first.count(Knob.DELAY)) == (5, 3)
+    counts = {"lose_messages": 5, "delay_messages": 3, "among": 30}
+    first = drawn(Part.REQUEST, **counts, seed=1)
+    assert first == drawn(Part.REQUEST, **counts, seed=1)
+    assert first != drawn(Part.REQUEST, **counts, seed=2)
+    assert (first.count(Kind.DROP), first.count(Kind.DELAY)) == (5, 3)
     assert first[30:] == [None] * 10
-    unseeded = drawn(WanOrder(counts, among=30))
-    assert unseeded[:9] == [Knob.LOSE] * 5 + [Knob.DELAY] * 3 + [None]
-    assert drawn(WanOrder(counts, among=30, seed=1), Way.ANSWERS) == [None] * 40
+    unseeded = drawn(Part.REQUEST, **counts)
+    assert unseeded[:9] == [Kind.DROP] * 5 + [Kind.DELAY] * 3 + [None]
+    assert drawn(Part.ANSWER, **counts, seed=1) == [None] * 40
+
+
+async def test_it_is_a_fault_like_any_other_addressed_by_device_in_any_spelling(
+    meters: Running, estate: Estate
+):
+    other = "0253494dd0000002"
+    await meters.install()
+    await meters.install(eui=other)
+    body = {"kind": "drop", "direction": "device", "part": "request"}
+    spelling = {"device": "02-53-49-4D-D0-00-00-02"}
+    armed = await meters.lab.post("/lab/faults", json=body | {"match": spelling})
+    assert armed.status_code == 201, armed.text
+    told = armed.json()["id"]
+    assert armed.json()["weakened"] == [f"fault:{told}"]
+    assert (await meters.get(f"/lab/devices/{other}/wan"))["left"]["lose_messages"] == 1
+
+    assert (await meters.send(estate.command().data)).status_code == 200
+    assert (await meters.get(f"/lab/faults/{told}"))["fired"] == 0
+    lost = await meters.send(estate.command().data, eui=other)
+    assert (lost.status_code, lost.content) == (204, b"")
+    assert (await meters.get(f"/lab/faults/{told}"))["fired"] == 1
+    assert (await meters.get(f"/lab/devices/{other}/trace"))["entries"] == []
+    audit = [row["kind"] for row in (await meters.get("/lab/audit"))["rows"]]
+    assert "lab.fault.fired" in audit
+
+
+async def test_what_is_held_back_is_carried_on_when_it_is_released(meters: Running, estate: Estate):
+    await meters.install()
+    body = {"kind": "delay", "direction": "device", "part": "request"}
+    fault = (await meters.lab.post("/lab/faults", json=body)).json()["id"]
+    assert (await meters.send(estate.command().data)).status_code == 204
+    assert await supplier(meters) == SUPPLIER_A
+    assert (await meters.lab.post(f"/lab/faults/{fault}/release")).json()["released"] == 1
+    assert await arrived(meters, 1) == [6001]
+    assert await supplier(meters) == SUPPLIER_B
+
+
+async def test_only_what_can_befall_a_device_is_ordered(meters: Running):
+    body = {"kind": "bit_flip", "direction": "device", "part": "request"}
+    refused = await meters.lab.post("/lab/faults", json=body)
+    assert (refused.status_code, refused.json()["check"]) == (422, "lab.fault.place")
 
 
 async def test_what_is_no_message_overtakes_nothing(meters: Running, estate: Estate):

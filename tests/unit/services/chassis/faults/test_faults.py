@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import services.chassis
-from services.chassis.faults import seen as fault_seen
+from services.chassis.faults import exchange as fault_seen
+from services.chassis.faults.exchange import ExchangeFacts
 from services.chassis.faults.orders import (
     FITS,
     TAKES,
@@ -24,7 +25,6 @@ from services.chassis.faults.orders import (
     Match,
     Part,
 )
-from services.chassis.faults.seen import Seen
 from services.link import profile
 
 REQUEST_ID = "02-53-49-4D-00-00-00-0A:02-53-49-4D-D0-00-00-01:1700"
@@ -36,12 +36,12 @@ def order(kind: Kind = Kind.DROP, **more: object) -> FaultOrder:
     return FaultOrder(kind=kind, **facts)  # type: ignore[arg-type]
 
 
-def seen(body: bytes = b"", **more: object) -> Seen:
+def seen(body: bytes = b"", **more: object) -> ExchangeFacts:
     facts = {"direction": "outbound", "hop": "ecos_party", "method": "POST", "path": "/link/x"}
-    return Seen(**(facts | more), body=body)  # type: ignore[arg-type]
+    return ExchangeFacts(**(facts | more), body=body)  # type: ignore[arg-type]
 
 
-def on_the_link(message_id: str = "m-1", purpose: str = "cos-command") -> Seen:
+def on_the_link(message_id: str = "m-1", purpose: str = "cos-command") -> ExchangeFacts:
     headers = ((b"cos-purpose", purpose.encode()), (b"cos-message-id", message_id.encode()))
     return seen(b"{}", headers=headers)
 
@@ -168,7 +168,7 @@ DOCUMENT = f"<sr:RequestID>{REQUEST_ID}</sr:RequestID>".encode()
         on_the_link(f"{REQUEST_ID}.device-response.00ff"),
     ],
 )
-def test_a_request_id_and_its_device_are_found_wherever_they_are(exchange: Seen) -> None:
+def test_a_request_id_and_its_device_are_found_wherever_they_are(exchange: ExchangeFacts) -> None:
     assert Match(request_id=REQUEST_ID.lower()).fits(exchange)
     assert Match(device=DEVICE).fits(exchange)
     assert not Match(request_id=REQUEST_ID[:-1] + "1").fits(exchange)

@@ -306,6 +306,7 @@ WRONG = [
     ({"times": 3, "among": 2}, "lab.fault.among"),
     ({"hop": "nobody"}, "lab.fault.hop"),
     ({"direction": "inbound", "hop": "peer"}, "lab.fault.hop"),
+    ({"direction": "device"}, "lab.fault.hop"),
     ({"kind": "old_key"}, "lab.fault.old_key"),
     ({"seed": 2**63}, "test.request.shape"),
 ]

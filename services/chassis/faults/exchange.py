@@ -33,16 +33,17 @@ Pairs = tuple[tuple[bytes, bytes], ...]
 
 
 @dataclass(frozen=True)
-class Seen:
+class ExchangeFacts:
     """One exchange, known by its request.
 
     Attributes:
-        direction: ``inbound`` or ``outbound``.
+        direction: ``inbound``, ``outbound`` or ``device``.
         hop: who called (as claimed, or ``anyone``), or who is called.
         method: HTTP method, upper case.
         path: path as it was sent, without its query.
         headers: the request's.
         body: the request's.
+        device: EUI-64 of the device that it is carried to; None: it is no device's.
     """
 
     direction: str
@@ -51,6 +52,7 @@ class Seen:
     path: str
     headers: Pairs = ()
     body: bytes = field(default=b"", repr=False)
+    device: str | None = None
 
     def header(self, name: bytes) -> str | None:
         """The first value of a header, or None."""
@@ -102,6 +104,8 @@ class Seen:
 
     def names_device(self, eui: str) -> bool:
         """Whether a device is named: 16 hexadecimal digits, in pairs with hyphens, or octets."""
+        if self.device is not None:
+            return self.device == eui
         octets = bytes.fromhex(eui)
         return (
             any(octets in content for content in self.contents)

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-from gbcs.codes import CredentialsReplacementMode, KeyUsage, RemotePartyRole
+from gbcs.codes import KeyUsage, RemotePartyRole
 from gbcs.message import Message
 from gbcs.payloads.credentials import CellId, UpdateCredentials
 from gbcs.payloads.details import ReadCredentials
@@ -20,14 +20,7 @@ from meter_sim.device.modes import ModeRule, Protection
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """Bytes that reached the device."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedMessage:
     """Bytes that are a message, not yet known to be for this device or from anyone."""
 
     message: Message
@@ -53,14 +46,17 @@ class Authority:
         return RemotePartyRole.OTHER if self.cell is None else self.cell.role
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A message with the authority that its message code points to."""
+@dataclass(frozen=True)
+class ReceivedCommand:
+    """A message with the authority that its message code points to.
+
+    `z`: the secret shared with the Access Control Broker, 32 octets, where one is needed and had.
+    """
 
     message: Message
     state: DeviceState
     authority: Authority
-    z: bytes | None = field(default=None, repr=False)
+    z: bytes | None = field(repr=False)
 
     @property
     def holder(self) -> Certificate | None:
@@ -68,32 +64,19 @@ class Claimed:
         return None if self.authority.cell is None else self.state.cells.get(self.authority.cell)
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The payload of an authentic Update Security Credentials, and the row that governs it."""
+@dataclass(frozen=True)
+class UpdateCommand(ReceivedCommand):
+    """An authentic Update Security Credentials: its payload, and the row that governs it."""
 
-    message: Message
-    state: DeviceState
     rule: ModeRule
     update: UpdateCredentials
 
 
-@dataclass(frozen=True, slots=True)
-class AskedDetails:
-    """The payload of an authentic Provide Security Credential Details."""
+@dataclass(frozen=True)
+class DetailsCommand(ReceivedCommand):
+    """An authentic Provide Security Credential Details, and its payload."""
 
-    state: DeviceState
-    authority: Authority
     details: ReadCredentials
-
-
-@dataclass(frozen=True, slots=True)
-class PayloadBytes:
-    """A payload not yet read, its message code, and the mode that stands for, if any."""
-
-    payload: bytes
-    code: int
-    mode: CredentialsReplacementMode | None
 
 
 @dataclass(frozen=True, slots=True)

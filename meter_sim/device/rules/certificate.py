@@ -9,7 +9,7 @@ do not check revocation (docs/sources.md#hierarchy).
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 
@@ -18,10 +18,10 @@ from keys.certificate import Certificate
 from keys.errors import PathError, PathFailure
 from keys.path import validate_path
 from keys.profile_rules import Broken, Profile, broken_rules
-from meter_sim.device.evidence import Candidate
-from services.chassis.checks import Check, CheckFailed
+from meter_sim.device.rules.evidence import Candidate
+from services.chassis.checks import CheckFailed, check
 
-SECTION = "certificate"
+SECTION: Final = "certificate"
 VERDICTS_KEPT = 1024
 _OF_PROFILE = frozenset(
     {
@@ -44,7 +44,9 @@ def expected_role(role: RemotePartyRole) -> str:
     return f"{int(role):02X}"
 
 
-def _cell(candidate: Candidate) -> None:
+@check("meter.certificate.cell", source="docs/sources.md#device-checks, #outcomes")
+def cell(candidate: Candidate) -> None:
+    """The device has the cell."""
     if candidate.held is None:
         raise CheckFailed("this device has no such cell", None, candidate.cell.name)
 
@@ -55,21 +57,27 @@ def _readable(candidate: Candidate) -> Certificate:
     return candidate.certificate
 
 
-def _profile(candidate: Candidate) -> None:
+@check("meter.certificate.profile", source="GBCS 0.8.1 p141-145; docs/sources.md#certificates")
+def profile(candidate: Candidate) -> None:
+    """The certificate obeys the profile of GBCS 12."""
     certificate = _readable(candidate)
-    profile = Profile.ROOT if _is_root(candidate) else Profile.ORGANISATION
-    for broken in _broken(certificate, profile):
+    wanted = Profile.ROOT if _is_root(candidate) else Profile.ORGANISATION
+    for broken in _broken(certificate, wanted):
         raise CheckFailed(broken.detail, f"profile rule {broken.rule.value}")
 
 
-def _role(candidate: Candidate) -> None:
+@check("meter.certificate.role", source=_SOURCE)
+def role(candidate: Candidate) -> None:
+    """Its OU is the cell's role."""
     found = _readable(candidate).role
     expected = expected_role(candidate.cell.role)
     if found != expected:
         raise CheckFailed("the certificate is of another role", expected, found)
 
 
-def _key_usage(candidate: Candidate) -> None:
+@check("meter.certificate.key_usage", source=_SOURCE)
+def key_usage(candidate: Candidate) -> None:
+    """Its key usage is the cell's."""
     usage = _readable(candidate).usage
     found = None if usage is None else usage.value
     if found != candidate.cell.key_usage.label:
@@ -78,7 +86,9 @@ def _key_usage(candidate: Candidate) -> None:
         )
 
 
-def _validity(candidate: Candidate) -> None:
+@check("meter.certificate.validity", source=_SOURCE)
+def validity(candidate: Candidate) -> None:
+    """It is valid now, unless the Command disapplies time."""
     if candidate.at is None:
         return
     for certificate in _chain(_readable(candidate), candidate.path):
@@ -90,7 +100,9 @@ def _validity(candidate: Candidate) -> None:
             )
 
 
-def _path(candidate: Candidate) -> None:
+@check("meter.certificate.path", source="docs/sources.md#outcomes; confirmed by RTDS vectors")
+def path(candidate: Candidate) -> None:
+    """A path leads from it to the root that the device holds."""
     leaf = _readable(candidate)
     if candidate.root is None:
         raise CheckFailed("the device holds no root certificate")
@@ -173,51 +185,12 @@ def _chain(leaf: Certificate, path: tuple[Certificate, ...]) -> list[Certificate
     return chain
 
 
-CELL = Check(
-    "meter.certificate.cell",
-    "The device has the cell",
-    "docs/sources.md#device-checks, #outcomes",
-    _cell,
-    section=SECTION,
-)
-PROFILE = Check(
-    "meter.certificate.profile",
-    "The certificate obeys the profile of GBCS 12",
-    "GBCS 0.8.1 p141-145; docs/sources.md#certificates",
-    _profile,
-    section=SECTION,
-)
-ROLE = Check("meter.certificate.role", "Its OU is the cell's role", _SOURCE, _role, section=SECTION)
-KEY_USAGE = Check(
-    "meter.certificate.key_usage",
-    "Its key usage is the cell's",
-    _SOURCE,
-    _key_usage,
-    section=SECTION,
-)
-VALIDITY = Check(
-    "meter.certificate.validity",
-    "It is valid now, unless the Command disapplies time",
-    _SOURCE,
-    _validity,
-    section=SECTION,
-)
-PATH = Check(
-    "meter.certificate.path",
-    "A path leads from it to the root that the device holds",
-    "docs/sources.md#outcomes; confirmed by RTDS vectors",
-    _path,
-    section=SECTION,
-)
-
-CERTIFICATE_CHECKS: tuple[Check[Any], ...] = (CELL, PROFILE, ROLE, KEY_USAGE, VALIDITY, PATH)
-
 STATUS_OF_CHECK: dict[str, StatusCode] = {
-    CELL.id: StatusCode.TRUST_ANCHOR_NOT_FOUND,
-    PROFILE.id: StatusCode.BAD_CERTIFICATE,
-    ROLE.id: StatusCode.BAD_CERTIFICATE,
-    KEY_USAGE.id: StatusCode.BAD_CERTIFICATE,
-    VALIDITY.id: StatusCode.BAD_CERTIFICATE,
-    PATH.id: StatusCode.NO_TRUST_ANCHOR,
+    cell.id: StatusCode.TRUST_ANCHOR_NOT_FOUND,
+    profile.id: StatusCode.BAD_CERTIFICATE,
+    role.id: StatusCode.BAD_CERTIFICATE,
+    key_usage.id: StatusCode.BAD_CERTIFICATE,
+    validity.id: StatusCode.BAD_CERTIFICATE,
+    path.id: StatusCode.NO_TRUST_ANCHOR,
 }
 """What a response says of a cell when this check refused its certificate."""

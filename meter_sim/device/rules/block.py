@@ -9,13 +9,13 @@ than a little memory, and from making a message that nobody sent.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from gbcs.block_transfer import Block, Transfer, decode_block
 from gbcs.codes import Cra
 from gbcs.errors import ParseError
 from gbcs.reassembly import Held, Limits, contradiction, excess, malformed, not_as_announced
-from services.chassis.checks import Check, CheckFailed
+from services.chassis.checks import CheckFailed, check
 
 SECTION: Final = "block"
 _SOURCE: Final = "reconstruction: docs/sources.md#message-layout, general block transfer"
@@ -27,19 +27,12 @@ LIMITS: Final = Limits(
 
 
 @dataclass(frozen=True, slots=True)
-class Framed:
-    """Octets that begin as a block does."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedBlock:
     """A block that reached a device, and what the device holds.
 
     `held` of this block's transfer, which is `complete` or `is_open` or new; `open_transfers` in
-    all. `saying`: how many blocks the device's own message has that this acknowledges; None if the
-    device is saying no such message.
+    all. `response_blocks`: how many blocks the response has that this acknowledges; None if the
+    device is sending no such response.
     """
 
     block: Block
@@ -48,32 +41,38 @@ class Received:
     is_open: bool
     complete: bool
     open_transfers: int
-    saying: int | None = None
+    response_blocks: int | None = None
     limits: Limits = LIMITS
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class JoinedBlocks:
     """What the blocks of a transfer make together."""
 
     transfer: Transfer
     message: bytes
 
 
-def _frame(framed: Framed) -> None:
+@check("meter.block.frame", source=_SOURCE)
+def frame(data: bytes) -> None:
+    """It is exactly one block."""
     try:
-        decode_block(framed.data)
+        decode_block(data)
     except ParseError as error:
         raise CheckFailed(str(error), "exactly one block") from None
 
 
-def _device(received: Received) -> None:
+@check("meter.block.device", source=_SOURCE)
+def device(received: ReceivedBlock) -> None:
+    """It is for this device."""
     found = received.block.transfer.recipient
     if found != received.eui:
         raise CheckFailed("a block for another device", received.eui, found)
 
 
-def _kind(received: Received) -> None:
+@check("meter.block.kind", source=_SOURCE)
+def kind(received: ReceivedBlock) -> None:
+    """It is a part of a Command, or acknowledges a Response."""
     block = received.block
     expected, what = Cra.COMMAND, "a part of a Command"
     if block.acknowledges:
@@ -84,8 +83,10 @@ def _kind(received: Received) -> None:
         raise CheckFailed(f"not {what}", expected.label, block.transfer.cra.label)
 
 
-def _acknowledgement(received: Received) -> None:
-    block, sent = received.block, received.saying
+@check("meter.block.acknowledgement", source=_SOURCE)
+def acknowledgement(received: ReceivedBlock) -> None:
+    """It acknowledges what this device is saying."""
+    block, sent = received.block, received.response_blocks
     if sent is None:
         raise CheckFailed("acknowledges what this device is not saying")
     if block.acknowledged > sent:
@@ -94,22 +95,30 @@ def _acknowledgement(received: Received) -> None:
         )
 
 
-def _new(received: Received) -> None:
+@check("meter.block.new", source=_SOURCE)
+def new(received: ReceivedBlock) -> None:
+    """Its message has not been complete before."""
     if received.complete:
         raise CheckFailed("a block of a message that has been complete before")
 
 
-def _overlap(received: Received) -> None:
+@check("meter.block.overlap", source=_SOURCE)
+def overlap(received: ReceivedBlock) -> None:
+    """It agrees with the blocks that came before."""
     if why := contradiction(received.block, received.held):
         raise CheckFailed(why)
 
 
-def _size(received: Received) -> None:
+@check("meter.block.size", source=_SOURCE)
+def size(received: ReceivedBlock) -> None:
+    """Its message is not too long."""
     if why := excess(received.block, received.held, received.limits):
         raise CheckFailed(why)
 
 
-def _room(received: Received) -> None:
+@check("meter.block.room", source=_SOURCE)
+def room(received: ReceivedBlock) -> None:
+    """There is room for another message."""
     most = received.limits.open_transfers
     if not received.is_open and received.open_transfers >= most:
         raise CheckFailed(
@@ -119,35 +128,8 @@ def _room(received: Received) -> None:
         )
 
 
-def _message(joined: Joined) -> None:
+@check("meter.block.message", source=_SOURCE)
+def message(joined: JoinedBlocks) -> None:
+    """The blocks make the message that they announce."""
     if why := not_as_announced(joined.transfer, joined.message):
         raise CheckFailed(why)
-
-
-def _check(name: str, title: str, run: Any) -> Check[Any]:
-    return Check(f"meter.block.{name}", title, _SOURCE, run, section=SECTION)
-
-
-FRAME: Final = _check("frame", "It is exactly one block", _frame)
-DEVICE: Final = _check("device", "It is for this device", _device)
-KIND: Final = _check("kind", "It is a part of a Command, or acknowledges a Response", _kind)
-ACKNOWLEDGEMENT: Final = _check(
-    "acknowledgement", "It acknowledges what this device is saying", _acknowledgement
-)
-NEW: Final = _check("new", "Its message has not been complete before", _new)
-OVERLAP: Final = _check("overlap", "It agrees with the blocks that came before", _overlap)
-SIZE: Final = _check("size", "Its message is not too long", _size)
-ROOM: Final = _check("room", "There is room for another message", _room)
-MESSAGE: Final = _check("message", "The blocks make the message that they announce", _message)
-
-BLOCK_CHECKS: Final[tuple[Check[Any], ...]] = (
-    FRAME,
-    DEVICE,
-    KIND,
-    ACKNOWLEDGEMENT,
-    NEW,
-    OVERLAP,
-    SIZE,
-    ROOM,
-    MESSAGE,
-)
