@@ -23,16 +23,14 @@ The future dating patterns are "Device" and "DSP": docs/sources.md#future-dating
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from acb.rules import codes
 from acb.rules.expected import execution_text
 from acb.rules.need import need
 from acb.rules.path import hold_path
-from acb.services.evidence import RECONSTRUCTION, ServiceEvidence, service_check
+from acb.services.evidence import ServiceEvidence
 from duis.model import (
     CANCEL_DATE,
     RequestHandoverOfDCCControlledDevice,
@@ -61,7 +59,7 @@ from gbcs.rules import command_findings
 from keys.certificate import Certificate
 from keys.errors import CertificateError
 from keys.roles import OrganisationRole, Usage
-from services.chassis.checks import Check, CheckFailed
+from services.chassis.checks import CheckFailed
 
 MAPPING: Final = "docs/sources.md#modes, #update-payload, #services (RTDS vectors 6.15.1, 6.21)"
 
@@ -111,7 +109,7 @@ def commanded(evidence: ServiceEvidence, counter: int = 0) -> UpdateCredentials:
     """
     body = evidence.request.body
     if not isinstance(body, UpdateSecurityCredentialsKRP | RequestHandoverOfDCCControlledDevice):
-        return need(evidence.update, "payload that updates credentials")
+        return need(evidence.signed.update, "payload that updates credentials")
     party = PARTIES.get(body.remote_party_role)
     if party is None:
         raise CheckFailed(
@@ -165,7 +163,10 @@ def party_of(update: UpdateCredentials) -> Party:
 
 
 def role(evidence: ServiceEvidence) -> None:
-    """The role is one whose credentials this service replaces, and the user has it."""
+    """A role the user has.
+
+    And one whose credentials this service replaces.
+    """
     party = party_of(commanded(evidence))
     roles = need(evidence.user, "user").roles
     if not party.user_roles & set(roles):
@@ -177,10 +178,13 @@ def role(evidence: ServiceEvidence) -> None:
 
 
 def form(evidence: ServiceEvidence) -> None:
-    """It is a command the standard has: cells, floors and counters that go with the mode."""
+    """A command the standard has.
+
+    Cells, floors and counters go with the mode.
+    """
     counter = evidence.request.header.request_id.counter
     update = commanded(evidence, counter)
-    header = command_header(update, evidence.asker, evidence.request.header.request_id.target)
+    header = command_header(update, evidence.asker, evidence.target)
     for finding in command_findings(header, update):
         raise CheckFailed(finding.rule.value, expected=finding.expected, found=finding.found)
 
@@ -205,9 +209,9 @@ def acting_at(evidence: ServiceEvidence) -> datetime | None:
 
 
 def certificates(evidence: ServiceEvidence) -> None:
-    """Every new certificate is the user's own, fit for its cell, with a good path to the root.
+    """The user's own certificates, fit for their cells.
 
-    The path must hold now, and on the day on which the device acts.
+    Each with a good path to the root, now and on the day on which the device acts.
     """
     update, path, later = commanded(evidence), need(evidence.path, "trust anchor"), None
     if (at := acting_at(evidence)) is not None:
@@ -232,7 +236,10 @@ def certificates(evidence: ServiceEvidence) -> None:
 
 
 def holder(evidence: ServiceEvidence) -> None:
-    """The role's signing cell in the device holds the user's certificate: it is its device."""
+    """The user's own device.
+
+    The role's signing cell in the device holds the user's certificate.
+    """
     cell = party_of(commanded(evidence)).signing_cell.name
     held = need(evidence.device, "device record").cells.get(cell)
     if held is None or held.subject_eui != evidence.asker:
@@ -241,29 +248,3 @@ def holder(evidence: ServiceEvidence) -> None:
             expected=evidence.asker,
             found="nothing" if held is None else held.subject_eui,
         )
-
-
-def credential_checks(
-    section: str, whose: Callable[[ServiceEvidence], None], title: str
-) -> tuple[Check[ServiceEvidence], ...]:
-    """The checks that both services make, in order, `whose` saying whose device it must be."""
-    return (
-        service_check(section, "role", "A role the user has", role, codes.CREDENTIALS_ROLE),
-        service_check(
-            section,
-            "form",
-            "A command the standard has",
-            form,
-            codes.CREDENTIALS_FORM,
-            source=MAPPING,
-        ),
-        service_check(section, "holder", title, whose, codes.DEVICE_NOT_ELIGIBLE),
-        service_check(
-            section,
-            "certificates",
-            "The user's own certificates, fit for their cells",
-            certificates,
-            codes.CREDENTIALS_CERTIFICATE,
-            source=RECONSTRUCTION,
-        ),
-    )

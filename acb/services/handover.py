@@ -15,30 +15,36 @@ from typing import Final
 
 from acb.model import ServiceRules
 from acb.rules import codes
+from acb.rules.answer import ANSWER_CHECKS, learn_update, read_update_answer
+from acb.rules.executed import ALERT_CHECKS, learn_alert, read_alert
 from acb.rules.need import need
-from acb.services.credentials import command_header, commanded, credential_checks, party_of
-from acb.services.evidence import ServiceEvidence, Variant, service_check
+from acb.services import credentials
+from acb.services.credentials import MAPPING, command_header, commanded, party_of
+from acb.services.evidence import RECONSTRUCTION, ServiceEvidence
+from acb.services.service import Appointment, DeviceWord, Service, Signer, Silence, Variant
+from duis.model import CANCEL_DATE, RequestBody, RequestHandoverOfDCCControlledDevice
 from gbcs.codes import CellUsage, RemotePartyRole
 from gbcs.message import Message
 from gbcs.payloads.credentials import encode_update
-from services.chassis.checks import CheckFailed
+from services.chassis.checks import Check, CheckFailed, check
 
-SECTION: Final = "handover"
-
-HANDOVER_RULES: Final = ServiceRules(
-    variant="6.21",
-    reference="6.21",
-    command_variants=frozenset({1}),
-    roles=frozenset({"IS", "GS", "ED", "GT"}),
-    device_statuses=frozenset({"Commissioned", "InstalledNotCommissioned"}),
-    uses_cos_party=False,
+role: Final = check("acb.handover.role", source=RECONSTRUCTION, code=codes.CREDENTIALS_ROLE)(
+    credentials.role
 )
-"""Roles: docs/sources.md#services lists IS and GS; that network operators may ask too follows from
-mode 3 and the eligible statuses are a reconstruction."""
+form: Final = check("acb.handover.form", source=MAPPING, code=codes.CREDENTIALS_FORM)(
+    credentials.form
+)
+certificates: Final = check(
+    "acb.handover.certificates", source=RECONSTRUCTION, code=codes.CREDENTIALS_CERTIFICATE
+)(credentials.certificates)
 
 
+@check("acb.handover.holder", source=RECONSTRUCTION, code=codes.DEVICE_NOT_ELIGIBLE)
 def held(evidence: ServiceEvidence) -> None:
-    """By the record, the cells hold the broker's certificates, the signing cell its present one."""
+    """The broker's own device, to give away.
+
+    By the record, the cells hold the broker's certificates, the signing cell its present one.
+    """
     update = commanded(evidence)
     device = need(evidence.device, "device record")
     signing = party_of(update).signing_cell.name
@@ -54,8 +60,13 @@ def held(evidence: ServiceEvidence) -> None:
         raise CheckFailed(f"{signing} holds another certificate of the broker")
 
 
+@check(
+    "acb.handover.top_up",
+    source="reconstruction: GBCS 0.8.1 page 179",
+    code=codes.CREDENTIALS_FORM,
+)
 def top_up(evidence: ServiceEvidence) -> None:
-    """A supplier's floor for top-ups comes only with a key agreement certificate for top-ups.
+    """A floor for top-ups comes with their certificate.
 
     reconstruction: a specialist floor is for a supplier that runs a sequence of its own for
     top-ups (GBCS 0.8.1 page 179), and nothing says what it would count without that key. What the
@@ -76,26 +87,40 @@ def top_up(evidence: ServiceEvidence) -> None:
 def handover(evidence: ServiceEvidence, counter: int) -> Message:
     """The command, for the broker to sign."""
     update = commanded(evidence, counter)
-    header = command_header(
-        update,
-        evidence.broker.subject_eui or "",
-        evidence.request.header.request_id.target,
-    )
+    header = command_header(update, evidence.broker.subject_eui or "", evidence.target)
     return Message(header, encode_update(update), signature=None)
 
 
-_ROLE, _FORM, *_WHOSE = credential_checks(SECTION, held, "The broker's own device, to give away")
-HANDOVER_CHECKS: Final = (
-    _ROLE,
-    _FORM,
-    service_check(
-        SECTION,
-        "top_up",
-        "A floor for top-ups comes with their certificate",
-        top_up,
-        codes.CREDENTIALS_FORM,
-        source="reconstruction: GBCS 0.8.1 page 179",
-    ),
-    *_WHOSE,
+def appointment(body: RequestBody) -> Appointment | None:
+    """The date until which the broker keeps the request; one role of a device is one place."""
+    if not isinstance(body, RequestHandoverOfDCCControlledDevice):
+        return None
+    at = body.execution_date_time
+    return None if at is None else Appointment(at, at == CANCEL_DATE, body.remote_party_role)
+
+
+HANDOVER_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (
+    role,
+    form,
+    top_up,
+    held,
+    certificates,
 )
-HANDOVER: Final = {1: Variant(HANDOVER_CHECKS, command=handover, originates=True)}
+
+HANDOVER: Final = Service(
+    ServiceRules(
+        variant="6.21",
+        reference="6.21",
+        command_variants=frozenset({1}),
+        roles=frozenset({"IS", "GS", "ED", "GT"}),
+        device_statuses=frozenset({"Commissioned", "InstalledNotCommissioned"}),
+        uses_cos_party=False,
+    ),
+    {1: Variant(HANDOVER_CHECKS, Signer.BROKER, command=handover)},
+    response=DeviceWord(ANSWER_CHECKS, read_update_answer, learn_update),
+    alert=DeviceWord(ALERT_CHECKS, read_alert, learn_alert),
+    silence=Silence.READ_BACK,
+    appointment=appointment,
+)
+"""Roles: docs/sources.md#services lists IS and GS; that network operators may ask too follows from
+mode 3 and the eligible statuses are a reconstruction."""

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,12 +23,13 @@ from acb.peers.smki import RepositoryUnavailable
 from acb.rules import codes
 from acb.rules.request import FORM_CHECKS, IDENTITY_CHECKS
 from acb.rules.standing import STANDING_CHECKS, set_aside
+from acb.services.table import variant_of
 from acb.steps import gather
 from acb.steps.context import Parts
-from acb.steps.notices import Notices
+from acb.steps.dates import Waiting
 from acb.steps.outcome import Outcomes
+from acb.steps.protect import answer_at_once, judge_service
 from acb.steps.quarantine import ANOMALY, Quarantine
-from acb.steps.serve import OtherServices, variant_of
 from acb.store import requests as store
 from duis.model import ServiceRequest
 from services.chassis.checks import Approved, CheckRun, Refused, Verdict
@@ -52,18 +53,11 @@ class Answer:
 class Intake:
     """Takes service requests in."""
 
-    def __init__(
-        self,
-        parts: Parts,
-        notices: Notices,
-        outcomes: Outcomes,
-        services: OtherServices,
-    ) -> None:
-        self._parts = parts
-        self._notices = notices
+    def __init__(self, context: Parts, outcomes: Outcomes, waiting: Waiting) -> None:
+        self._context = context
         self._outcomes = outcomes
-        self._services = services
-        self._quarantines = Quarantine(parts, outcomes)
+        self._waiting = waiting
+        self._quarantine = Quarantine(context, outcomes)
 
     async def receive(self, content_type: str | None, body: bytes) -> Answer:
         """Judge one request and keep it.
@@ -75,8 +69,8 @@ class Intake:
             Refused: before the sender is known (becomes a problem document).
             Problem: 503, the SMKI repository cannot be asked.
         """
-        base = self._parts.base
-        evidence = gather.read_request(content_type, body, self._parts.settings.body_limit)
+        base = self._context.base
+        evidence = gather.read_request(content_type, body, self._context.settings.body_limit)
         subject = _subject(evidence)
         if evidence.request is not None:
             about(subject)
@@ -92,23 +86,23 @@ class Intake:
         if request is None:  # only with checks switched off
             raise Problem(400, "Unreadable request", "there is nothing to act on", party=PARTY)
         async with base.database.begin() as conn:
-            evidence = await gather.look_up_state(conn, evidence, self._parts.settings)
+            evidence = await gather.look_up_state(conn, evidence, self._context.settings)
             runs = [run]
             try:
-                approved = _stand(run, evidence)
-                answer = await self._serve(conn, runs, evidence)
+                approved = _judge_standing(run, evidence)
+                answer = await self._judge_service(conn, runs, approved)
             except Refused as refused:
                 user = request.header.request_id.originator
-                if refused.check == ANOMALY and self._quarantines.affords(user, evidence.body):
+                if refused.check == ANOMALY and self._quarantine.affords(user, evidence.body):
                     await self._trace_received(conn, evidence, came)
-                    return await self._quarantine(conn, run, evidence, request, refused)
+                    return await self._hold(conn, run, evidence, request, refused)
                 return await self._refuse(conn, runs, evidence, request, refused, came=came)
             await self._trace_received(conn, evidence, came)
             verdicts = [
                 *approved.verdicts,
                 *(said for more in runs[1:] for said in more.verdicts()),
             ]
-            return await self._keep(conn, verdicts, evidence, request, answer)
+            return await self._keep(conn, verdicts, approved.evidence, request, answer)
 
     async def release(self, reference: int) -> Tracked | None:
         """Judge a quarantined request again, the threshold apart, and let it go on.
@@ -121,13 +115,13 @@ class Intake:
             Refused: before the sender is known.
             Problem: 503, the SMKI repository cannot be asked.
         """
-        base = self._parts.base
+        base = self._context.base
         async with base.database.connect() as conn:
             held = await store.find_quarantined(conn, reference)
         if held is None:
             return None
         evidence = gather.read_request(
-            "application/xml", held.body, self._parts.settings.body_limit
+            "application/xml", held.body, self._context.settings.body_limit
         )
         run = base.book.start(held.request_id, "request")
         evidence = await self._identify(run, evidence)
@@ -135,42 +129,34 @@ class Intake:
             held = await store.find_quarantined(conn, reference)
             if held is None:
                 return None
-            evidence = await gather.look_up_state(conn, evidence, self._parts.settings, held)
+            evidence = await gather.look_up_state(conn, evidence, self._context.settings, held)
             runs = [run]
             try:
-                approved = _stand(run, evidence)
-                await self._serve(conn, runs, evidence)
+                approved = _judge_standing(run, evidence)
+                await self._judge_service(conn, runs, approved)
             except Refused as refused:
                 await self._outcomes.refused_by_check(conn, held, runs[-1], refused)
                 return await store.get_request(conn, held.sequence)
-            await base.traces.record(
-                held.request_id,
-                "released",
-                summary="an operator released it from quarantine",
-                verdicts=approved.verdicts,
-                conn=conn,
+            summary = "an operator released it from quarantine"
+            await self._context.trace(
+                conn, held, "released", summary=summary, verdicts=approved.verdicts
             )
             released = await store.change(conn, held.sequence, state=State.ACCEPTED.value)
-            if evidence.request is not None:
-                await self._services.waiting.keep(conn, released, evidence.request)
+            if approved.evidence.request is not None:
+                await self._waiting.keep(conn, released, approved.evidence.request)
             await self._outcomes.release_device(conn, held.target)
-            self._outcomes.tell(held.request_id)
+            self._context.notify(held.request_id)
             return await store.get_request(conn, held.sequence)
 
     async def delete(self, reference: int) -> Tracked | None:
         """Drop a quarantined request for good; None if there is none of this reference."""
-        async with self._parts.base.database.begin() as conn:
-            held = await store.find_quarantined(conn, reference)
-            if held is None:
-                return None
-            why = Refusal(PARTY, ANOMALY, "an operator deleted it from quarantine", codes.ANOMALY)
-            await self._outcomes.end_refused(conn, held, why)
-            return await store.get_request(conn, held.sequence)
+        return await self._quarantine.delete(reference)
 
     async def _trace_received(
         self, conn: AsyncConnection, evidence: RequestEvidence, came: datetime
     ) -> None:
-        await self._parts.base.traces.record(
+        await self._context.trace(
+            conn,
             _subject(evidence),
             "received",
             sender=_sender(evidence),
@@ -178,37 +164,29 @@ class Intake:
             name="service-request",
             message=evidence.body,
             at=came,
-            conn=conn,
         )
 
     async def _trace_stranger(
         self, evidence: RequestEvidence, came: datetime, run: CheckRun, failed: Exception
     ) -> None:
         """What came of somebody who is not known, and why it was refused if it was."""
-        base = self._parts.base
-        async with base.database.begin() as conn:
+        async with self._context.base.database.begin() as conn:
             await self._trace_received(conn, evidence, came)
             if isinstance(failed, Refused):
-                await base.traces.record(
+                await self._context.trace(
+                    conn,
                     _subject(evidence),
                     "refused",
                     name=failed.check,
                     summary=failed.detail,
                     verdicts=run.verdicts(),
-                    conn=conn,
                 )
 
     async def _identify(self, run: CheckRun, evidence: RequestEvidence) -> RequestEvidence:
         try:
             for check in FORM_CHECKS:
                 run.apply(check, evidence)
-            evidence = await gather.look_up_signer(
-                evidence,
-                self._parts.lookups,
-                self._parts.smki,
-                self._parts.trust,
-                self._parts.base.clock,
-            )
+            evidence = await gather.look_up_signer(evidence, self._context)
             for check in IDENTITY_CHECKS:
                 run.apply(check, evidence)
         except RepositoryUnavailable as error:
@@ -223,17 +201,19 @@ class Intake:
             ) from error
         return evidence
 
-    async def _serve(
-        self, conn: AsyncConnection, runs: list[CheckRun], evidence: RequestEvidence
+    async def _judge_service(
+        self, conn: AsyncConnection, runs: list[CheckRun], standing: Approved[RequestEvidence]
     ) -> bytes | None:
         """The checks of the service itself, and its answer if it is one that is given at once."""
-        request = evidence.request
+        request = standing.evidence.request
         variant = None if request is None else variant_of(request.header)
-        if request is None or variant is None:
+        if request is None or variant is None or not variant.checks:
             return None
-        told = await self._services.look_up(conn, request, evidence.path)
-        self._services.judge(variant, told, runs)
-        return self._services.answer(variant, told)
+        evidence = await gather.look_up_service(
+            conn, self._context, request, standing.evidence.path
+        )
+        approved = judge_service(self._context, variant, evidence, runs)
+        return answer_at_once(self._context, variant, approved)
 
     async def _keep(
         self,
@@ -256,22 +236,22 @@ class Intake:
             )
             await self._checked(conn, tracked, verdicts)
             return Answer(answer)
-        acknowledgement = self._parts.replies.acknowledgement(
-            request.header, self._parts.base.clock.now()
+        acknowledgement = self._context.replies.acknowledgement(
+            request.header, self._context.base.clock.now()
         )
         tracked = await self._add(conn, evidence, request, State.ACCEPTED, acknowledgement)
         await self._checked(conn, tracked, verdicts)
-        await self._services.waiting.keep(conn, tracked, request)
+        await self._waiting.keep(conn, tracked, request)
         await self._outcomes.release_device(conn, tracked.target)
         return Answer(acknowledgement)
 
     async def _checked(
         self, conn: AsyncConnection, tracked: Tracked, verdicts: Sequence[Verdict]
     ) -> None:
-        await self._parts.base.traces.record(
-            tracked.request_id, "checked", name="service request", verdicts=verdicts, conn=conn
+        await self._context.trace(
+            conn, tracked, "checked", name="service request", verdicts=verdicts
         )
-        self._outcomes.tell(tracked.request_id)
+        self._context.notify(tracked.request_id)
 
     async def _refuse(
         self,
@@ -287,31 +267,31 @@ class Intake:
 
         What is kept of it the sender pays for, from a purse of its own.
         """
-        now = self._parts.base.clock.now()
+        now = self._context.base.clock.now()
         code = refused.code or codes.INTERNAL_TO_DCC
-        document = self._parts.replies.refusal(request.header, code, now)
+        document = self._context.replies.refusal(request.header, code, now)
         name = request.header.request_id.text
         answer = Answer(document, {"Cos-Check": refused.check, "Cos-Party": PARTY})
         carried = len(evidence.body) + len(document)
         sender = request.header.request_id.originator
-        if not self._parts.base.audit.strangers.afford(carried, records=3, sender=sender):
+        if not self._context.base.audit.strangers.afford(carried, records=3, sender=sender):
             note(unkept=True)
             return answer
         await self._trace_received(conn, evidence, came)
         why = Refusal(PARTY, refused.check, refused.detail, code)
         await store.note_refusal(conn, name, why, document, now)
-        await self._parts.base.traces.record(
+        await self._context.trace(
+            conn,
             name,
             "refused",
             name=refused.check,
             summary=refused.detail,
             verdicts=[said for run in runs for said in run.verdicts()],
-            conn=conn,
         )
-        self._outcomes.tell(name)
+        self._context.notify(name)
         return answer
 
-    async def _quarantine(
+    async def _hold(
         self,
         conn: AsyncConnection,
         run: CheckRun,
@@ -320,8 +300,8 @@ class Intake:
         refused: Refused,
     ) -> Answer:
         """Hold the request back: taken and acknowledged, but nothing is done until released."""
-        acknowledgement = self._parts.replies.acknowledgement(
-            request.header, self._parts.base.clock.now()
+        acknowledgement = self._context.replies.acknowledgement(
+            request.header, self._context.base.clock.now()
         )
         tracked = await self._add(
             conn,
@@ -335,21 +315,7 @@ class Intake:
             refused_detail=refused.detail,
             refused_code=refused.code,
         )
-        tally = evidence.tally
-        within = tally is not None and (
-            tally.user_limit is None or tally.user + 1 <= tally.user_limit
-        )
-        await self._notices.owe_quarantine(conn, tracked, everyone=within)
-        await self._quarantines.make_room(conn, tracked)
-        await self._parts.base.traces.record(
-            tracked.request_id,
-            "quarantined",
-            name=refused.check,
-            summary=refused.detail,
-            verdicts=run.verdicts(),
-            conn=conn,
-        )
-        self._outcomes.tell(tracked.request_id)
+        await self._quarantine.hold(conn, tracked, evidence.tally, run)
         return Answer(acknowledgement, {"Cos-Check": refused.check, "Cos-Party": PARTY})
 
     async def _add(
@@ -371,7 +337,7 @@ class Intake:
             service_reference=header.service_reference,
             service_reference_variant=header.service_reference_variant,
             body=evidence.body,
-            accepted_at=self._parts.base.clock.now(),
+            accepted_at=self._context.base.clock.now(),
             state=state.value,
             transaction_id=str(uuid4()),
             acknowledgement=acknowledgement,
@@ -379,16 +345,14 @@ class Intake:
         )
 
 
-def _stand(run: CheckRun, evidence: RequestEvidence) -> Approved[Any]:
+def _judge_standing(run: CheckRun, evidence: RequestEvidence) -> Approved[RequestEvidence]:
     request = evidence.request
     variant = None if request is None else request.header.service_reference_variant
     rules = evidence.supported.get(variant or "")
     for check in STANDING_CHECKS:
         if why := set_aside(rules, check.id):
             run.skip(check, why)
-        else:
-            run.apply(check, evidence)
-    return run.approve()
+    return run.judge(evidence)
 
 
 def _subject(evidence: RequestEvidence) -> str:
