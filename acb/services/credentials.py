@@ -27,10 +27,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from acb.rules import codes
 from acb.rules.expected import execution_text
 from acb.rules.need import need
 from acb.rules.path import hold_path
-from acb.services.evidence import ServiceEvidence
+from acb.services.evidence import RECONSTRUCTION, ServiceEvidence
 from duis.model import (
     CANCEL_DATE,
     RequestHandoverOfDCCControlledDevice,
@@ -59,7 +60,7 @@ from gbcs.rules import command_findings
 from keys.certificate import Certificate
 from keys.errors import CertificateError
 from keys.roles import OrganisationRole, Usage
-from services.chassis.checks import CheckFailed
+from services.chassis.checks import CheckFailed, check
 
 MAPPING: Final = "docs/sources.md#modes, #update-payload, #services (RTDS vectors 6.15.1, 6.21)"
 
@@ -162,6 +163,7 @@ def party_of(update: UpdateCredentials) -> Party:
     return party
 
 
+@check("acb.pre_command.role", source=RECONSTRUCTION, code=codes.CREDENTIALS_ROLE)
 def role(evidence: ServiceEvidence) -> None:
     """A role the user has.
 
@@ -177,6 +179,7 @@ def role(evidence: ServiceEvidence) -> None:
         )
 
 
+@check("acb.pre_command.form", source=MAPPING, code=codes.CREDENTIALS_FORM)
 def form(evidence: ServiceEvidence) -> None:
     """A command the standard has.
 
@@ -208,6 +211,7 @@ def acting_at(evidence: ServiceEvidence) -> datetime | None:
         raise CheckFailed(str(error), found=dated) from error
 
 
+@check("acb.pre_command.certificates", source=RECONSTRUCTION, code=codes.CREDENTIALS_CERTIFICATE)
 def certificates(evidence: ServiceEvidence) -> None:
     """The user's own certificates, fit for their cells.
 
@@ -235,6 +239,7 @@ def certificates(evidence: ServiceEvidence) -> None:
             hold_path(certificate, later, revocation=False)
 
 
+@check("acb.pre_command.holder", source=RECONSTRUCTION, code=codes.DEVICE_NOT_ELIGIBLE)
 def holder(evidence: ServiceEvidence) -> None:
     """The user's own device.
 

@@ -15,7 +15,7 @@ from acb.rules import answer, codes, read_back
 from acb.rules.answer import Learned, Sent, read_answer
 from acb.rules.need import need
 from acb.rules.read_back import OWN_CELL, DetailsEvidence
-from acb.services.evidence import RECONSTRUCTION, ServiceEvidence, holds_a_cell
+from acb.services.evidence import RECONSTRUCTION, ServiceEvidence, again, holds_a_cell
 from acb.services.service import DeviceWord, Service, Signer, Silence, Variant
 from duis.model import RemotePartyRole as Named
 from duis.model import RetrieveDeviceSecurityCredentialsKRP
@@ -108,16 +108,6 @@ def learn_details(approved: Approved[DetailsEvidence]) -> Learned:
     return Learned(details=approved.evidence.payload)
 
 
-received: Final = check(
-    "acb.details_answer.received", source=_SOURCE, code=codes.NO_ANSWER_FROM_DEVICE
-)(answer.received.run)
-readable: Final = check("acb.details_answer.decode", source=_SOURCE, code=_CODE)(
-    read_back.readable.run
-)
-header: Final = check("acb.details_answer.header", source=_SOURCE, code=_CODE)(read_back.header.run)
-mac: Final = check("acb.details_answer.mac", source=_SOURCE, code=_CODE)(read_back.mac.run)
-
-
 @check("acb.details_answer.roles", source=_SOURCE, code=_CODE)
 def roles_told(evidence: DetailsEvidence) -> None:
     """It tells what was asked.
@@ -144,10 +134,10 @@ def _roles(evidence: ServiceEvidence) -> tuple[Named, ...]:
 DETAILS_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (named_once, visible, load_controller)
 
 DETAILS_ANSWER_CHECKS: Final[tuple[Check[DetailsEvidence], ...]] = (
-    received,
-    readable,
-    header,
-    mac,
+    again(answer.received, "acb.details_answer.received", source=_SOURCE),
+    again(read_back.readable, "acb.details_answer.decode", code=_CODE),
+    again(read_back.header, "acb.details_answer.header", code=_CODE),
+    again(read_back.mac, "acb.details_answer.mac", code=_CODE),
     roles_told,
 )
 """What a device's answer to 6.24.1 must be."""

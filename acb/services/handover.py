@@ -18,25 +18,21 @@ from acb.rules import codes
 from acb.rules.answer import ANSWER_CHECKS, learn_update, read_update_answer
 from acb.rules.executed import ALERT_CHECKS, learn_alert, read_alert
 from acb.rules.need import need
-from acb.services import credentials
-from acb.services.credentials import MAPPING, command_header, commanded, party_of
-from acb.services.evidence import RECONSTRUCTION, ServiceEvidence
+from acb.services.credentials import (
+    certificates,
+    command_header,
+    commanded,
+    form,
+    party_of,
+    role,
+)
+from acb.services.evidence import RECONSTRUCTION, ServiceEvidence, again
 from acb.services.service import Appointment, DeviceWord, Service, Signer, Silence, Variant
 from duis.model import CANCEL_DATE, RequestBody, RequestHandoverOfDCCControlledDevice
 from gbcs.codes import CellUsage, RemotePartyRole
 from gbcs.message import Message
 from gbcs.payloads.credentials import encode_update
 from services.chassis.checks import Check, CheckFailed, check
-
-role: Final = check("acb.handover.role", source=RECONSTRUCTION, code=codes.CREDENTIALS_ROLE)(
-    credentials.role
-)
-form: Final = check("acb.handover.form", source=MAPPING, code=codes.CREDENTIALS_FORM)(
-    credentials.form
-)
-certificates: Final = check(
-    "acb.handover.certificates", source=RECONSTRUCTION, code=codes.CREDENTIALS_CERTIFICATE
-)(credentials.certificates)
 
 
 @check("acb.handover.holder", source=RECONSTRUCTION, code=codes.DEVICE_NOT_ELIGIBLE)
@@ -100,11 +96,11 @@ def appointment(body: RequestBody) -> Appointment | None:
 
 
 HANDOVER_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (
-    role,
-    form,
+    again(role, "acb.handover.role"),
+    again(form, "acb.handover.form"),
     top_up,
     held,
-    certificates,
+    again(certificates, "acb.handover.certificates"),
 )
 
 HANDOVER: Final = Service(

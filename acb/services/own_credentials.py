@@ -30,7 +30,7 @@ from acb.rules.expected import SUPPLIER_SIGNING
 from acb.rules.need import need
 from acb.rules.path import hold_path
 from acb.services import pre_command as written
-from acb.services.evidence import RECONSTRUCTION, ServiceEvidence
+from acb.services.evidence import RECONSTRUCTION, ServiceEvidence, again
 from acb.services.service import DeviceWord, Service, Signer, Variant
 from duis.model import (
     CredentialType,
@@ -140,35 +140,6 @@ def public_key(evidence: ServiceEvidence) -> None:
             expected="P-256 by name, an uncompressed point",
             found=given.octets.public_key[:40].hex(),
         )
-
-
-protection: Final = check(
-    "acb.device_signed_pre_command.protection", source=_LAYOUT, code=codes.CREDENTIALS_FORM
-)(written.protection.run)
-originator: Final = check(
-    "acb.device_signed_pre_command.originator", source=_LAYOUT, code=codes.CREDENTIALS_FORM
-)(written.originator.run)
-recipient: Final = check(
-    "acb.device_signed_pre_command.recipient", source=_LAYOUT, code=codes.CREDENTIALS_FORM
-)(written.recipient.run)
-counter: Final = check(
-    "acb.device_signed_pre_command.counter", source=_LAYOUT, code=codes.CREDENTIALS_FORM
-)(written.counter.run)
-signed_holder: Final = check(
-    "acb.device_signed_pre_command.holder",
-    source=RECONSTRUCTION,
-    code=codes.DEVICE_NOT_ELIGIBLE,
-)(holder.run)
-signed_certificate: Final = check(
-    "acb.device_signed_pre_command.certificate",
-    source=RECONSTRUCTION,
-    code=codes.CREDENTIALS_CERTIFICATE,
-)(certificate.run)
-signed_public_key: Final = check(
-    "acb.device_signed_pre_command.public_key",
-    source=_KEY_FORM,
-    code=codes.CREDENTIALS_CERTIFICATE,
-)(public_key.run)
 
 
 @check("acb.device_signed_pre_command.decode", source=_LAYOUT, code=codes.CREDENTIALS_FORM)
@@ -303,42 +274,28 @@ def learn_certificate(approved: Approved[AnswerEvidence[Any]]) -> Learned:
     return Learned(installed=Certificate.from_der(sent.certificate))
 
 
-answered: Final = check(
-    "acb.device_answer.received", source=_ANSWER, code=codes.NO_ANSWER_FROM_DEVICE
-)(answer.received.run)
-answer_readable: Final = check(
-    "acb.device_answer.decode", source=_ANSWER, code=codes.DEVICE_ANSWER_UNACCEPTABLE
-)(answer.readable.run)
-answer_header: Final = check(
-    "acb.device_answer.header", source=_ANSWER, code=codes.DEVICE_ANSWER_UNACCEPTABLE
-)(answer.header.run)
-answer_signature: Final = check(
-    "acb.device_answer.signature", source=_ANSWER, code=codes.DEVICE_ANSWER_UNACCEPTABLE
-)(answer.signature.run)
-
-
 ASKED_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (holder, certificate, public_key)
 
 SIGNED_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (
     decode,
-    protection,
-    originator,
-    recipient,
+    again(written.protection, "acb.device_signed_pre_command.protection", source=_LAYOUT),
+    again(written.originator, "acb.device_signed_pre_command.originator", source=_LAYOUT),
+    again(written.recipient, "acb.device_signed_pre_command.recipient", source=_LAYOUT),
     message_code,
-    counter,
+    again(written.counter, "acb.device_signed_pre_command.counter", source=_LAYOUT),
     immediate,
-    signed_holder,
-    signed_certificate,
-    signed_public_key,
+    again(holder, "acb.device_signed_pre_command.holder"),
+    again(certificate, "acb.device_signed_pre_command.certificate"),
+    again(public_key, "acb.device_signed_pre_command.public_key"),
     signer,
     signature,
 )
 
 DEVICE_ANSWER_CHECKS: Final[tuple[Check[AnswerEvidence[Any]], ...]] = (
-    answered,
-    answer_readable,
-    answer_header,
-    answer_signature,
+    again(answer.received, "acb.device_answer.received", source=_ANSWER),
+    again(answer.readable, "acb.device_answer.decode", source=_ANSWER),
+    again(answer.header, "acb.device_answer.header", source=_ANSWER),
+    again(answer.signature, "acb.device_answer.signature", source=_ANSWER),
 )
 
 

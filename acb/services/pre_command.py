@@ -22,16 +22,19 @@ from acb.rules.executed import ALERT_CHECKS, learn_alert, read_alert
 from acb.rules.expected import execution_text
 from acb.rules.need import need
 from acb.rules.path import hold_path
-from acb.services import credentials
 from acb.services.credentials import (
     BY_MODE,
     MAPPING,
     acting_at,
+    certificates,
     command_header,
     commanded,
+    form,
+    holder,
     party_of,
+    role,
 )
-from acb.services.evidence import RECONSTRUCTION, ServiceEvidence
+from acb.services.evidence import RECONSTRUCTION, ServiceEvidence, again
 from acb.services.service import DeviceWord, Service, Signer, Silence, Variant
 from duis.model import PreCommand
 from gbcs.codes import MESSAGE_CODE_OF_MODE, Cra
@@ -55,32 +58,6 @@ def pre_command(evidence: ServiceEvidence) -> PreCommand:
     update = commanded(evidence, name.counter)
     header = command_header(update, name.originator, name.target)
     return PreCommand(GBCS_VERSION, encode(Message(header, encode_update(update), signature=None)))
-
-
-asked_role: Final = check(
-    "acb.pre_command.role", source=RECONSTRUCTION, code=codes.CREDENTIALS_ROLE
-)(credentials.role)
-asked_form: Final = check("acb.pre_command.form", source=MAPPING, code=codes.CREDENTIALS_FORM)(
-    credentials.form
-)
-asked_holder: Final = check(
-    "acb.pre_command.holder", source=RECONSTRUCTION, code=codes.DEVICE_NOT_ELIGIBLE
-)(credentials.holder)
-asked_certificates: Final = check(
-    "acb.pre_command.certificates", source=RECONSTRUCTION, code=codes.CREDENTIALS_CERTIFICATE
-)(credentials.certificates)
-
-role: Final = check(
-    "acb.signed_pre_command.role", source=RECONSTRUCTION, code=codes.CREDENTIALS_ROLE
-)(credentials.role)
-holder: Final = check(
-    "acb.signed_pre_command.holder", source=RECONSTRUCTION, code=codes.DEVICE_NOT_ELIGIBLE
-)(credentials.holder)
-certificates: Final = check(
-    "acb.signed_pre_command.certificates",
-    source=RECONSTRUCTION,
-    code=codes.CREDENTIALS_CERTIFICATE,
-)(credentials.certificates)
 
 
 @check("acb.signed_pre_command.decode", source=MAPPING, code=codes.CREDENTIALS_FORM)
@@ -246,12 +223,7 @@ def _held(evidence: ServiceEvidence) -> Certificate:
     return need(device.cells.get(cell), f"certificate in {cell}")
 
 
-ASKED_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (
-    asked_role,
-    asked_form,
-    asked_holder,
-    asked_certificates,
-)
+ASKED_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (role, form, holder, certificates)
 
 SIGNED_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (
     decode,
@@ -262,9 +234,9 @@ SIGNED_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (
     counter,
     standard_form,
     execution_date,
-    role,
-    holder,
-    certificates,
+    again(role, "acb.signed_pre_command.role"),
+    again(holder, "acb.signed_pre_command.holder"),
+    again(certificates, "acb.signed_pre_command.certificates"),
     signer,
     signature,
 )
