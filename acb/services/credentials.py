@@ -15,7 +15,7 @@ RemotePartyPrepaymentTopUpFloorSeqNumber   [5]
 CertificationPathCertificates              certificationPathCertificates, same order
 ApplyTimeBasedCPVChecks true / false       [1] absent / disapply
 ExecutionDateTime, 6.15.1                  "YYYYMMDDHHMMSSZ"; to cancel "99991231235959Z"
-ExecutionDateTime, 6.21                    nothing: the broker itself waits (`acb.steps.waiting`)
+ExecutionDateTime, 6.21                    nothing: the broker itself waits (`acb.steps.dates`)
 =========================================  =====================================================
 
 The future dating patterns are "Device" and "DSP": docs/sources.md#future-dating, #services.

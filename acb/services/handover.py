@@ -6,7 +6,7 @@ On request the broker puts the asker's there: CS02b mode 2 or 3, signed by the b
 RTDS vector 6.21; docs/sources.md#trust-anchor-cells.
 
 A date for the future is the broker's to keep (future dating pattern "DSP"): nothing is sent before
-it, and the checks below are made again on the day (`acb.steps.waiting`).
+it, and the checks below are made again on the day (`acb.steps.dates`).
 """
 
 from __future__ import annotations
