@@ -120,8 +120,8 @@ def read_update_answer(raw: bytes, sent: Sent) -> AnswerEvidence[CredentialsResp
 
 def learn_update(approved: Approved[AnswerEvidence[CredentialsResponse]]) -> Learned:
     """What became of the cells, by an approved answer."""
-    told = approved.evidence
-    return Learned(told.update, None if told.payload is None else told.payload.outcome)
+    evidence = approved.evidence
+    return Learned(evidence.update, None if evidence.payload is None else evidence.payload.outcome)
 
 
 @check(
@@ -211,17 +211,17 @@ def signed_by(device: DeviceRecord, message: Message) -> None:
         ) from error
 
 
-def possible(update: UpdateCredentials, told: CredentialsOutcome) -> None:
+def possible(update: UpdateCredentials, reported: CredentialsOutcome) -> None:
     """Be satisfied that a command could have done this: its floors at least, its certificates.
 
     Raises:
         CheckFailed: naming what it could not have done.
     """
     asked = {change.role: change.floor for change in expected_changes(update)}
-    for change in told.changes:
+    for change in reported.changes:
         if change.floor < asked.get(change.role, change.floor + 1):
             raise CheckFailed("a floor nobody commanded", found=change.role.label)
-    for sent, became in zip(update.replacements, told.outcomes, strict=True):
+    for sent, became in zip(update.replacements, reported.outcomes, strict=True):
         certificate = Certificate.from_der(sent.certificate)
         wanted = (certificate.subject_unique_id, certificate.key_identifier)
         holds = (became.replacing_subject, became.replacing_key_id)

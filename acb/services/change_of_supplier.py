@@ -41,13 +41,15 @@ def read_response(raw: bytes, sent: Sent) -> ResponseEvidence:
 
 def learn_response(approved: Approved[ResponseEvidence]) -> Learned | None:
     """What became of the cells, by an approved response or alert."""
-    told = approved.evidence
-    if told.command is None or told.message is None:  # only with checks switched off
+    evidence = approved.evidence
+    if evidence.command is None or evidence.message is None:  # only with checks switched off
         return None
-    if told.alert is not None:
-        alert = (told.alert.alert_code, told.message.header.counter)
-        return Learned(told.command.update, told.alert.outcome, alert)
-    return Learned(told.command.update, None if told.response is None else told.response.outcome)
+    if evidence.alert is not None:
+        alert = (evidence.alert.alert_code, evidence.message.header.counter)
+        return Learned(evidence.command.update, evidence.alert.outcome, alert)
+    return Learned(
+        evidence.command.update, None if evidence.response is None else evidence.response.outcome
+    )
 
 
 _RESPONSE: Final = DeviceWord(RESPONSE_CHECKS, read_response, learn_response)

@@ -187,7 +187,7 @@ def form(evidence: ServiceEvidence) -> None:
     """
     counter = evidence.request.header.request_id.counter
     update = commanded(evidence, counter)
-    header = command_header(update, evidence.asker, evidence.target)
+    header = command_header(update, evidence.requester, evidence.target)
     for finding in command_findings(header, update):
         raise CheckFailed(finding.rule.value, expected=finding.expected, found=finding.found)
 
@@ -226,7 +226,7 @@ def certificates(evidence: ServiceEvidence) -> None:
             certificate = Certificate.from_der(item.certificate)
         except CertificateError as error:
             raise CheckFailed(f"{item.cell.name}: {error}") from error
-        wanted = (evidence.asker, party.certified, _USAGE.get(item.cell.key_usage))
+        wanted = (evidence.requester, party.certified, _USAGE.get(item.cell.key_usage))
         found = (certificate.subject_eui, certificate.role, certificate.usage)
         if found != wanted:
             raise CheckFailed(
@@ -247,9 +247,9 @@ def holder(evidence: ServiceEvidence) -> None:
     """
     cell = party_of(commanded(evidence)).signing_cell.name
     held = need(evidence.device, "device record").cells.get(cell)
-    if held is None or held.subject_eui != evidence.asker:
+    if held is None or held.subject_eui != evidence.requester:
         raise CheckFailed(
             f"{cell} does not hold a certificate of the user",
-            expected=evidence.asker,
+            expected=evidence.requester,
             found="nothing" if held is None else held.subject_eui,
         )

@@ -56,7 +56,7 @@ def visible(evidence: ServiceEvidence) -> None:
 
     A cell of the device holds a certificate of the user.
     """
-    if not holds_a_cell(need(evidence.device, "device record"), evidence.asker):
+    if not holds_a_cell(need(evidence.device, "device record"), evidence.requester):
         raise CheckFailed("no cell of the device holds a certificate of the user")
 
 
@@ -115,12 +115,12 @@ def roles_told(evidence: DetailsEvidence) -> None:
     Of exactly the roles that were asked for, in their order.
     """
     asked = decode_read(evidence.sent.command.payload).roles
-    told = tuple(item.role for item in need(evidence.payload, "payload").roles)
-    if told != asked:
+    found = tuple(item.role for item in need(evidence.payload, "payload").roles)
+    if found != asked:
         raise CheckFailed(
             "it tells of other roles",
             expected=", ".join(item.label for item in asked),
-            found=", ".join(item.label for item in told) or "none",
+            found=", ".join(item.label for item in found) or "none",
         )
 
 

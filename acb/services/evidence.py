@@ -63,7 +63,7 @@ class ServiceEvidence:
     last_counter: int | None = None
 
     @property
-    def asker(self) -> str:
+    def requester(self) -> str:
         """Entity identifier of who asks."""
         return self.request.header.request_id.originator
 

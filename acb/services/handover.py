@@ -1,7 +1,7 @@
 """6.21 Request Handover of DCC Controlled Device: the broker signs its own cells away.
 
 A new device may hold the broker's certificates in the cells of its supplier or network operator.
-On request the broker puts the asker's there: CS02b mode 2 or 3, signed by the broker's signing key
+On request the broker puts the user's there: CS02b mode 2 or 3, signed by the broker's signing key
 (whose certificate is in the authorising cell), with the broker's identifier and its own counter.
 RTDS vector 6.21; docs/sources.md#trust-anchor-cells.
 

@@ -80,7 +80,7 @@ def visible(evidence: ServiceEvidence) -> None:
 
     At least one of them; only those are shown.
     """
-    if not _visible_to_asker(evidence):
+    if not _visible_to_requester(evidence):
         raise CheckFailed("no cell of the device holds a certificate of the user")
 
 
@@ -89,7 +89,7 @@ def inventory(evidence: ServiceEvidence) -> Inventory:
 
     (All that were found, if the check `acb.inventory.visible` is switched off and there are none.)
     """
-    shown = _visible_to_asker(evidence) or evidence.found
+    shown = _visible_to_requester(evidence) or evidence.found
     return Inventory(
         tuple(
             InventoryDevice(
@@ -105,8 +105,8 @@ def inventory(evidence: ServiceEvidence) -> Inventory:
     )
 
 
-def _visible_to_asker(evidence: ServiceEvidence) -> tuple[DeviceRecord, ...]:
-    return tuple(item for item in evidence.found if holds_a_cell(item, evidence.asker))
+def _visible_to_requester(evidence: ServiceEvidence) -> tuple[DeviceRecord, ...]:
+    return tuple(item for item in evidence.found if holds_a_cell(item, evidence.requester))
 
 
 INVENTORY_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (target, key, found, visible)

@@ -103,10 +103,10 @@ def holder(evidence: ServiceEvidence) -> None:
     Its signing cell holds the user's certificate.
     """
     found = _held(evidence).subject_eui
-    if found != evidence.asker:
+    if found != evidence.requester:
         raise CheckFailed(
             f"{_CELL} does not hold a certificate of the user",
-            expected=evidence.asker,
+            expected=evidence.requester,
             found=found,
         )
 
@@ -266,9 +266,9 @@ def learn_certificate(approved: Approved[AnswerEvidence[Any]]) -> Learned:
     The response to CS02d is signed by the key that was in use when the command came
     (reconstruction).
     """
-    told = approved.evidence.payload
+    result = approved.evidence.payload
     success = CertificateUpdateResult.SUCCESS
-    if not isinstance(told, CertificateUpdateResponse) or told.result != success:
+    if not isinstance(result, CertificateUpdateResponse) or result.result != success:
         return Learned()
     sent = decode_certificate_update(approved.evidence.sent.command.payload)
     return Learned(installed=Certificate.from_der(sent.certificate))

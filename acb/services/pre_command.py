@@ -97,8 +97,8 @@ def originator(evidence: ServiceEvidence) -> None:
     That is its business originator.
     """
     found = _message(evidence).header.originator
-    if found != evidence.asker:
-        raise CheckFailed("another originator", expected=evidence.asker, found=found)
+    if found != evidence.requester:
+        raise CheckFailed("another originator", expected=evidence.requester, found=found)
 
 
 @check("acb.signed_pre_command.recipient", source=MAPPING, code=codes.CREDENTIALS_FORM)

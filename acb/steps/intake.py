@@ -112,7 +112,7 @@ class Intake:
                 approved, answer = await self._judge(conn, arrival)
             except Refused as refused:
                 user = request.header.request_id.originator
-                if refused.check == ANOMALY and self._quarantine.affords(user, body):
+                if refused.check == ANOMALY and self._quarantine.may_hold(user, body):
                     await self._trace_received(conn, arrival)
                     return await self._hold(conn, arrival, request, refused)
                 return await self._refuse(conn, arrival, request, refused)

@@ -56,7 +56,7 @@ class Notifier:
     async def enqueue_cos_rejection(
         self, conn: AsyncConnection, tracked: Tracked, error: str
     ) -> None:
-        """Have the asker alerted that its CoS request was refused by the CoS Party."""
+        """Have the requester alerted that its CoS request was refused by the CoS Party."""
         user = tracked.originator
         await self._alert(
             conn,
@@ -69,7 +69,7 @@ class Notifier:
     async def enqueue_quarantine(
         self, conn: AsyncConnection, tracked: Tracked, *, everyone: bool
     ) -> None:
-        """Have the asker alerted that its request is held back."""
+        """Have the requester alerted that its request is held back."""
         name, held = RequestId.from_text(tracked.request_id), tracked.quarantine_ref or 0
         await self._alert(
             conn,
@@ -109,7 +109,7 @@ class Notifier:
         update: UpdateCredentials,
         changed: Mapping[str, Certificate],
     ) -> None:
-        """Have the asker, and every user with a signing cell on the device, alerted about it.
+        """Have the requester, and every user with a signing cell on the device, alerted about it.
 
         Args:
             conn: the transaction in which the record changed.

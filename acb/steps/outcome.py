@@ -228,7 +228,7 @@ class Outcomes:
         conn: AsyncConnection,
         tracked: Tracked,
         update: UpdateCredentials,
-        told: CredentialsOutcome,
+        reported: CredentialsOutcome,
         *,
         now_true: bool = False,
     ) -> dict[str, Certificate]:
@@ -243,11 +243,11 @@ class Outcomes:
         sent = {item.cell.name: item.certificate for item in update.replacements}
         changed = {
             item.cell.name: Certificate.from_der(sent[item.cell.name])
-            for item in told.outcomes
+            for item in reported.outcomes
             if item.status == StatusCode.SUCCESS and item.cell.name in sent
             if item.cell.name not in past
         }
-        failed = [item for item in told.outcomes if item.status != StatusCode.SUCCESS]
+        failed = [item for item in reported.outcomes if item.status != StatusCode.SUCCESS]
         summary = [f"{name}: replaced" for name in changed]
         summary += [f"{name}: replaced, and again since" for name in sorted(past & sent.keys())]
         summary += [f"{item.cell.name}: {item.status.label}" for item in failed]

@@ -60,7 +60,7 @@ class Pending:
     originator: tuple[str, int]
     withdraws: bool
 
-    def heard_after(self, other: Pending) -> bool:
+    def sent_after(self, other: Pending) -> bool:
         """Whether the device heard this one later: by its originator's counter, if it is the same.
 
         Requests are not sent in the order in which they were accepted: one may have been held in
@@ -161,20 +161,20 @@ async def drop_replaced(
         tracked: a request whose dated or cancelling command the device accepted, as it was before.
         update: that command's payload.
     """
-    told = _pending(tracked, update)
+    accepted = _pending(tracked, update)
     others = [
         other
         for other in await _taken(conn, tracked.target)
-        if other.role == told.role and other.tracked.sequence != tracked.sequence
+        if other.role == accepted.role and other.tracked.sequence != tracked.sequence
     ]
-    later = [other for other in others if other.heard_after(told)]
-    if later and not told.withdraws:
+    later = [other for other in others if other.sent_after(accepted)]
+    if later and not accepted.withdraws:
         await drop(notifier, conn, tracked, _taken_away_by(later[0]))
-    elif not told.withdraws and await _orphan(conn, told):
+    elif not accepted.withdraws and await _orphan(conn, accepted):
         await drop(notifier, conn, tracked, "who authorised it has been replaced since")
     for other in others:
-        if other.tracked.state is State.SCHEDULED and told.heard_after(other):
-            await drop(notifier, conn, other.tracked, _taken_away_by(told))
+        if other.tracked.state is State.SCHEDULED and accepted.sent_after(other):
+            await drop(notifier, conn, other.tracked, _taken_away_by(accepted))
 
 
 def _taken_away_by(other: Pending) -> str:
@@ -182,18 +182,18 @@ def _taken_away_by(other: Pending) -> str:
     return f"it was withdrawn by {name}" if other.withdraws else f"its place was taken by {name}"
 
 
-async def _orphan(conn: AsyncConnection, told: Pending) -> bool:
+async def _orphan(conn: AsyncConnection, accepted: Pending) -> bool:
     """Whether, by the record, the device no longer holds the key that authorised a command.
 
-    Asked of what is told late alone: when the device took the command, it held that key.
+    Asked of a late acceptance alone: when the device took the command, it held that key.
     """
-    device = await records.find_device(conn, told.tracked.target)
-    cell = CellId(told.role, KeyUsage.DIGITAL_SIGNATURE).name
+    device = await records.find_device(conn, accepted.tracked.target)
+    cell = CellId(accepted.role, KeyUsage.DIGITAL_SIGNATURE).name
     held = None if device is None else device.cells.get(cell)
-    if held is None or told.tracked.state is not State.FAILED:
+    if held is None or accepted.tracked.state is not State.FAILED:
         return False
     try:
-        verify_signature(decode(told.tracked.command or b""), held.public_key)
+        verify_signature(decode(accepted.tracked.command or b""), held.public_key)
     except GbcsError:
         return True
     return False

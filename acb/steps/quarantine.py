@@ -1,8 +1,8 @@
 """What one user may have waiting in quarantine.
 
 Nobody is obliged to look at what an anomaly threshold held back, so without a bound one account
-could have the broker keep its documents without end. A user's purse
-(`services.chassis.data.strangers`) pays for what is written down; with an empty purse a request is
+could have the broker keep its documents without end. A user's quota
+(`services.chassis.data.strangers`) pays for what is written down; once it is used up a request is
 refused and not held. And of what is held, each user has so many requests and so many octets: beyond
 that its own oldest gives way. That request ends as refused, its user is told, and its octets are
 dropped wherever the broker kept them; who it was, which check held it and the digest of what was
@@ -39,7 +39,7 @@ class Quarantine:
         self._context = context
         self._outcomes = outcomes
 
-    def affords(self, user: str, body: bytes) -> bool:
+    def may_hold(self, user: str, body: bytes) -> bool:
         """Whether one more of this user's may be held; it is paid for if so."""
         strangers = self._context.base.audit.strangers
         return strangers.afford(2 * len(body), records=RECORDS, sender=user)
@@ -47,7 +47,7 @@ class Quarantine:
     async def hold(
         self, conn: AsyncConnection, tracked: Tracked, tally: Tally | None, run: CheckRun
     ) -> None:
-        """Have the asker told that its request, kept as quarantined, is held; make room for it."""
+        """Have the user told that its request, kept as quarantined, is held; make room for it."""
         within = tally is not None and (
             tally.user_limit is None or tally.user + 1 <= tally.user_limit
         )
@@ -89,14 +89,14 @@ class Quarantine:
     async def _give_way(self, conn: AsyncConnection, old: Tracked, new: Tracked) -> None:
         base = self._context.base
         check = ANOMALY if old.refusal is None else old.refusal.check
-        told = {
+        details = {
             "user": old.originator,
             "check": check,
             "to": new.request_id,
             "digest": hashlib.sha256(old.body).hexdigest(),
             "octets": len(old.body),
         }
-        await base.audit.append(conn, GAVE_WAY, old.request_id, told)
+        await base.audit.append(conn, GAVE_WAY, old.request_id, details)
         why = f"it gave way in quarantine to {new.request_id}"
         refusal = Refusal(PARTY, check, why, codes.ANOMALY)
         await self._context.trace(conn, old, "refused", name=check, summary=why)

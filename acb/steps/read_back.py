@@ -136,21 +136,25 @@ class ReadBack:
         found = cells_holding(details, wanted)
         missing = {item.cell.name for item in wanted} - found.keys()
         later = await records.cells_set_after(conn, tracked)
-        told = f"read back: {len(found)} of {len(wanted)} cells hold what was commanded"
+        summary = f"read back: {len(found)} of {len(wanted)} cells hold what was commanded"
         if tracked.cos_party is not None:
             await self._outcomes.notifier.enqueue_cos_party(
                 conn, tracked, DEVICE_RESPONSE, approved.evidence.raw
             )
         if found:
-            await self._outcomes.put_cells(conn, tracked, found, told)
+            await self._outcomes.put_cells(conn, tracked, found, summary)
             await self._outcomes.announce(conn, tracked, update, found)
         if missing and not _dated(tracked):
-            await self._failed(conn, tracked, _silence(tracked), f"the device said nothing; {told}")
+            await self._failed(
+                conn, tracked, _silence(tracked), f"the device said nothing; {summary}"
+            )
         elif missing and missing <= later:
-            why = f"the device's alert did not come; {told}, and the others were set again since"
+            why = f"the device's alert did not come; {summary}, and the others were set again since"
             await self._failed(conn, tracked, UNKNOWN, why)
         elif missing:
-            await self._failed(conn, tracked, MISSING, f"the device's alert did not come; {told}")
+            await self._failed(
+                conn, tracked, MISSING, f"the device's alert did not come; {summary}"
+            )
         else:
             now = self._context.base.clock.now()
             document = self._context.replies.answer(tracked, codes.SUCCESS, None, now)
