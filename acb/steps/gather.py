@@ -6,8 +6,8 @@ Reading failures become part of the evidence (`fault`), for the check whose busi
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -37,6 +37,34 @@ from duis.xml import request_from_xml
 from gbcs.errors import GbcsError
 from gbcs.message import decode
 from gbcs.payloads.credentials import decode_update
+from services.chassis.checks import CheckRun, Verdict
+
+
+@dataclass(slots=True)
+class Arrival:
+    """A request on its way through the checks.
+
+    Attributes:
+        evidence: what is known of it so far.
+        came: when it came, by the machine's clock.
+        runs: what was checked so far: section "request", then its service's own.
+    """
+
+    evidence: RequestEvidence
+    came: datetime
+    runs: list[CheckRun] = field(default_factory=list)
+
+    @property
+    def subject(self) -> str:
+        """Its identifier, or what to call it if it cannot be read."""
+        if self.evidence.request is not None:
+            return self.evidence.request.header.request_id.text
+        return f"unreadable:{hashlib.sha256(self.evidence.body).hexdigest()[:16]}"
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """What every check said."""
+        return [said for run in self.runs for said in run.verdicts()]
 
 
 def read_request(content_type: str | None, body: bytes, limit: int) -> RequestEvidence:

@@ -7,9 +7,7 @@ the same transaction that keeps the request, so that two copies racing each othe
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Final
 from uuid import uuid4
 
@@ -27,12 +25,13 @@ from acb.services.table import variant_of
 from acb.steps import gather
 from acb.steps.context import Parts
 from acb.steps.dates import Waiting
+from acb.steps.gather import Arrival
 from acb.steps.outcome import Outcomes
 from acb.steps.protect import answer_at_once, judge_service
 from acb.steps.quarantine import ANOMALY, Quarantine
 from acb.store import requests as store
 from duis.model import ServiceRequest
-from services.chassis.checks import Approved, CheckRun, Refused, Verdict
+from services.chassis.checks import Approved, Refused
 from services.chassis.log import about, note
 from services.chassis.web.problems import Problem
 
@@ -48,31 +47,6 @@ class Answer:
 
     document: bytes
     headers: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Arrival:
-    """A request on its way through the checks.
-
-    Attributes:
-        evidence: what is known of it so far.
-        runs: what was checked so far: section "request", then its service's own.
-        came: when it came, by the machine's clock.
-    """
-
-    evidence: RequestEvidence
-    runs: list[CheckRun]
-    came: datetime
-
-    @property
-    def subject(self) -> str:
-        """Its identifier, or what to call it if it cannot be read."""
-        return _subject(self.evidence)
-
-    @property
-    def verdicts(self) -> list[Verdict]:
-        """What every check said."""
-        return [said for run in self.runs for said in run.verdicts()]
 
 
 class Intake:
@@ -164,8 +138,9 @@ class Intake:
     def _arrival(self, content_type: str | None, body: bytes) -> Arrival:
         base = self._context.base
         evidence = gather.read_request(content_type, body, self._context.settings.body_limit)
-        run = base.book.start(_subject(evidence), "request")
-        return Arrival(evidence, [run], base.system_clock.now())
+        arrival = Arrival(evidence, base.system_clock.now())
+        arrival.runs.append(base.book.start(arrival.subject, "request"))
+        return arrival
 
     async def _identify(self, arrival: Arrival) -> None:
         """The checks of form, and of who sent it."""
@@ -338,9 +313,3 @@ class Intake:
             transaction_id=str(uuid4()),
             **more,
         )
-
-
-def _subject(evidence: RequestEvidence) -> str:
-    if evidence.request is not None:
-        return evidence.request.header.request_id.text
-    return f"unreadable:{hashlib.sha256(evidence.body).hexdigest()[:16]}"
