@@ -15,7 +15,7 @@ from acb.model import IssuedCommand, ResponseEvidence, ServiceRules
 from acb.rules.answer import Learned, Sent
 from acb.rules.response import RESPONSE_CHECKS, read_device_message
 from acb.rules.returned import RETURN_CHECKS
-from acb.services.service import DeviceWord, Service, Signer, Silence, Variant
+from acb.services.service import Judgement, Service, Signer, Silence, Variant
 from gbcs.payloads.credentials import decode_update
 from services.chassis.checks import Approved
 
@@ -52,7 +52,7 @@ def learn_response(approved: Approved[ResponseEvidence]) -> Learned | None:
     )
 
 
-_RESPONSE: Final = DeviceWord(RESPONSE_CHECKS, read_response, learn_response)
+_RESPONSE: Final = Judgement(RESPONSE_CHECKS, read_response, learn_response)
 
 CHANGE_OF_SUPPLIER: Final = Service(
     ServiceRules(

@@ -16,7 +16,7 @@ from acb.rules.answer import Learned, Sent, read_answer
 from acb.rules.need import need
 from acb.rules.read_back import OWN_CELL, DetailsEvidence
 from acb.services.evidence import RECONSTRUCTION, ServiceEvidence, again, holds_a_cell
-from acb.services.service import DeviceWord, Service, Signer, Silence, Variant
+from acb.services.service import Judgement, Service, Signer, Silence, Variant
 from duis.model import RemotePartyRole as Named
 from duis.model import RetrieveDeviceSecurityCredentialsKRP
 from gbcs.codes import Cra, MessageCode, RemotePartyRole
@@ -152,7 +152,7 @@ READ_DETAILS: Final = Service(
         uses_cos_party=False,
     ),
     {1: Variant(DETAILS_CHECKS, Signer.NOBODY, command=question)},
-    response=DeviceWord(DETAILS_ANSWER_CHECKS, read_own_answer, learn_details),
+    response=Judgement(DETAILS_ANSWER_CHECKS, read_own_answer, learn_details),
     silence=Silence.ASK_ANEW,
 )
 """docs/sources.md#services. Eligible statuses are reconstructions."""

@@ -27,7 +27,7 @@ from acb.services.credentials import (
     role,
 )
 from acb.services.evidence import RECONSTRUCTION, ServiceEvidence, again
-from acb.services.service import Appointment, DeviceWord, Service, Signer, Silence, Variant
+from acb.services.service import Appointment, Judgement, Service, Signer, Silence, Variant
 from duis.model import CANCEL_DATE, RequestBody, RequestHandoverOfDCCControlledDevice
 from gbcs.codes import CellUsage, RemotePartyRole
 from gbcs.message import Message
@@ -113,8 +113,8 @@ HANDOVER: Final = Service(
         uses_cos_party=False,
     ),
     {1: Variant(HANDOVER_CHECKS, Signer.BROKER, command=handover)},
-    response=DeviceWord(ANSWER_CHECKS, read_update_answer, learn_update),
-    alert=DeviceWord(ALERT_CHECKS, read_alert, learn_alert),
+    response=Judgement(ANSWER_CHECKS, read_update_answer, learn_update),
+    alert=Judgement(ALERT_CHECKS, read_alert, learn_alert),
     silence=Silence.READ_BACK,
     appointment=appointment,
 )

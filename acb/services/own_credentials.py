@@ -31,7 +31,7 @@ from acb.rules.need import need
 from acb.rules.path import hold_path
 from acb.services import pre_command as written
 from acb.services.evidence import RECONSTRUCTION, ServiceEvidence, again
-from acb.services.service import DeviceWord, Service, Signer, Variant
+from acb.services.service import Judgement, Service, Signer, Variant
 from duis.model import (
     CredentialType,
     IssueSecurityCredentials,
@@ -314,5 +314,5 @@ def device_credentials(variant: str) -> Service:
             4: Variant(ASKED_CHECKS, answer=pre_command),
             5: Variant(SIGNED_CHECKS, Signer.USER, command=written.signed_command),
         },
-        response=DeviceWord(DEVICE_ANSWER_CHECKS, read_own_answer, learn_certificate),
+        response=Judgement(DEVICE_ANSWER_CHECKS, read_own_answer, learn_certificate),
     )

@@ -35,7 +35,7 @@ from acb.services.credentials import (
     role,
 )
 from acb.services.evidence import RECONSTRUCTION, ServiceEvidence, again
-from acb.services.service import DeviceWord, Service, Signer, Silence, Variant
+from acb.services.service import Judgement, Service, Signer, Silence, Variant
 from duis.model import PreCommand
 from gbcs.codes import MESSAGE_CODE_OF_MODE, Cra
 from gbcs.errors import GbcsError
@@ -254,8 +254,8 @@ UPDATE_CREDENTIALS: Final = Service(
         4: Variant(ASKED_CHECKS, answer=pre_command),
         5: Variant(SIGNED_CHECKS, Signer.USER, command=signed_command, payload=decode_update),
     },
-    response=DeviceWord(ANSWER_CHECKS, read_update_answer, learn_update),
-    alert=DeviceWord(ALERT_CHECKS, read_alert, learn_alert),
+    response=Judgement(ANSWER_CHECKS, read_update_answer, learn_update),
+    alert=Judgement(ALERT_CHECKS, read_alert, learn_alert),
     silence=Silence.READ_BACK,
     dated_in_device=True,
 )

@@ -51,13 +51,13 @@ class Silence(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceWord(Generic[E]):
+class Judgement(Generic[E]):
     """How what a device says is judged, and what is learned from it.
 
     Attributes:
         checks: in order, all of one section; the first is the one that a silent device fails.
         read: the evidence: the octets, held against what was sent.
-        learn: what an approved word teaches; None: nothing, not even that the request is settled.
+        learn: what an approved message teaches; None: it settles nothing.
     """
 
     checks: tuple[Check[E], ...]
@@ -100,11 +100,6 @@ class Variant:
     command: Callable[[ServiceEvidence, int], Message] | None = None
     payload: Callable[[bytes], UpdateCredentials] | None = None
 
-    @property
-    def originates(self) -> bool:
-        """Whether the command carries the broker's own counter."""
-        return self.signer in (Signer.BROKER, Signer.NOBODY)
-
 
 @dataclass(frozen=True, slots=True)
 class Appointment:
@@ -146,8 +141,8 @@ class Service:
     rules: ServiceRules
     variants: Mapping[int, Variant]
     returned: tuple[Check[ReturnEvidence], ...] = ()
-    response: DeviceWord[Any] | None = None
-    alert: DeviceWord[Any] | None = None
+    response: Judgement[Any] | None = None
+    alert: Judgement[Any] | None = None
     silence: Silence = Silence.FAIL
     dated_in_device: bool = False
     appointment: Callable[[RequestBody], Appointment | None] | None = None
@@ -166,6 +161,6 @@ class Service:
         for variant in self.variants.values():
             yield from variant.checks
         yield from self.returned
-        for word in (self.response, self.alert):
-            if word is not None:
-                yield from word.checks
+        for judgement in (self.response, self.alert):
+            if judgement is not None:
+                yield from judgement.checks

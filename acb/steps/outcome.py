@@ -70,13 +70,13 @@ class Outcomes:
             Unacceptable: a check said no. Nothing was written.
         """
         service = service_of(tracked.service_reference_variant)
-        word = service.alert if alert else service.response
-        if word is None:
+        judgement = service.alert if alert else service.response
+        if judgement is None:
             return
         sent = await gather.look_up_sent(conn, self._context, tracked)
-        run = self._context.base.book.start(tracked.request_id, word.section)
+        run = self._context.base.book.start(tracked.request_id, judgement.section)
         try:
-            verdicts, learned = word.judge(run, raw, sent)
+            verdicts, learned = judgement.judge(run, raw, sent)
         except Refused as refused:
             raise Unacceptable(refused, run) from None
         await self._context.trace(
@@ -170,7 +170,7 @@ class Outcomes:
     async def _settle(
         self, conn: AsyncConnection, tracked: Tracked, learned: Learned, raw: bytes
     ) -> None:
-        """Record what an approved word says, and have everybody told who is to know."""
+        """Record what an approved message says, and have everybody told who is to know."""
         now, replies = self._context.base.clock.now(), self._context.replies
         await self._record(conn, tracked, learned)
         dated = None if learned.update is None else learned.update.execution_date_time

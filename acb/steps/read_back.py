@@ -171,8 +171,8 @@ class ReadBack:
 
 def _silence(tracked: Tracked) -> str:
     """The check that a silent device fails, by the service that was asked for."""
-    word = service_of(tracked.service_reference_variant).response
-    return "" if word is None else word.checks[0].id
+    judgement = service_of(tracked.service_reference_variant).response
+    return "" if judgement is None else judgement.checks[0].id
 
 
 def _dated(tracked: Tracked) -> bool:

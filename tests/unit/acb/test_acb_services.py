@@ -37,10 +37,10 @@ def test_an_entry_is_whole(entry: Service) -> None:
     assert set(entry.variants) == entry.rules.command_variants
     assert bool(entry.returned) == entry.rules.uses_cos_party
     lists = [variant.checks for variant in entry.variants.values()] + [entry.returned]
-    for word in (entry.response, entry.alert):
-        if word is not None:
-            assert word.checks[0].id.endswith(".received") or word is entry.alert
-            lists.append(word.checks)
+    for judgement in (entry.response, entry.alert):
+        if judgement is not None:
+            assert judgement.checks[0].id.endswith(".received") or judgement is entry.alert
+            lists.append(judgement.checks)
     for checks in filter(None, lists):
         (section,) = {check.section for check in checks}
         assert [check.id for check in checks] == [check.id for check in book().section(section)]
