@@ -20,14 +20,17 @@ from acb.peers.smki import Smki
 from acb.peers.trust import Trust
 from acb.rules.quirks import QUIRKS
 from acb.settings import AcbSettings
+from acb.steps import lanes
 from acb.steps.context import Parts
-from acb.steps.deliver import Delivery
+from acb.steps.dates import Overdue, Waiting
+from acb.steps.deliver import DELIVERIES, Delivery
 from acb.steps.device_messages import DeviceMessages
-from acb.steps.have_signed import Workflow
+from acb.steps.have_signed import CosPartySigning
 from acb.steps.intake import Intake
-from acb.steps.notices import Notices
+from acb.steps.notify import Notifier
 from acb.steps.outcome import Outcomes
-from acb.steps.serve import OtherServices
+from acb.steps.protect import Protection
+from acb.steps.read_back import ReadBack
 from acb.store import alert_tally, records
 from acb.store.tables import tables
 from gbcs.message import reference_of
@@ -106,12 +109,19 @@ def parts_of(
 
 def service_of(parts: Parts, closing: Sequence[httpx.AsyncClient] = ()) -> Service:
     """The broker as a service, ready to be run or driven by tests."""
-    notices = Notices(parts)
-    outcomes = Outcomes(parts, notices)
-    services = OtherServices(parts, notices, outcomes)
-    intake = Intake(parts, notices, outcomes, services)
-    devices = DeviceMessages(parts, outcomes, services.heard)
-    Workflow(parts, notices, outcomes, Delivery(parts, outcomes))
+    overdue = Overdue(parts)
+    outcomes = Outcomes(parts, Notifier(parts), overdue.watch.wake)
+    waiting = Waiting(parts, outcomes)
+    intake = Intake(parts, outcomes, waiting)
+    devices = DeviceMessages(parts, outcomes)
+    protection, delivery = Protection(parts, outcomes), Delivery(parts, outcomes)
+    signing, read_back = CosPartySigning(parts, outcomes, protection), ReadBack(parts, outcomes)
+    register = parts.base.outbox.register
+    register(lanes.HAVE_SIGNED, signing.ask_cos_party, on_dead=signing.gave_up)
+    register(lanes.SERVE, protection.serve, on_dead=delivery.gave_up)
+    for kind in DELIVERIES:
+        register(kind, delivery.deliver, on_dead=delivery.gave_up, pool=lanes.DEVICES)
+    register(lanes.READ_BACK, read_back.ask, on_dead=read_back.gave_up, pool=lanes.DEVICES)
 
     refresher = Refresher(parts.smki.refresh_due, parts.smki.revocation_lists)
 
@@ -126,11 +136,11 @@ def service_of(parts: Parts, closing: Sequence[httpx.AsyncClient] = ()) -> Servi
         routers=[api.routes(parts, intake, devices)],
         lab_routers=[lab.routes(parts, intake), lab_blocks.routes(parts)],
         ready=[parts.smki.not_ready],
-        on_start=[services.waiting.watch.start, outcomes.overdue.start, refresher.start],
+        on_start=[waiting.watch.start, overdue.start, refresher.start],
         on_stop=[
             *(client.aclose for client in closing),
-            services.waiting.watch.stop,
-            outcomes.overdue.watch.stop,
+            waiting.watch.stop,
+            overdue.watch.stop,
             refresher.stop,
         ],
         on_reset=[reset, parts.blocks.recover],

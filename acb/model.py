@@ -218,6 +218,7 @@ class ReturnEvidence:
         waiting: changes of supplier that wait in the device.
         displaces: requests whose waiting changes this one lawfully takes the place of, by the CoS
             Party's signed word: only that party knows what registration says of them.
+        device: record of the device that the command is for, whose key its MAC is for.
     """
 
     raw: bytes
@@ -232,6 +233,7 @@ class ReturnEvidence:
     participant: str | None = None
     waiting: tuple[WaitingChange, ...] = ()
     displaces: tuple[str, ...] = ()
+    device: DeviceRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)

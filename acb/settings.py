@@ -47,7 +47,7 @@ class AcbSettings(Settings):
         sends_into_silence: how often a command is sent before a device's silence counts.
         alert_grace_seconds: how long the broker waits, once it sees that the date of a command has
             come, for the device's alert before it asks the device itself (reconstruction)
-            (`acb.steps.overdue`).
+            (`acb.steps.dates`).
         delivery_attempts: how often a device is tried before a request fails.
         device_seconds: how long one call of a device may take, its answer included.
         callback_seconds: how long a user may take to receive one document.

@@ -8,22 +8,17 @@ Sources: RTDS vectors (docs/sources.md#outcomes, #future-dating), `gbcs.answer_r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
-from acb.model import DeviceRecord
-from acb.rules import codes
-from acb.rules.answer import possible
+from acb.rules import answer, codes
+from acb.rules.answer import AnswerEvidence, Learned, Sent, possible, read_answer
 from acb.rules.need import need
 from gbcs.answer_rules import alert_findings
-from gbcs.errors import GbcsError
-from gbcs.message import Message
-from gbcs.payloads.credentials import CredentialsAlert, UpdateCredentials, decode_update
-from gbcs.protect import verify_signature
+from gbcs.payloads.credentials import CredentialsAlert, decode_alert
 from gbcs.rules import Finding, Rule
-from services.chassis.checks import Check, CheckFailed
+from services.chassis.checks import Approved, Check, CheckFailed, check
 
-SECTION: Final = "credentials_alert"
+AlertEvidence: TypeAlias = AnswerEvidence[CredentialsAlert]
 
 _HEADER: Final = frozenset(
     {
@@ -34,116 +29,81 @@ _HEADER: Final = frozenset(
         Rule.ANSWER_PROTECTION,
     }
 )
+_CODE: Final = codes.DEVICE_ANSWER_UNACCEPTABLE
 
 
-@dataclass(frozen=True, slots=True)
-class AlertEvidence:
-    """Everything the checks on such an alert may look at.
-
-    Attributes:
-        message: the alert, read.
-        alert: its payload.
-        command: the dated command that its outcome names.
-        update: the payload of that.
-        device: record of the device.
-        last_counter: greatest alert counter seen from the device.
-    """
-
-    message: Message
-    alert: CredentialsAlert
-    command: Message
-    update: UpdateCredentials
-    device: DeviceRecord
-    last_counter: int | None
+def read_alert(raw: bytes, sent: Sent) -> AlertEvidence:
+    """The alert about the command that its outcome names."""
+    return read_answer(raw, sent, decode_alert)
 
 
-def alert_evidence(
-    message: Message,
-    alert: CredentialsAlert,
-    command: Message,
-    device: DeviceRecord,
-    last_counter: int | None,
-) -> AlertEvidence:
-    """What is known of an alert, and of the command that it is about."""
-    update = decode_update(command.payload)
-    return AlertEvidence(message, alert, command, update, device, last_counter)
+def learn_alert(approved: Approved[AlertEvidence]) -> Learned:
+    """What became of the cells, by an approved alert."""
+    told = approved.evidence
+    alert, message = need(told.payload, "payload"), need(told.message, "message")
+    return Learned(told.update, alert.outcome, (alert.alert_code, message.header.counter))
 
 
+@check(
+    "acb.credentials_alert.header",
+    source="docs/sources.md#outcomes, #message-categories",
+    code=_CODE,
+)
 def header(evidence: AlertEvidence) -> None:
-    """It is an alert from the device commanded to who commanded, signed and without a MAC."""
+    """An alert to who commanded.
+
+    From the device commanded, signed and without a MAC.
+    """
     for finding in _findings(evidence):
         if finding.rule in _HEADER:
             raise CheckFailed(finding.rule.value, expected=finding.expected, found=finding.found)
 
 
+@check("acb.credentials_alert.counter", source="docs/sources.md#outcomes", code=_CODE)
 def counter(evidence: AlertEvidence) -> None:
-    """The device's alert counter advanced."""
-    found, last = evidence.message.header.counter, evidence.last_counter
+    """An advancing alert counter."""
+    advanced(need(evidence.message, "message").header.counter, evidence.sent.last_alert_counter)
+
+
+signature: Final = check(
+    "acb.credentials_alert.signature",
+    source="docs/sources.md#signature, #message-categories",
+    code=_CODE,
+)(answer.signature.run)
+
+
+@check(
+    "acb.credentials_alert.outcome",
+    source="docs/sources.md#outcomes, #future-dating",
+    code=_CODE,
+)
+def outcome(evidence: AlertEvidence) -> None:
+    """An outcome this command can have.
+
+    About the date commanded, and with the alert code that goes with it. A floor may be reported
+    higher than commanded, as in a response (`acb.rules.answer`).
+    """
+    for finding in _findings(evidence):
+        if finding.rule not in _HEADER and finding.rule is not Rule.OUTCOME_FLOORS:
+            raise CheckFailed(finding.rule.value, expected=finding.expected, found=finding.found)
+    possible(evidence.update, need(evidence.payload, "payload").outcome)
+
+
+def advanced(found: int, last: int | None) -> None:
+    """Be satisfied that a device's alert counter is above the last that was seen.
+
+    Raises:
+        CheckFailed: it is not.
+    """
     if last is not None and found <= last:
         raise CheckFailed(
             "the device's alert counter did not advance", expected=f"> {last}", found=str(found)
         )
 
 
-def signature(evidence: AlertEvidence) -> None:
-    """It is signed by the device."""
-    certificate = need(
-        evidence.device.certificates.get("digital-signing"), "signing certificate of the device"
-    )
-    try:
-        verify_signature(evidence.message, certificate.public_key)
-    except GbcsError as error:
-        raise CheckFailed(
-            "the signature is not the device's", expected=certificate.key_identifier.hex()
-        ) from error
-
-
-def outcome(evidence: AlertEvidence) -> None:
-    """It is about the date commanded, with an outcome the command can have and its alert code.
-
-    A floor may be reported higher than commanded, as in a response (`acb.rules.answer`).
-    """
-    for finding in _findings(evidence):
-        if finding.rule not in _HEADER and finding.rule is not Rule.OUTCOME_FLOORS:
-            raise CheckFailed(finding.rule.value, expected=finding.expected, found=finding.found)
-    possible(evidence.update, evidence.alert.outcome)
-
-
 def _findings(evidence: AlertEvidence) -> tuple[Finding, ...]:
-    return alert_findings(
-        evidence.command.header, evidence.update, evidence.message, evidence.alert
-    )
+    alert, message = need(evidence.payload, "payload"), need(evidence.message, "message")
+    return alert_findings(evidence.sent.command.header, evidence.update, message, alert)
 
 
-ALERT_CHECKS: Final[tuple[Check[AlertEvidence], ...]] = tuple(
-    Check(
-        f"acb.{SECTION}.{name}",
-        title,
-        source,
-        run,
-        code=codes.DEVICE_ANSWER_UNACCEPTABLE,
-        status=403,
-        section=SECTION,
-    )
-    for name, title, run, source in (
-        (
-            "header",
-            "An alert to who commanded",
-            header,
-            "docs/sources.md#outcomes, #message-categories",
-        ),
-        ("counter", "An advancing alert counter", counter, "docs/sources.md#outcomes"),
-        (
-            "signature",
-            "Signed by the device",
-            signature,
-            "docs/sources.md#signature, #message-categories",
-        ),
-        (
-            "outcome",
-            "An outcome this command can have",
-            outcome,
-            "docs/sources.md#outcomes, #future-dating",
-        ),
-    )
-)
+ALERT_CHECKS: Final[tuple[Check[AlertEvidence], ...]] = (header, counter, signature, outcome)

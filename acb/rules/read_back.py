@@ -12,57 +12,33 @@ broker, device }; the response carries the same counter and a MAC by the same pa
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
+from acb.rules import answer
+from acb.rules.answer import AnswerEvidence, Sent, read_answer
 from acb.rules.need import need
 from gbcs.codes import Cra, KeyUsage, MessageCode, RemotePartyRole, StatusCode
 from gbcs.errors import GbcsError
-from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
+from gbcs.message import GroupingHeader, Message, OtherInformation, encode
 from gbcs.payloads.credentials import CellId, Replacement
 from gbcs.payloads.details import (
     CredentialDetails,
     ReadCredentials,
-    RoleDetails,
     decode_details,
     decode_read,
     encode_read,
 )
 from gbcs.protect import add_mac, verify_mac
 from keys.certificate import Certificate
-from services.chassis.checks import Check, CheckFailed
-
-SECTION: Final = "read_back"
-READ_BACK: Final = "read-back"
-"""Outbox kind: ask a device what the cells hold that a command was to change."""
+from services.chassis.checks import Check, CheckFailed, check
 
 OWN_CELL: Final = CellId(RemotePartyRole.ACCESS_CONTROL_BROKER, KeyUsage.KEY_AGREEMENT)
 CODE: Final = MessageCode.PROVIDE_SECURITY_CREDENTIAL_DETAILS
 
 
-@dataclass(frozen=True, slots=True)
-class DetailsEvidence:
-    """Everything the checks on a read-back may look at.
+DetailsEvidence: TypeAlias = AnswerEvidence[CredentialDetails]
 
-    Attributes:
-        raw: the octets the device answered; empty if it was silent.
-        command: the question.
-        secret: the secret shared with the device, for its MAC. Never shown.
-        message: the answer, decoded; None if unreadable.
-        details: its payload, decoded; None if unreadable.
-        fault: why not.
-    """
-
-    raw: bytes
-    command: Message
-    secret: bytes
-    message: Message | None = None
-    details: CredentialDetails | None = None
-    fault: str | None = None
-
-    def __repr__(self) -> str:
-        return f"DetailsEvidence({self.command.reference}, {len(self.raw)} octets)"
+_SOURCE: Final = "RTDS vector CS02a 6.24.1: docs/sources.md#device-credentials, #mac"
 
 
 def question(
@@ -88,12 +64,7 @@ def question(
 
 def read_details(raw: bytes, command: Message, secret: bytes) -> DetailsEvidence:
     """The answer, read as far as it can be."""
-    message: Message | None = None
-    try:
-        message = decode(raw)
-        return DetailsEvidence(raw, command, secret, message, decode_details(message.payload))
-    except GbcsError as error:
-        return DetailsEvidence(raw, command, secret, message, fault=str(error))
+    return read_answer(raw, Sent(command, secret=secret), decode_details)
 
 
 def cells_holding(
@@ -113,45 +84,46 @@ def cells_holding(
     return found
 
 
-def received(evidence: DetailsEvidence) -> None:
-    """The device answered."""
-    if not evidence.raw:
-        raise CheckFailed("the device said nothing")
+received: Final = check("acb.read_back.received", source=_SOURCE)(answer.received.run)
 
 
+@check("acb.read_back.decode", source=_SOURCE)
 def readable(evidence: DetailsEvidence) -> None:
     """The answer can be read."""
-    if evidence.fault is not None:
-        raise CheckFailed(evidence.fault)
-    _details(evidence)
-    if encode(_message(evidence)) != evidence.raw:
+    answer.readable(evidence)
+    if encode(need(evidence.message, "message")) != evidence.raw:
         raise CheckFailed("written again, it is not what was received")
 
 
+@check("acb.read_back.header", source=_SOURCE)
 def header(evidence: DetailsEvidence) -> None:
-    """It is the response to this question: from the device, to the broker, same counter and use."""
-    asked, found = evidence.command.header, _message(evidence).header
-    wanted = (Cra.RESPONSE, asked.recipient, asked.originator, asked.counter, asked.other)
-    if (found.cra, found.originator, found.recipient, found.counter, found.other) != wanted:
-        raise CheckFailed(
-            "it answers another question",
-            expected=f"{asked.recipient}:{asked.originator}:{asked.counter}",
-            found=_message(evidence).reference,
-        )
+    """It is the response to this question.
+
+    From the device, to the broker, with the same counter and message code.
+    """
+    answer.header(evidence)
 
 
+@check("acb.read_back.mac", source=_SOURCE)
 def mac(evidence: DetailsEvidence) -> None:
-    """Its MAC is by the key that only the device and the broker have."""
+    """Its MAC is the device's.
+
+    Made with the key that only the device and the broker have.
+    """
     try:
-        verify_mac(_message(evidence), evidence.secret)
+        verify_mac(need(evidence.message, "message"), evidence.sent.secret)
     except GbcsError as error:
         raise CheckFailed(str(error)) from error
 
 
+@check("acb.read_back.roles", source=_SOURCE)
 def roles(evidence: DetailsEvidence) -> None:
-    """It tells of exactly the role that was asked about, and of what its cells hold."""
-    told: list[RoleDetails] = list(_details(evidence).roles)
-    (role,) = decode_read(evidence.command.payload).roles
+    """It tells what was asked.
+
+    Of exactly the role that was asked about, and what its cells hold.
+    """
+    told = need(evidence.payload, "payload").roles
+    (role,) = decode_read(evidence.sent.command.payload).roles
     if [item.role for item in told] != [role] or told[0].status != StatusCode.SUCCESS:
         raise CheckFailed(
             "it does not tell what was asked",
@@ -160,28 +132,10 @@ def roles(evidence: DetailsEvidence) -> None:
         )
 
 
-def _message(evidence: DetailsEvidence) -> Message:
-    return need(evidence.message, "message")
-
-
-def _details(evidence: DetailsEvidence) -> CredentialDetails:
-    return need(evidence.details, "payload")
-
-
-def _check(name: str, title: str, run: Callable[[DetailsEvidence], None]) -> Check[DetailsEvidence]:
-    return Check(
-        f"acb.read_back.{name}",
-        title,
-        "RTDS vector CS02a 6.24.1: docs/sources.md#device-credentials, #mac",
-        run,
-        section=SECTION,
-    )
-
-
 READ_BACK_CHECKS: Final[tuple[Check[DetailsEvidence], ...]] = (
-    _check("received", "The device answered", received),
-    _check("decode", "The answer can be read", readable),
-    _check("header", "It is the response to this question", header),
-    _check("mac", "Its MAC is the device's", mac),
-    _check("roles", "It tells what was asked", roles),
+    received,
+    readable,
+    header,
+    mac,
+    roles,
 )

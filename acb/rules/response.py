@@ -13,42 +13,85 @@ checks is a reconstruction: docs/sources.md#party-checks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from acb.model import DeviceRecord, IssuedCommand, ResponseEvidence
 from acb.rules import codes
+from acb.rules.answer import signed_by
+from acb.rules.executed import advanced
 from acb.rules.expected import SUPPLIER_SIGNING, SUPPLIER_TOP_UP
 from acb.rules.need import need
 from gbcs.codes import AlertCode, Cra, MessageCode, StatusCode
-from gbcs.errors import GbcsError
+from gbcs.errors import ParseError
 from gbcs.message import Message
-from gbcs.payloads.credentials import CellOutcome, CredentialsOutcome, SeqNumberChange
-from gbcs.protect import verify_signature
+from gbcs.message import decode as decode_message
+from gbcs.payloads.credentials import (
+    CellOutcome,
+    CredentialsOutcome,
+    SeqNumberChange,
+    decode_alert,
+    decode_response,
+)
 from keys.certificate import Certificate
-from services.chassis.checks import Check, CheckFailed
+from services.chassis.checks import Check, CheckFailed, check
 
-SECTION: Final = "response"
 MESSAGE_SECTION: Final = "message"
 OCTETS: Final = "application/octet-stream"
-SIGNING_KEY: Final = "digital-signing"
+
+_LAYOUT: Final = "RTDS vectors: docs/sources.md#outcomes, #message-layout"
+_CODE: Final = codes.DEVICE_ANSWER_UNACCEPTABLE
 
 
+def read_device_message(raw: bytes) -> ResponseEvidence:
+    """What a device sent, read as far as it can be: a response, or the future-dated alert."""
+    evidence = ResponseEvidence(raw)
+    try:
+        message = decode_message(raw)
+        evidence = replace(evidence, message=message)
+        if message.message_code == MessageCode.UPDATE_SECURITY_CREDENTIALS_ALERT:
+            return replace(evidence, alert=decode_alert(message.payload))
+        if message.message_code == MessageCode.SUPPLIER_BY_TRANS_COS:
+            return replace(evidence, response=decode_response(message.payload))
+        return replace(
+            evidence, fault=f"message code 0x{message.message_code:04X} is of another use case"
+        )
+    except ParseError as error:
+        return replace(evidence, fault=str(error))
+
+
+@check(
+    "acb.message.content_type",
+    source="house rule: the WAN carries GBCS octets and nothing else",
+    status=415,
+)
 def content_type(found: str | None) -> None:
-    """What comes over the WAN says that it is octets."""
+    """A device message is sent as octets."""
     named = (found or "").partition(";")[0].strip().lower()
     if named != OCTETS:
         raise CheckFailed("a device message is octets", expected=OCTETS, found=named or "none")
 
 
+@check(
+    "acb.response.received",
+    source="silence on failed authentication, a reconstruction: docs/sources.md#device-checks",
+    code=codes.NO_ANSWER_FROM_DEVICE,
+)
 def received(evidence: ResponseEvidence) -> None:
-    """The device said something: one that is not satisfied with a command stays silent."""
+    """The device said something.
+
+    One that is not satisfied with a command stays silent.
+    """
     if not evidence.raw:
         raise CheckFailed("the device said nothing")
 
 
+@check("acb.response.decode", source=_LAYOUT, code=_CODE)
 def decode(evidence: ResponseEvidence) -> None:
-    """The octets are a GBCS response or alert with the payload of this use case."""
+    """It can be read.
+
+    A GBCS response or alert with the payload of this use case.
+    """
     if evidence.fault is not None:
         raise CheckFailed(evidence.fault)
     need(evidence.message, "message")
@@ -56,44 +99,51 @@ def decode(evidence: ResponseEvidence) -> None:
         raise CheckFailed("it is neither a response nor an alert")
 
 
+@check("acb.response.command", source=_LAYOUT, code=_CODE)
 def command_sent(evidence: ResponseEvidence) -> None:
-    """It answers, or reports on, a command that this broker sent."""
+    """About a command this broker sent."""
     _command(evidence)
 
 
+@check("acb.response.originator", source=_LAYOUT, code=_CODE)
 def originator(evidence: ResponseEvidence) -> None:
-    """It is from the device that was sent the command."""
+    """From the device commanded."""
     device = _device(evidence)
     found = _message(evidence).header.originator
     if found != device.eui:
         raise CheckFailed("it is from another device", expected=device.eui, found=found)
 
 
+@check("acb.response.recipient", source=_LAYOUT, code=_CODE)
 def recipient(evidence: ResponseEvidence) -> None:
-    """It is to the CoS Party that originated the command."""
+    """To the CoS Party that commanded.
+
+    It is the business originator of the command.
+    """
     wanted = _command(evidence).cos_party.eui
     found = _message(evidence).header.recipient
     if found != wanted:
         raise CheckFailed("it is to another party", expected=wanted, found=found)
 
 
+@check("acb.response.counter", source=_LAYOUT, code=_CODE)
 def counter(evidence: ResponseEvidence) -> None:
-    """A response carries the command's counter; an alert's own counter advances."""
+    """The command's counter, or an advancing alert counter."""
     found = _message(evidence).header.counter
     if evidence.alert is None:
         wanted = _command(evidence).counter
         if found != wanted:
             raise CheckFailed("it answers another command", expected=str(wanted), found=str(found))
         return
-    last = evidence.last_alert_counter
-    if last is not None and found <= last:
-        raise CheckFailed(
-            "the device's alert counter did not advance", expected=f"> {last}", found=str(found)
-        )
+    advanced(found, evidence.last_alert_counter)
 
 
+@check("acb.response.message_code", source=_LAYOUT, code=_CODE)
 def message_code(evidence: ResponseEvidence) -> None:
-    """Flag and message code are those of this use case."""
+    """Of this use case.
+
+    Flag and message code are looked at.
+    """
     message = _message(evidence)
     if evidence.alert is None:
         flag, code = Cra.RESPONSE, int(MessageCode.SUPPLIER_BY_TRANS_COS)
@@ -107,24 +157,23 @@ def message_code(evidence: ResponseEvidence) -> None:
         )
 
 
+@check(
+    "acb.response.signature", source="docs/sources.md#signature, #message-categories", code=_CODE
+)
 def signature(evidence: ResponseEvidence) -> None:
-    """It is signed by the device."""
-    certificate = _device(evidence).certificates.get(SIGNING_KEY)
-    if certificate is None:
-        raise CheckFailed("the record holds no signing certificate of the device")
-    message = _message(evidence)
+    """Signed by the device."""
+    device, message = _device(evidence), _message(evidence)
     if message.mac is not None:
         raise CheckFailed("a response to a critical command is signed and carries no MAC")
-    try:
-        verify_signature(message, certificate.public_key)
-    except GbcsError as error:
-        raise CheckFailed(
-            "the signature is not the device's", expected=certificate.key_identifier.hex()
-        ) from error
+    signed_by(device, message)
 
 
+@check("acb.response.outcome", source="docs/sources.md#outcomes, #future-dating", code=_CODE)
 def outcome(evidence: ResponseEvidence) -> None:
-    """What the device says it did is what this command could have done."""
+    """An outcome this command can have.
+
+    What the device says it did is what this command could have done.
+    """
     command = _command(evidence)
     update = command.update
     dated = update.execution_date_time is not None
@@ -270,62 +319,18 @@ def _command(evidence: ResponseEvidence) -> IssuedCommand:
     return need(evidence.command, "command that this could be the answer to")
 
 
-def _check(
-    name: str,
-    title: str,
-    run: Callable[[ResponseEvidence], None],
-    source: str,
-    code: str = codes.DEVICE_ANSWER_UNACCEPTABLE,
-) -> Check[ResponseEvidence]:
-    return Check(
-        f"acb.response.{name}",
-        title,
-        source,
-        run,
-        code=code,
-        status=403,
-        section=SECTION,
-    )
-
-
-_LAYOUT = "RTDS vectors: docs/sources.md#outcomes, #message-layout"
-
 RESPONSE_CHECKS: Final[tuple[Check[ResponseEvidence], ...]] = (
-    _check(
-        "received",
-        "The device said something",
-        received,
-        "silence on failed authentication, a reconstruction: docs/sources.md#device-checks",
-        code=codes.NO_ANSWER_FROM_DEVICE,
-    ),
-    _check("decode", "It can be read", decode, _LAYOUT),
-    _check("command", "About a command this broker sent", command_sent, _LAYOUT),
-    _check("originator", "From the device commanded", originator, _LAYOUT),
-    _check("recipient", "To the CoS Party that commanded", recipient, _LAYOUT),
-    _check("counter", "The command's counter, or an advancing alert counter", counter, _LAYOUT),
-    _check("message_code", "Of this use case", message_code, _LAYOUT),
-    _check(
-        "signature",
-        "Signed by the device",
-        signature,
-        "docs/sources.md#signature, #message-categories",
-    ),
-    _check(
-        "outcome",
-        "An outcome this command can have",
-        outcome,
-        "docs/sources.md#outcomes, #future-dating",
-    ),
+    received,
+    decode,
+    command_sent,
+    originator,
+    recipient,
+    counter,
+    message_code,
+    signature,
+    outcome,
 )
+"""What a device says of a change of supplier, and whatever belongs to no command sent from here."""
 
-MESSAGE_CHECKS: Final[tuple[Check[str | None], ...]] = (
-    Check(
-        "acb.message.content_type",
-        "A device message is sent as octets",
-        "house rule: the WAN carries GBCS octets and nothing else",
-        content_type,
-        status=415,
-        section=MESSAGE_SECTION,
-    ),
-)
+MESSAGE_CHECKS: Final[tuple[Check[str | None], ...]] = (content_type,)
 """The check on what carries a device's unasked message."""

@@ -15,7 +15,7 @@ RemotePartyPrepaymentTopUpFloorSeqNumber   [5]
 CertificationPathCertificates              certificationPathCertificates, same order
 ApplyTimeBasedCPVChecks true / false       [1] absent / disapply
 ExecutionDateTime, 6.15.1                  "YYYYMMDDHHMMSSZ"; to cancel "99991231235959Z"
-ExecutionDateTime, 6.21                    nothing: the broker itself waits (`acb.steps.waiting`)
+ExecutionDateTime, 6.21                    nothing: the broker itself waits (`acb.steps.dates`)
 =========================================  =====================================================
 
 The future dating patterns are "Device" and "DSP": docs/sources.md#future-dating, #services.
@@ -23,7 +23,6 @@ The future dating patterns are "Device" and "DSP": docs/sources.md#future-dating
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -32,7 +31,7 @@ from acb.rules import codes
 from acb.rules.expected import execution_text
 from acb.rules.need import need
 from acb.rules.path import hold_path
-from acb.services.evidence import RECONSTRUCTION, ServiceEvidence, service_check
+from acb.services.evidence import RECONSTRUCTION, ServiceEvidence
 from duis.model import (
     CANCEL_DATE,
     RequestHandoverOfDCCControlledDevice,
@@ -61,7 +60,7 @@ from gbcs.rules import command_findings
 from keys.certificate import Certificate
 from keys.errors import CertificateError
 from keys.roles import OrganisationRole, Usage
-from services.chassis.checks import Check, CheckFailed
+from services.chassis.checks import CheckFailed, check
 
 MAPPING: Final = "docs/sources.md#modes, #update-payload, #services (RTDS vectors 6.15.1, 6.21)"
 
@@ -111,7 +110,7 @@ def commanded(evidence: ServiceEvidence, counter: int = 0) -> UpdateCredentials:
     """
     body = evidence.request.body
     if not isinstance(body, UpdateSecurityCredentialsKRP | RequestHandoverOfDCCControlledDevice):
-        return need(evidence.update, "payload that updates credentials")
+        return need(evidence.signed.update, "payload that updates credentials")
     party = PARTIES.get(body.remote_party_role)
     if party is None:
         raise CheckFailed(
@@ -164,8 +163,12 @@ def party_of(update: UpdateCredentials) -> Party:
     return party
 
 
+@check("acb.pre_command.role", source=RECONSTRUCTION, code=codes.CREDENTIALS_ROLE)
 def role(evidence: ServiceEvidence) -> None:
-    """The role is one whose credentials this service replaces, and the user has it."""
+    """A role the user has.
+
+    And one whose credentials this service replaces.
+    """
     party = party_of(commanded(evidence))
     roles = need(evidence.user, "user").roles
     if not party.user_roles & set(roles):
@@ -176,11 +179,15 @@ def role(evidence: ServiceEvidence) -> None:
         )
 
 
+@check("acb.pre_command.form", source=MAPPING, code=codes.CREDENTIALS_FORM)
 def form(evidence: ServiceEvidence) -> None:
-    """It is a command the standard has: cells, floors and counters that go with the mode."""
+    """A command the standard has.
+
+    Cells, floors and counters go with the mode.
+    """
     counter = evidence.request.header.request_id.counter
     update = commanded(evidence, counter)
-    header = command_header(update, evidence.asker, evidence.request.header.request_id.target)
+    header = command_header(update, evidence.requester, evidence.target)
     for finding in command_findings(header, update):
         raise CheckFailed(finding.rule.value, expected=finding.expected, found=finding.found)
 
@@ -204,10 +211,11 @@ def acting_at(evidence: ServiceEvidence) -> datetime | None:
         raise CheckFailed(str(error), found=dated) from error
 
 
+@check("acb.pre_command.certificates", source=RECONSTRUCTION, code=codes.CREDENTIALS_CERTIFICATE)
 def certificates(evidence: ServiceEvidence) -> None:
-    """Every new certificate is the user's own, fit for its cell, with a good path to the root.
+    """The user's own certificates, fit for their cells.
 
-    The path must hold now, and on the day on which the device acts.
+    Each with a good path to the root, now and on the day on which the device acts.
     """
     update, path, later = commanded(evidence), need(evidence.path, "trust anchor"), None
     if (at := acting_at(evidence)) is not None:
@@ -218,7 +226,7 @@ def certificates(evidence: ServiceEvidence) -> None:
             certificate = Certificate.from_der(item.certificate)
         except CertificateError as error:
             raise CheckFailed(f"{item.cell.name}: {error}") from error
-        wanted = (evidence.asker, party.certified, _USAGE.get(item.cell.key_usage))
+        wanted = (evidence.requester, party.certified, _USAGE.get(item.cell.key_usage))
         found = (certificate.subject_eui, certificate.role, certificate.usage)
         if found != wanted:
             raise CheckFailed(
@@ -231,39 +239,17 @@ def certificates(evidence: ServiceEvidence) -> None:
             hold_path(certificate, later, revocation=False)
 
 
+@check("acb.pre_command.holder", source=RECONSTRUCTION, code=codes.DEVICE_NOT_ELIGIBLE)
 def holder(evidence: ServiceEvidence) -> None:
-    """The role's signing cell in the device holds the user's certificate: it is its device."""
+    """The user's own device.
+
+    The role's signing cell in the device holds the user's certificate.
+    """
     cell = party_of(commanded(evidence)).signing_cell.name
     held = need(evidence.device, "device record").cells.get(cell)
-    if held is None or held.subject_eui != evidence.asker:
+    if held is None or held.subject_eui != evidence.requester:
         raise CheckFailed(
             f"{cell} does not hold a certificate of the user",
-            expected=evidence.asker,
+            expected=evidence.requester,
             found="nothing" if held is None else held.subject_eui,
         )
-
-
-def credential_checks(
-    section: str, whose: Callable[[ServiceEvidence], None], title: str
-) -> tuple[Check[ServiceEvidence], ...]:
-    """The checks that both services make, in order, `whose` saying whose device it must be."""
-    return (
-        service_check(section, "role", "A role the user has", role, codes.CREDENTIALS_ROLE),
-        service_check(
-            section,
-            "form",
-            "A command the standard has",
-            form,
-            codes.CREDENTIALS_FORM,
-            source=MAPPING,
-        ),
-        service_check(section, "holder", title, whose, codes.DEVICE_NOT_ELIGIBLE),
-        service_check(
-            section,
-            "certificates",
-            "The user's own certificates, fit for their cells",
-            certificates,
-            codes.CREDENTIALS_CERTIFICATE,
-            source=RECONSTRUCTION,
-        ),
-    )

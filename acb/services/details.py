@@ -11,19 +11,18 @@ from __future__ import annotations
 from typing import Final
 
 from acb.model import ServiceRules
-from acb.rules import codes, read_back
+from acb.rules import answer, codes, read_back
+from acb.rules.answer import Learned, Sent, read_answer
 from acb.rules.need import need
 from acb.rules.read_back import OWN_CELL, DetailsEvidence
-from acb.services.evidence import ServiceEvidence, Variant, holds_a_cell, service_check
+from acb.services.evidence import RECONSTRUCTION, ServiceEvidence, again, holds_a_cell
+from acb.services.service import Judgement, Service, Signer, Silence, Variant
 from duis.model import RemotePartyRole as Named
 from duis.model import RetrieveDeviceSecurityCredentialsKRP
 from gbcs.codes import Cra, MessageCode, RemotePartyRole
 from gbcs.message import GroupingHeader, Message, OtherInformation
-from gbcs.payloads.details import ReadCredentials, decode_read, encode_read
-from services.chassis.checks import Check, CheckFailed
-
-SECTION: Final = "details"
-ANSWER_SECTION: Final = "details_answer"
+from gbcs.payloads.details import ReadCredentials, decode_details, decode_read, encode_read
+from services.chassis.checks import Approved, Check, CheckFailed, check
 
 ROLES: Final = {
     Named.ROOT: RemotePartyRole.ROOT,
@@ -39,32 +38,38 @@ ROLES: Final = {
 WITH_LOAD_CONTROLLER: Final = frozenset({"ESME", "SAPC"})
 """Device types that know CS02f (docs/sources.md#device-credentials)."""
 
-READ_DETAILS_RULES: Final = ServiceRules(
-    variant="6.24.1",
-    reference="6.24",
-    command_variants=frozenset({1}),
-    roles=frozenset({"IS", "GS", "ED", "GT"}),
-    device_statuses=frozenset({"Commissioned", "InstalledNotCommissioned"}),
-    uses_cos_party=False,
-)
-"""docs/sources.md#services. Eligible statuses are reconstructions."""
+_SOURCE: Final = "RTDS vector CS02a 6.24.1: docs/sources.md#device-credentials, #mac"
+_CODE: Final = codes.DEVICE_ANSWER_UNACCEPTABLE
 
 
-def body_kind(evidence: ServiceEvidence) -> None:
-    """It names each role once."""
+@check("acb.details.roles", source=RECONSTRUCTION, code=codes.DETAILS_ROLE)
+def named_once(evidence: ServiceEvidence) -> None:
+    """Each role is named once."""
     roles = _roles(evidence)
     if len(set(roles)) != len(roles):
         raise CheckFailed("a role is named twice", found=", ".join(item.value for item in roles))
 
 
+@check("acb.details.visible", source=RECONSTRUCTION, code=codes.DEVICE_NOT_ELIGIBLE)
 def visible(evidence: ServiceEvidence) -> None:
-    """A cell of the device holds a certificate of the user."""
-    if not holds_a_cell(need(evidence.device, "device record"), evidence.asker):
+    """The user may see it.
+
+    A cell of the device holds a certificate of the user.
+    """
+    if not holds_a_cell(need(evidence.device, "device record"), evidence.requester):
         raise CheckFailed("no cell of the device holds a certificate of the user")
 
 
+@check(
+    "acb.details.load_controller",
+    source="docs/sources.md#device-credentials (CS02f)",
+    code=codes.DETAILS_ROLE,
+)
 def load_controller(evidence: ServiceEvidence) -> None:
-    """The load controller's role is asked only of a device that can have one."""
+    """The device can have the role.
+
+    The load controller's is asked only of a device that can have one.
+    """
     kind = need(evidence.device, "device record").device_type
     if Named.LOAD_CONTROLLER in _roles(evidence) and kind not in WITH_LOAD_CONTROLLER:
         raise CheckFailed(
@@ -86,22 +91,36 @@ def question(evidence: ServiceEvidence, counter: int) -> Message:
         Cra.COMMAND,
         counter,
         evidence.broker.subject_eui or "",
-        evidence.request.header.request_id.target,
+        evidence.target,
         OtherInformation(code),
     )
     read = ReadCredentials(OWN_CELL, tuple(ROLES[item] for item in roles))
     return Message(header, encode_read(read), signature=b"")
 
 
-def told_roles(evidence: DetailsEvidence) -> None:
-    """The answer tells of exactly the roles that were asked for, in their order."""
-    asked = decode_read(evidence.command.payload).roles
-    told = tuple(item.role for item in need(evidence.details, "payload").roles)
-    if told != asked:
+def read_own_answer(raw: bytes, sent: Sent) -> DetailsEvidence:
+    """The device's answer, read as far as it can be."""
+    return read_answer(raw, sent, decode_details)
+
+
+def learn_details(approved: Approved[DetailsEvidence]) -> Learned:
+    """What the device says its cells hold, by an approved answer."""
+    return Learned(details=approved.evidence.payload)
+
+
+@check("acb.details_answer.roles", source=_SOURCE, code=_CODE)
+def roles_told(evidence: DetailsEvidence) -> None:
+    """It tells what was asked.
+
+    Of exactly the roles that were asked for, in their order.
+    """
+    asked = decode_read(evidence.sent.command.payload).roles
+    found = tuple(item.role for item in need(evidence.payload, "payload").roles)
+    if found != asked:
         raise CheckFailed(
             "it tells of other roles",
             expected=", ".join(item.label for item in asked),
-            found=", ".join(item.label for item in told) or "none",
+            found=", ".join(item.label for item in found) or "none",
         )
 
 
@@ -112,46 +131,28 @@ def _roles(evidence: ServiceEvidence) -> tuple[Named, ...]:
     return body.roles
 
 
-DETAILS_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (
-    service_check(SECTION, "roles", "Each role is named once", body_kind, codes.DETAILS_ROLE),
-    service_check(SECTION, "visible", "The user may see it", visible, codes.DEVICE_NOT_ELIGIBLE),
-    service_check(
-        SECTION,
-        "load_controller",
-        "The device can have the role",
-        load_controller,
-        codes.DETAILS_ROLE,
-        source="docs/sources.md#device-credentials (CS02f)",
-    ),
-)
+DETAILS_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (named_once, visible, load_controller)
 
-DETAILS_ANSWER_CHECKS: Final[tuple[Check[DetailsEvidence], ...]] = tuple(
-    Check(
-        f"acb.{ANSWER_SECTION}.{name}",
-        title,
-        "RTDS vector CS02a 6.24.1: docs/sources.md#device-credentials, #mac",
-        run,
-        code=code,
-        section=ANSWER_SECTION,
-    )
-    for name, title, run, code in (
-        ("received", "The device answered", read_back.received, codes.NO_ANSWER_FROM_DEVICE),
-        (
-            "decode",
-            "The answer can be read",
-            read_back.readable,
-            codes.DEVICE_ANSWER_UNACCEPTABLE,
-        ),
-        (
-            "header",
-            "It is the response to this question",
-            read_back.header,
-            codes.DEVICE_ANSWER_UNACCEPTABLE,
-        ),
-        ("mac", "Its MAC is the device's", read_back.mac, codes.DEVICE_ANSWER_UNACCEPTABLE),
-        ("roles", "It tells what was asked", told_roles, codes.DEVICE_ANSWER_UNACCEPTABLE),
-    )
+DETAILS_ANSWER_CHECKS: Final[tuple[Check[DetailsEvidence], ...]] = (
+    again(answer.received, "acb.details_answer.received", source=_SOURCE),
+    again(read_back.readable, "acb.details_answer.decode", code=_CODE),
+    again(read_back.header, "acb.details_answer.header", code=_CODE),
+    again(read_back.mac, "acb.details_answer.mac", code=_CODE),
+    roles_told,
 )
 """What a device's answer to 6.24.1 must be."""
 
-READ_DETAILS: Final = {1: Variant(DETAILS_CHECKS, command=question, originates=True)}
+READ_DETAILS: Final = Service(
+    ServiceRules(
+        variant="6.24.1",
+        reference="6.24",
+        command_variants=frozenset({1}),
+        roles=frozenset({"IS", "GS", "ED", "GT"}),
+        device_statuses=frozenset({"Commissioned", "InstalledNotCommissioned"}),
+        uses_cos_party=False,
+    ),
+    {1: Variant(DETAILS_CHECKS, Signer.NOBODY, command=question)},
+    response=Judgement(DETAILS_ANSWER_CHECKS, read_own_answer, learn_details),
+    silence=Silence.ASK_ANEW,
+)
+"""docs/sources.md#services. Eligible statuses are reconstructions."""

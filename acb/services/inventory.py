@@ -12,44 +12,49 @@ from typing import Final
 
 from acb.model import DeviceRecord, ServiceRules
 from acb.rules import codes
-from acb.services.evidence import ServiceEvidence, Variant, holds_a_cell, service_check
-from duis.model import Inventory, InventoryDevice, ReadInventory
-from services.chassis.checks import Check, CheckFailed
+from acb.services.evidence import RECONSTRUCTION, ServiceEvidence, holds_a_cell
+from acb.services.service import Service, Variant
+from duis.model import Inventory, InventoryDevice, ReadInventory, RequestBody
+from services.chassis.checks import Check, CheckFailed, check
 
-SECTION: Final = "inventory"
 MOST: Final = 17
 """Devices in one answer, at most (DUIS 5.4 XSD)."""
 NOT_KEPT: Final = "unknown"
 
-READ_INVENTORY_RULES: Final = ServiceRules(
-    variant="8.2",
-    reference="8.2",
-    command_variants=frozenset({8}),
-    roles=frozenset({"IS", "ES", "GS", "RSA", "ED", "GT", "OU"}),
-    device_statuses=frozenset(),
-    uses_cos_party=False,
-    targets_device=False,
-)
 
-
-def matches(device: DeviceRecord, body: ReadInventory) -> bool:
+def matches(device: DeviceRecord, body: RequestBody) -> bool:
     """Whether a device is what the search names."""
+    if not isinstance(body, ReadInventory):
+        return False
     if body.device is not None:
         return device.eui == body.device
     return body.mpxn is not None and body.mpxn in device.mpxns
 
 
+@check("acb.inventory.target", source=RECONSTRUCTION, code=codes.DEVICE_NOT_ELIGIBLE)
 def target(evidence: ServiceEvidence) -> None:
-    """It is addressed to the broker itself: no device is asked anything."""
-    found = evidence.request.header.request_id.target
-    if found != evidence.broker.subject_eui:
+    """Addressed to the broker itself.
+
+    No device is asked anything.
+    """
+    if evidence.target != evidence.broker.subject_eui:
         raise CheckFailed(
-            "not addressed to the broker", expected=evidence.broker.subject_eui, found=found
+            "not addressed to the broker",
+            expected=evidence.broker.subject_eui,
+            found=evidence.target,
         )
 
 
+@check(
+    "acb.inventory.key",
+    source="DUIS 5.4 XSD; a limit of this simulation",
+    code=codes.INVENTORY_KEY,
+)
 def key(evidence: ServiceEvidence) -> None:
-    """It searches by what the record keeps: a device or a meter point."""
+    """Searched by device or meter point.
+
+    That is what the record keeps.
+    """
     body = evidence.request.body
     if not isinstance(body, ReadInventory) or (body.device is None and body.mpxn is None):
         raise CheckFailed(
@@ -57,17 +62,25 @@ def key(evidence: ServiceEvidence) -> None:
         )
 
 
+@check("acb.inventory.found", source=RECONSTRUCTION, code=codes.INVENTORY_NOTHING)
 def found(evidence: ServiceEvidence) -> None:
-    """The inventory has such a device, and no more of them than one answer holds."""
+    """The inventory has such a device.
+
+    And no more of them than one answer holds.
+    """
     if not 0 < len(evidence.found) <= MOST:
         raise CheckFailed(
             "no such device, or too many", expected=f"1 to {MOST}", found=str(len(evidence.found))
         )
 
 
+@check("acb.inventory.visible", source=RECONSTRUCTION, code=codes.INVENTORY_NOTHING)
 def visible(evidence: ServiceEvidence) -> None:
-    """The user may see at least one of them; only those are shown."""
-    if not _seen(evidence):
+    """The user may see it.
+
+    At least one of them; only those are shown.
+    """
+    if not _visible_to_requester(evidence):
         raise CheckFailed("no cell of the device holds a certificate of the user")
 
 
@@ -76,7 +89,7 @@ def inventory(evidence: ServiceEvidence) -> Inventory:
 
     (All that were found, if the check `acb.inventory.visible` is switched off and there are none.)
     """
-    shown = _seen(evidence) or evidence.found
+    shown = _visible_to_requester(evidence) or evidence.found
     return Inventory(
         tuple(
             InventoryDevice(
@@ -92,26 +105,22 @@ def inventory(evidence: ServiceEvidence) -> Inventory:
     )
 
 
-def _seen(evidence: ServiceEvidence) -> tuple[DeviceRecord, ...]:
-    return tuple(item for item in evidence.found if holds_a_cell(item, evidence.asker))
+def _visible_to_requester(evidence: ServiceEvidence) -> tuple[DeviceRecord, ...]:
+    return tuple(item for item in evidence.found if holds_a_cell(item, evidence.requester))
 
 
-INVENTORY_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (
-    service_check(
-        SECTION, "target", "Addressed to the broker itself", target, codes.DEVICE_NOT_ELIGIBLE
+INVENTORY_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (target, key, found, visible)
+
+READ_INVENTORY: Final = Service(
+    ServiceRules(
+        variant="8.2",
+        reference="8.2",
+        command_variants=frozenset({8}),
+        roles=frozenset({"IS", "ES", "GS", "RSA", "ED", "GT", "OU"}),
+        device_statuses=frozenset(),
+        uses_cos_party=False,
+        targets_device=False,
     ),
-    service_check(
-        SECTION,
-        "key",
-        "Searched by device or meter point",
-        key,
-        codes.INVENTORY_KEY,
-        source="DUIS 5.4 XSD; a limit of this simulation",
-    ),
-    service_check(
-        SECTION, "found", "The inventory has such a device", found, codes.INVENTORY_NOTHING
-    ),
-    service_check(SECTION, "visible", "The user may see it", visible, codes.INVENTORY_NOTHING),
+    {8: Variant(INVENTORY_CHECKS, answer=inventory)},
+    searches=matches,
 )
-
-READ_INVENTORY: Final = {8: Variant(INVENTORY_CHECKS, answer=inventory)}

@@ -20,21 +20,18 @@ verifies signatures.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from acb.model import ServiceRules
-from acb.rules import codes
+from acb.rules import answer, codes
+from acb.rules.answer import AnswerEvidence, Learned, Sent, read_answer
+from acb.rules.expected import SUPPLIER_SIGNING
 from acb.rules.need import need
 from acb.rules.path import hold_path
-from acb.services.evidence import ServiceEvidence, Variant, service_check
-from acb.services.pre_command import (
-    GBCS_VERSION,
-    counter,
-    originator,
-    protection,
-    recipient,
-    signed_command,
-)
+from acb.services import pre_command as written
+from acb.services.evidence import RECONSTRUCTION, ServiceEvidence, again
+from acb.services.service import Judgement, Service, Signer, Variant
 from duis.model import (
     CredentialType,
     IssueSecurityCredentials,
@@ -42,13 +39,17 @@ from duis.model import (
     RetrieveDeviceSecurityCredentialsDevice,
     UpdateSecurityCredentialsDevice,
 )
-from gbcs.codes import Cra, KeyUsage, MessageCode
+from gbcs.codes import CertificateUpdateResult, Cra, KeyUsage, MessageCode
 from gbcs.errors import GbcsError
 from gbcs.message import GroupingHeader, Message, OtherInformation, encode
 from gbcs.payloads.device_certificates import (
     CertificateUpdate,
+    CertificateUpdateResponse,
     KeyUsageRequest,
+    decode_certificate_read_response,
     decode_certificate_update,
+    decode_certificate_update_response,
+    decode_issue_response,
     decode_key_usage_request,
     encode_certificate_update,
     encode_key_usage_request,
@@ -58,16 +59,17 @@ from keys.certificate import Certificate
 from keys.errors import CertificateError
 from keys.octets import public_key_fault
 from keys.roles import Usage
-from services.chassis.checks import Check, CheckFailed
-
-ASKED: Final = "device_pre_command"
-SIGNED: Final = "device_signed_pre_command"
-SUPPLIER_SIGNING: Final = "supplier/digitalSignature/management"
+from services.chassis.checks import Approved, Check, CheckFailed, check
 
 CODES: Final = {
     "6.17": MessageCode.ISSUE_SECURITY_CREDENTIALS,
     "6.15.2": MessageCode.UPDATE_DEVICE_CERTIFICATE,
     "6.24.2": MessageCode.PROVIDE_DEVICE_CERTIFICATE,
+}
+_READERS: Final[dict[int, Callable[[bytes], Any]]] = {
+    MessageCode.ISSUE_SECURITY_CREDENTIALS: decode_issue_response,
+    MessageCode.UPDATE_DEVICE_CERTIFICATE: decode_certificate_update_response,
+    MessageCode.PROVIDE_DEVICE_CERTIFICATE: decode_certificate_read_response,
 }
 OWN_USAGES: Final = (Usage.DIGITAL_SIGNATURE, Usage.KEY_AGREEMENT)
 _KEY_USAGES: Final = {
@@ -76,16 +78,12 @@ _KEY_USAGES: Final = {
 }
 
 
-def rules_of(variant: str) -> ServiceRules:
-    """What the interface allows for one of the three services."""
-    return ServiceRules(
-        variant=variant,
-        reference=".".join(variant.split(".")[:2]),
-        command_variants=frozenset({4, 5}),
-        roles=frozenset({"IS", "GS"}),
-        device_statuses=frozenset({"Commissioned", "InstalledNotCommissioned"}),
-        uses_cos_party=False,
-    )
+_LAYOUT: Final = "docs/sources.md#message-layout, #device-credentials (RTDS vectors)"
+_KEY_FORM: Final = "GBCS 0.8.1 p141; RFC 5480 2.1.1"
+_ANSWER: Final = (
+    "docs/sources.md#signature, #message-categories, #device-credentials (RTDS vectors)"
+)
+_CELL: Final = SUPPLIER_SIGNING.name
 
 
 def pre_command(evidence: ServiceEvidence) -> PreCommand:
@@ -93,33 +91,48 @@ def pre_command(evidence: ServiceEvidence) -> PreCommand:
     name = evidence.request.header.request_id
     other = OtherInformation(_code(evidence))
     header = GroupingHeader(Cra.COMMAND, name.counter, name.originator, name.target, other)
-    return PreCommand(GBCS_VERSION, encode(Message(header, _payload(evidence), signature=None)))
+    return PreCommand(
+        written.GBCS_VERSION, encode(Message(header, _payload(evidence), signature=None))
+    )
 
 
+@check("acb.device_pre_command.holder", source=RECONSTRUCTION, code=codes.DEVICE_NOT_ELIGIBLE)
 def holder(evidence: ServiceEvidence) -> None:
-    """The supplier's signing cell in the device holds the user's certificate."""
+    """The supplier's own device.
+
+    Its signing cell holds the user's certificate.
+    """
     found = _held(evidence).subject_eui
-    if found != evidence.asker:
+    if found != evidence.requester:
         raise CheckFailed(
-            f"{SUPPLIER_SIGNING} does not hold a certificate of the user",
-            expected=evidence.asker,
+            f"{_CELL} does not hold a certificate of the user",
+            expected=evidence.requester,
             found=found,
         )
 
 
+@check(
+    "acb.device_pre_command.certificate",
+    source=RECONSTRUCTION,
+    code=codes.CREDENTIALS_CERTIFICATE,
+)
 def certificate(evidence: ServiceEvidence) -> None:
-    """A certificate for the device is the device's own, for one of its two keys."""
+    """The device's own certificate.
+
+    A certificate for the device is its own, for one of its two keys.
+    """
     if (given := _given(evidence)) is None:
         return
-    target = evidence.request.header.request_id.target
+    target = evidence.target
     if not given.is_device or given.subject_eui != target or given.usage not in OWN_USAGES:
         raise CheckFailed(
             "not a certificate of the device", expected=target, found=str(given.subject_eui)
         )
 
 
+@check("acb.device_pre_command.public_key", source=_KEY_FORM, code=codes.CREDENTIALS_CERTIFICATE)
 def public_key(evidence: ServiceEvidence) -> None:
-    """The key in a certificate for the device is written as P-256 by name, with x and y."""
+    """The key in it is P-256 by name and an uncompressed point."""
     given = _given(evidence)
     if given is not None and (fault := public_key_fault(given.octets.public_key)):
         raise CheckFailed(
@@ -129,11 +142,15 @@ def public_key(evidence: ServiceEvidence) -> None:
         )
 
 
+@check("acb.device_signed_pre_command.decode", source=_LAYOUT, code=codes.CREDENTIALS_FORM)
 def decode(evidence: ServiceEvidence) -> None:
-    """It is a GBCS message, with the payload that its message code says."""
-    if evidence.fault is not None:
-        raise CheckFailed(evidence.fault)
-    message = need(evidence.message, "signed command")
+    """It can be read.
+
+    A GBCS message, with the payload that its message code says.
+    """
+    if evidence.signed.fault is not None:
+        raise CheckFailed(evidence.signed.fault)
+    message = need(evidence.signed.message, "signed command")
     try:
         if message.message_code == MessageCode.UPDATE_DEVICE_CERTIFICATE:
             decode_certificate_update(message.payload)
@@ -143,33 +160,58 @@ def decode(evidence: ServiceEvidence) -> None:
         raise CheckFailed(str(error)) from error
 
 
+@check("acb.device_signed_pre_command.message_code", source=_LAYOUT, code=codes.CREDENTIALS_FORM)
 def message_code(evidence: ServiceEvidence) -> None:
-    """It is the use case of the service requested."""
-    wanted, found = int(_code(evidence)), need(evidence.message, "signed command").message_code
+    """Of this service.
+
+    It is the use case of the service requested.
+    """
+    wanted, found = (
+        int(_code(evidence)),
+        need(evidence.signed.message, "signed command").message_code,
+    )
     if wanted != found:
         raise CheckFailed("another use case", expected=f"0x{wanted:04X}", found=f"0x{found:04X}")
 
 
+@check(
+    "acb.device_signed_pre_command.immediate",
+    source="a limit of this simulation",
+    code=codes.EXECUTION_DATE,
+)
 def immediate(evidence: ServiceEvidence) -> None:
-    """It is to be done at once."""
+    """To be done at once."""
     at = getattr(evidence.request.body, "execution_date_time", None)
     if at is not None:
         raise CheckFailed("this service is not offered for a later date here", found=str(at))
 
 
+@check(
+    "acb.device_signed_pre_command.signer",
+    source=RECONSTRUCTION,
+    code=codes.CREDENTIALS_SIGNATURE,
+)
 def signer(evidence: ServiceEvidence) -> None:
-    """The certificate in the supplier's signing cell leads to the root and is not revoked."""
+    """The certificate it is judged by is good and not revoked.
+
+    It is the one in the supplier's signing cell, and leads to the root.
+    """
     hold_path(_held(evidence), need(evidence.path, "trust anchor"), revocation=True)
 
 
+@check(
+    "acb.device_signed_pre_command.signature",
+    source="docs/sources.md#signature",
+    code=codes.CREDENTIALS_SIGNATURE,
+)
 def signature(evidence: ServiceEvidence) -> None:
-    """The signature verifies by the certificate in the supplier's signing cell."""
+    """Signed by the key in the supplier's cell."""
     held = _held(evidence)
     try:
-        verify_signature(need(evidence.message, "signed command"), held.public_key)
+        verify_signature(need(evidence.signed.message, "signed command"), held.public_key)
     except GbcsError as error:
         raise CheckFailed(
-            f"the signature is not by the key of the certificate in {SUPPLIER_SIGNING}",
+            f"the signature is not by the key of the certificate in {_CELL}",
             expected=held.key_identifier.hex(),
         ) from error
 
@@ -183,10 +225,12 @@ def _given(evidence: ServiceEvidence) -> Certificate | None:
     body = evidence.request.body
     if isinstance(body, UpdateSecurityCredentialsDevice):
         der = body.device_certificate
-    elif evidence.message is None or _code(evidence) != MessageCode.UPDATE_DEVICE_CERTIFICATE:
+    elif (
+        evidence.signed.message is None or _code(evidence) != MessageCode.UPDATE_DEVICE_CERTIFICATE
+    ):
         return None
     else:
-        der = decode_certificate_update(evidence.message.payload).certificate
+        der = decode_certificate_update(evidence.signed.message.payload).certificate
     try:
         return Certificate.from_der(der)
     except CertificateError as error:
@@ -208,86 +252,67 @@ def _payload(evidence: ServiceEvidence) -> bytes:
 
 def _held(evidence: ServiceEvidence) -> Certificate:
     device = need(evidence.device, "device record")
-    return need(device.cells.get(SUPPLIER_SIGNING), f"certificate in {SUPPLIER_SIGNING}")
+    return need(device.cells.get(_CELL), f"certificate in {_CELL}")
 
 
-_LAYOUT: Final = "docs/sources.md#message-layout, #device-credentials (RTDS vectors)"
-_KEY_FORM: Final = "GBCS 0.8.1 p141; RFC 5480 2.1.1"
+def read_own_answer(raw: bytes, sent: Sent) -> AnswerEvidence[Any]:
+    """A certification request, a result or a certificate, read as far as it can be."""
+    return read_answer(raw, sent, _READERS[sent.command.message_code])
 
-ASKED_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (
-    service_check(ASKED, "holder", "The supplier's own device", holder, codes.DEVICE_NOT_ELIGIBLE),
-    service_check(
-        ASKED,
-        "certificate",
-        "The device's own certificate",
-        certificate,
-        codes.CREDENTIALS_CERTIFICATE,
-    ),
-    service_check(
-        ASKED,
-        "public_key",
-        "The key in it is P-256 by name and an uncompressed point",
-        public_key,
-        codes.CREDENTIALS_CERTIFICATE,
-        source=_KEY_FORM,
-    ),
-)
+
+def learn_certificate(approved: Approved[AnswerEvidence[Any]]) -> Learned:
+    """The certificate that the device says it uses from now on, if it says so.
+
+    The response to CS02d is signed by the key that was in use when the command came
+    (reconstruction).
+    """
+    result = approved.evidence.payload
+    success = CertificateUpdateResult.SUCCESS
+    if not isinstance(result, CertificateUpdateResponse) or result.result != success:
+        return Learned()
+    sent = decode_certificate_update(approved.evidence.sent.command.payload)
+    return Learned(installed=Certificate.from_der(sent.certificate))
+
+
+ASKED_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (holder, certificate, public_key)
 
 SIGNED_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (
-    *(
-        service_check(SIGNED, name, title, run, codes.CREDENTIALS_FORM, source=_LAYOUT)
-        for name, title, run in (
-            ("decode", "It can be read", decode),
-            ("protection", "A signed command, no MAC, no extras", protection),
-            ("originator", "From who asks", originator),
-            ("recipient", "To the device requested", recipient),
-            ("message_code", "Of this service", message_code),
-            ("counter", "Its counter advanced", counter),
-        )
-    ),
-    service_check(
-        SIGNED,
-        "immediate",
-        "To be done at once",
-        immediate,
-        codes.EXECUTION_DATE,
-        source="a limit of this simulation",
-    ),
-    service_check(SIGNED, "holder", "The supplier's own device", holder, codes.DEVICE_NOT_ELIGIBLE),
-    service_check(
-        SIGNED,
-        "certificate",
-        "The device's own certificate",
-        certificate,
-        codes.CREDENTIALS_CERTIFICATE,
-    ),
-    service_check(
-        SIGNED,
-        "public_key",
-        "The key in it is P-256 by name and an uncompressed point",
-        public_key,
-        codes.CREDENTIALS_CERTIFICATE,
-        source=_KEY_FORM,
-    ),
-    service_check(
-        SIGNED,
-        "signer",
-        "The certificate it is judged by is good and not revoked",
-        signer,
-        codes.CREDENTIALS_SIGNATURE,
-    ),
-    service_check(
-        SIGNED,
-        "signature",
-        "Signed by the key in the supplier's cell",
-        signature,
-        codes.CREDENTIALS_SIGNATURE,
-        source="docs/sources.md#signature",
-    ),
+    decode,
+    again(written.protection, "acb.device_signed_pre_command.protection", source=_LAYOUT),
+    again(written.originator, "acb.device_signed_pre_command.originator", source=_LAYOUT),
+    again(written.recipient, "acb.device_signed_pre_command.recipient", source=_LAYOUT),
+    message_code,
+    again(written.counter, "acb.device_signed_pre_command.counter", source=_LAYOUT),
+    immediate,
+    again(holder, "acb.device_signed_pre_command.holder"),
+    again(certificate, "acb.device_signed_pre_command.certificate"),
+    again(public_key, "acb.device_signed_pre_command.public_key"),
+    signer,
+    signature,
 )
 
-DEVICE_CREDENTIALS: Final = {
-    4: Variant(ASKED_CHECKS, answer=pre_command),
-    5: Variant(SIGNED_CHECKS, command=signed_command),
-}
-"""The same for all three services: what differs, differs by message code."""
+DEVICE_ANSWER_CHECKS: Final[tuple[Check[AnswerEvidence[Any]], ...]] = (
+    again(answer.received, "acb.device_answer.received", source=_ANSWER),
+    again(answer.readable, "acb.device_answer.decode", source=_ANSWER),
+    again(answer.header, "acb.device_answer.header", source=_ANSWER),
+    again(answer.signature, "acb.device_answer.signature", source=_ANSWER),
+)
+
+
+def device_credentials(variant: str) -> Service:
+    """One of the three services: what differs, differs by message code."""
+    return Service(
+        ServiceRules(
+            variant=variant,
+            reference=".".join(variant.split(".")[:2]),
+            command_variants=frozenset({4, 5}),
+            roles=frozenset({"IS", "GS"}),
+            device_statuses=frozenset({"Commissioned", "InstalledNotCommissioned"}),
+            uses_cos_party=False,
+        ),
+        {
+            4: Variant(ASKED_CHECKS, answer=pre_command),
+            5: Variant(SIGNED_CHECKS, Signer.USER, command=written.signed_command),
+        },
+        response=Judgement(DEVICE_ANSWER_CHECKS, read_own_answer, learn_certificate),
+    )

@@ -17,6 +17,8 @@ from typing import Final
 
 from acb.model import ServiceRules
 from acb.rules import codes
+from acb.rules.answer import ANSWER_CHECKS, learn_update, read_update_answer
+from acb.rules.executed import ALERT_CHECKS, learn_alert, read_alert
 from acb.rules.expected import execution_text
 from acb.rules.need import need
 from acb.rules.path import hold_path
@@ -24,37 +26,28 @@ from acb.services.credentials import (
     BY_MODE,
     MAPPING,
     acting_at,
+    certificates,
     command_header,
     commanded,
-    credential_checks,
+    form,
     holder,
     party_of,
+    role,
 )
-from acb.services.evidence import ServiceEvidence, Variant, service_check
+from acb.services.evidence import RECONSTRUCTION, ServiceEvidence, again
+from acb.services.service import Judgement, Service, Signer, Silence, Variant
 from duis.model import PreCommand
 from gbcs.codes import MESSAGE_CODE_OF_MODE, Cra
 from gbcs.errors import GbcsError
 from gbcs.message import Message, OtherInformation, encode
-from gbcs.payloads.credentials import encode_update
+from gbcs.payloads.credentials import decode_update, encode_update
 from gbcs.protect import verify_signature
 from gbcs.rules import command_findings
 from keys.certificate import Certificate
-from services.chassis.checks import Check, CheckFailed
+from services.chassis.checks import Check, CheckFailed, check
 
-ASKED: Final = "pre_command"
-SIGNED: Final = "signed_pre_command"
 GBCS_VERSION: Final = "4.1"
 """Said to the user with a Pre-Command; which versions are in force is a reconstruction."""
-
-UPDATE_CREDENTIALS_RULES: Final = ServiceRules(
-    variant="6.15.1",
-    reference="6.15",
-    command_variants=frozenset({4, 5}),
-    roles=frozenset({"IS", "GS", "ED", "GT"}),
-    device_statuses=frozenset({"Commissioned", "InstalledNotCommissioned"}),
-    uses_cos_party=False,
-)
-"""docs/sources.md#services. Eligible statuses are reconstructions."""
 
 _CODES: Final = {MESSAGE_CODE_OF_MODE[mode]: mode for mode in BY_MODE}
 
@@ -67,16 +60,24 @@ def pre_command(evidence: ServiceEvidence) -> PreCommand:
     return PreCommand(GBCS_VERSION, encode(Message(header, encode_update(update), signature=None)))
 
 
+@check("acb.signed_pre_command.decode", source=MAPPING, code=codes.CREDENTIALS_FORM)
 def decode(evidence: ServiceEvidence) -> None:
-    """It is a GBCS message that updates credentials, and written again it is the same."""
-    if evidence.fault is not None:
-        raise CheckFailed(evidence.fault)
+    """It can be read.
+
+    It is a GBCS message that updates credentials.
+    """
+    if evidence.signed.fault is not None:
+        raise CheckFailed(evidence.signed.fault)
     _message(evidence)
-    need(evidence.update, "payload that updates credentials")
+    need(evidence.signed.update, "payload that updates credentials")
 
 
+@check("acb.signed_pre_command.protection", source=MAPPING, code=codes.CREDENTIALS_FORM)
 def protection(evidence: ServiceEvidence) -> None:
-    """A command with a signature and no MAC, and no more in its header than a command has."""
+    """A signed command, no MAC, no extras.
+
+    Its header has no more in it than a command has.
+    """
     message = _message(evidence)
     header = message.header
     if header.cra != Cra.COMMAND:
@@ -89,23 +90,34 @@ def protection(evidence: ServiceEvidence) -> None:
         raise CheckFailed("its header carries more than a command's")
 
 
+@check("acb.signed_pre_command.originator", source=MAPPING, code=codes.CREDENTIALS_FORM)
 def originator(evidence: ServiceEvidence) -> None:
-    """The business originator is who asks."""
+    """From who asks.
+
+    That is its business originator.
+    """
     found = _message(evidence).header.originator
-    if found != evidence.asker:
-        raise CheckFailed("another originator", expected=evidence.asker, found=found)
+    if found != evidence.requester:
+        raise CheckFailed("another originator", expected=evidence.requester, found=found)
 
 
+@check("acb.signed_pre_command.recipient", source=MAPPING, code=codes.CREDENTIALS_FORM)
 def recipient(evidence: ServiceEvidence) -> None:
-    """The business target is the device the request names."""
-    wanted = evidence.request.header.request_id.target
+    """To the device requested.
+
+    That is its business target.
+    """
     found = _message(evidence).header.recipient
-    if found != wanted:
-        raise CheckFailed("to another device", expected=wanted, found=found)
+    if found != evidence.target:
+        raise CheckFailed("to another device", expected=evidence.target, found=found)
 
 
+@check("acb.signed_pre_command.message_code", source=MAPPING, code=codes.CREDENTIALS_FORM)
 def message_code(evidence: ServiceEvidence) -> None:
-    """It is a use case of this service."""
+    """Of this service.
+
+    It is a use case of this service.
+    """
     found = _message(evidence).message_code
     if found not in _CODES:
         raise CheckFailed(
@@ -115,23 +127,39 @@ def message_code(evidence: ServiceEvidence) -> None:
         )
 
 
+@check("acb.signed_pre_command.counter", source=MAPPING, code=codes.CREDENTIALS_FORM)
 def counter(evidence: ServiceEvidence) -> None:
-    """The counter is above every counter that the user's commands to this device have had."""
+    """Its counter advanced.
+
+    It is above every counter that the user's commands to this device have had.
+    """
     found = _message(evidence).header.counter
     last = evidence.last_counter
     if last is not None and found <= last:
         raise CheckFailed("the counter did not advance", expected=f"> {last}", found=str(found))
 
 
+@check("acb.signed_pre_command.form", source=MAPPING, code=codes.CREDENTIALS_FORM)
 def standard_form(evidence: ServiceEvidence) -> None:
-    """Header and payload belong together, as the standard has it for this mode."""
+    """Header and payload belong together.
+
+    As the standard has it for this mode.
+    """
     update = commanded(evidence)
     for finding in command_findings(_message(evidence).header, update):
         raise CheckFailed(finding.rule.value, expected=finding.expected, found=finding.found)
 
 
+@check(
+    "acb.signed_pre_command.execution_date",
+    source="docs/sources.md#future-dating, #services; that it is judged: reconstruction",
+    code=codes.EXECUTION_DATE,
+)
 def execution_date(evidence: ServiceEvidence) -> None:
-    """Its date is one to come, the cancellation value or none, and the request names no other."""
+    """Its execution date can be kept.
+
+    It is one to come, the cancellation value or none, and the request names no other.
+    """
     found = commanded(evidence).execution_date_time
     asked = getattr(evidence.request.body, "execution_date_time", None)
     if asked is not None and execution_text(asked) != found:
@@ -147,13 +175,22 @@ def execution_date(evidence: ServiceEvidence) -> None:
         )
 
 
+@check("acb.signed_pre_command.signer", source=RECONSTRUCTION, code=codes.CREDENTIALS_SIGNATURE)
 def signer(evidence: ServiceEvidence) -> None:
-    """The certificate in the role's signing cell leads to the root and is not revoked."""
+    """The certificate it is judged by is good and not revoked.
+
+    It is the one in the role's signing cell, and leads to the root.
+    """
     hold_path(_held(evidence), need(evidence.path, "trust anchor"), revocation=True)
 
 
+@check(
+    "acb.signed_pre_command.signature",
+    source="docs/sources.md#signature",
+    code=codes.CREDENTIALS_SIGNATURE,
+)
 def signature(evidence: ServiceEvidence) -> None:
-    """The signature verifies by the certificate the device holds for that role."""
+    """Signed by the key that the device holds for the role."""
     certificate = _held(evidence)
     try:
         verify_signature(_message(evidence), certificate.public_key)
@@ -177,7 +214,7 @@ def signed_command(evidence: ServiceEvidence, _: int) -> Message:
 
 
 def _message(evidence: ServiceEvidence) -> Message:
-    return need(evidence.message, "signed command")
+    return need(evidence.signed.message, "signed command")
 
 
 def _held(evidence: ServiceEvidence) -> Certificate:
@@ -186,51 +223,40 @@ def _held(evidence: ServiceEvidence) -> Certificate:
     return need(device.cells.get(cell), f"certificate in {cell}")
 
 
-_OWN: Final = "The user's own device"
-ASKED_CHECKS: Final = credential_checks(ASKED, holder, _OWN)
-
-_SHARED: Final = {check.id: check for check in credential_checks(SIGNED, holder, _OWN)}
+ASKED_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (role, form, holder, certificates)
 
 SIGNED_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (
-    *(
-        service_check(SIGNED, name, title, run, codes.CREDENTIALS_FORM, source=MAPPING)
-        for name, title, run in (
-            ("decode", "It can be read", decode),
-            ("protection", "A signed command, no MAC, no extras", protection),
-            ("originator", "From who asks", originator),
-            ("recipient", "To the device requested", recipient),
-            ("message_code", "Of this service", message_code),
-            ("counter", "Its counter advanced", counter),
-            ("form", "Header and payload belong together", standard_form),
-        )
-    ),
-    service_check(
-        SIGNED,
-        "execution_date",
-        "Its execution date can be kept",
-        execution_date,
-        codes.EXECUTION_DATE,
-        source="docs/sources.md#future-dating, #services; that it is judged: reconstruction",
-    ),
-    *(check for name, check in _SHARED.items() if not name.endswith(".form")),
-    service_check(
-        SIGNED,
-        "signer",
-        "The certificate it is judged by is good and not revoked",
-        signer,
-        codes.CREDENTIALS_SIGNATURE,
-    ),
-    service_check(
-        SIGNED,
-        "signature",
-        "Signed by the key that the device holds for the role",
-        signature,
-        codes.CREDENTIALS_SIGNATURE,
-        source="docs/sources.md#signature",
-    ),
+    decode,
+    protection,
+    originator,
+    recipient,
+    message_code,
+    counter,
+    standard_form,
+    execution_date,
+    again(role, "acb.signed_pre_command.role"),
+    again(holder, "acb.signed_pre_command.holder"),
+    again(certificates, "acb.signed_pre_command.certificates"),
+    signer,
+    signature,
 )
 
-UPDATE_CREDENTIALS: Final = {
-    4: Variant(ASKED_CHECKS, answer=pre_command),
-    5: Variant(SIGNED_CHECKS, command=signed_command),
-}
+UPDATE_CREDENTIALS: Final = Service(
+    ServiceRules(
+        variant="6.15.1",
+        reference="6.15",
+        command_variants=frozenset({4, 5}),
+        roles=frozenset({"IS", "GS", "ED", "GT"}),
+        device_statuses=frozenset({"Commissioned", "InstalledNotCommissioned"}),
+        uses_cos_party=False,
+    ),
+    {
+        4: Variant(ASKED_CHECKS, answer=pre_command),
+        5: Variant(SIGNED_CHECKS, Signer.USER, command=signed_command, payload=decode_update),
+    },
+    response=Judgement(ANSWER_CHECKS, read_update_answer, learn_update),
+    alert=Judgement(ALERT_CHECKS, read_alert, learn_alert),
+    silence=Silence.READ_BACK,
+    dated_in_device=True,
+)
+"""docs/sources.md#services. Eligible statuses are reconstructions."""

@@ -1,87 +1,60 @@
 """The services offered here: one entry per service reference variant.
 
-A service that is not in `SUPPORTED` is refused by `acb.request.supported`. To add one, write its
-rules, its checks and what it answers or commands in a module `acb.services_<name>`, and add the
-line; `acb.steps.serve` does the rest.
+A service that is not here is refused by `acb.request.supported`. To add one, write its entry
+(`acb.services.service`) with its checks in a module of this folder, and add the line: the pipeline
+(`acb.steps`), the check book and the interface follow the table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
 from acb.model import ServiceRules
-from acb.services.details import READ_DETAILS, READ_DETAILS_RULES
-from acb.services.evidence import Variant
-from acb.services.handover import HANDOVER, HANDOVER_RULES
-from acb.services.inventory import READ_INVENTORY, READ_INVENTORY_RULES
-from acb.services.own_credentials import DEVICE_CREDENTIALS, rules_of
-from acb.services.pre_command import UPDATE_CREDENTIALS, UPDATE_CREDENTIALS_RULES
+from acb.services.change_of_supplier import CHANGE_OF_SUPPLIER
+from acb.services.details import READ_DETAILS
+from acb.services.handover import HANDOVER
+from acb.services.inventory import READ_INVENTORY
+from acb.services.own_credentials import device_credentials
+from acb.services.pre_command import UPDATE_CREDENTIALS
+from acb.services.service import Service, Variant
+from duis.model import Header
 
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """One service offered.
-
-    Attributes:
-        rules: what the interface allows for it; read by the checks on requests.
-        first_step: outbox kind of the first step after acceptance (see `acb.steps.have_signed`).
-        variants: what `acb.steps.serve` does, by command variant; none for a change of supplier,
-            which has a workflow of its own.
-    """
-
-    rules: ServiceRules
-    first_step: str
-    variants: Mapping[int, Variant] = field(default_factory=dict)
-
-
-ASK_COS_PARTY: Final = "cos-command"
-"""Outbox kind: have the device's CoS Party sign the command."""
-
-SERVE: Final = "serve-request"
-"""Outbox kind: do what another service asks (`acb.steps.serve`)."""
-
-CHANGE_OF_SUPPLIER: Final = Service(
-    ServiceRules(
-        variant="6.23",
-        reference="6.23",
-        command_variants=frozenset({1}),
-        roles=frozenset({"IS", "GS"}),
-        device_statuses=frozenset({"Commissioned", "InstalledNotCommissioned"}),
-        uses_cos_party=True,
-    ),
-    first_step=ASK_COS_PARTY,
+_ENTRIES: Final = (
+    CHANGE_OF_SUPPLIER,
+    UPDATE_CREDENTIALS,
+    device_credentials("6.15.2"),
+    device_credentials("6.17"),
+    HANDOVER,
+    READ_DETAILS,
+    device_credentials("6.24.2"),
+    READ_INVENTORY,
 )
-"""6.23 Update Security Credentials (CoS): docs/sources.md#services.
-
-Eligible statuses are a reconstruction.
-"""
 
 SUPPORTED: Final[Mapping[str, Service]] = MappingProxyType(
-    {
-        "6.23": CHANGE_OF_SUPPLIER,
-        "6.15.1": Service(UPDATE_CREDENTIALS_RULES, SERVE, UPDATE_CREDENTIALS),
-        "6.15.2": Service(rules_of("6.15.2"), SERVE, DEVICE_CREDENTIALS),
-        "6.17": Service(rules_of("6.17"), SERVE, DEVICE_CREDENTIALS),
-        "6.21": Service(HANDOVER_RULES, SERVE, HANDOVER),
-        "6.24.1": Service(READ_DETAILS_RULES, SERVE, READ_DETAILS),
-        "6.24.2": Service(rules_of("6.24.2"), SERVE, DEVICE_CREDENTIALS),
-        "8.2": Service(READ_INVENTORY_RULES, SERVE, READ_INVENTORY),
-    }
+    {entry.rules.variant: entry for entry in _ENTRIES}
 )
 
 RULES: Final[Mapping[str, ServiceRules]] = MappingProxyType(
     {variant: service.rules for variant, service in SUPPORTED.items()}
 )
 
+UNCLAIMED: Final = CHANGE_OF_SUPPLIER
+"""By whose list a device's message is judged that is about no command sent from here."""
+
 SERVICE_CHECKS: Final = tuple(
-    dict.fromkeys(
-        check
-        for service in SUPPORTED.values()
-        for variant in service.variants.values()
-        for check in variant.checks
-    )
+    dict.fromkeys(check for service in SUPPORTED.values() for check in service.checks)
 )
-"""The checks of every service but a change of supplier, in order, each once."""
+"""The checks of every service, in order, each once."""
+
+
+def service_of(variant: str) -> Service:
+    """The service of an accepted request, by its reference variant."""
+    return SUPPORTED[variant]
+
+
+def variant_of(header: Header) -> Variant | None:
+    """What is done for a service and command variant; None if it is not offered."""
+    service = SUPPORTED.get(header.service_reference_variant)
+    return None if service is None else service.variants.get(header.command_variant)

@@ -12,7 +12,7 @@ reconstruction, all of it here and in `acb.rules.codes`:
 - nobody can be asked to sign a change of supplier that was accepted, because the device's role-5
   certificate is of no CoS Party connected here (`acb.cos_party.unavailable`). With the serial
   number. A request refused for that at once (`acb.device.cos_party`) changes nothing, so that
-  nobody can have others sent alerts by asking: nothing is owed.
+  nobody can have others sent alerts by asking.
 
 The responsible supplier is told (whose certificate the record has in the supplier's signing cell);
 of the third, whoever asked as well. Each is told of one certificate of one device once, until
@@ -29,7 +29,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb.model import COS_CELL, SUPPLIER_CELL, DeviceRecord, Tracked
-from acb.steps.notices import Notices
+from acb.steps.notify import Notifier
 from acb.store import records
 from acb.store.tables import tables
 from gbcs.payloads.credentials import CellId
@@ -52,10 +52,10 @@ told_table: Final = Table(
 
 
 class CosCertificates:
-    """Owes the alert when it is due, in the caller's transaction."""
+    """Has the alert sent when it is due, in the caller's transaction."""
 
-    def __init__(self, notices: Notices) -> None:
-        self._notices = notices
+    def __init__(self, notifier: Notifier) -> None:
+        self._notifier = notifier
 
     async def recorded(
         self,
@@ -70,23 +70,25 @@ class CosCertificates:
             return
         old = before.cells.get(COS_CELL)
         if old is None or old.der != new.der:
-            await self._tell(conn, tracked, before, (new.key_identifier, new.serial))
+            await self._alert(conn, tracked, before, (new.key_identifier, new.serial))
 
     async def read(
         self,
         conn: AsyncConnection,
         tracked: Tracked,
-        device: DeviceRecord,
-        details: CredentialDetails | None,
+        details: CredentialDetails,
     ) -> None:
         """A device told what its cells hold: is the CoS Party's what the record has?"""
+        device = await records.find_device(conn, tracked.target)
+        if device is None:
+            return
         held = device.cells.get(COS_CELL)
         known = None if held is None else (held.subject_unique_id, held.key_identifier)
-        for role in () if details is None else details.roles:
+        for role in details.roles:
             for said in role.held or ():
                 cell = CellId(role.role, said.key_usage, said.cell_usage)
                 if cell.name == COS_CELL and (said.subject, said.key_id) != known:
-                    await self._tell(conn, tracked, device, (said.key_id, None))
+                    await self._alert(conn, tracked, device, (said.key_id, None))
 
     async def nobody_signs(
         self, conn: AsyncConnection, tracked: Tracked, device: DeviceRecord
@@ -95,9 +97,9 @@ class CosCertificates:
         held = device.cells.get(COS_CELL)
         if held is not None:
             holds = held.key_identifier, held.serial
-            await self._tell(conn, tracked, device, holds, also=(tracked.originator,))
+            await self._alert(conn, tracked, device, holds, also=(tracked.originator,))
 
-    async def _tell(
+    async def _alert(
         self,
         conn: AsyncConnection,
         tracked: Tracked,
@@ -105,7 +107,7 @@ class CosCertificates:
         holds: tuple[bytes, int | None],
         also: tuple[str, ...] = (),
     ) -> None:
-        """Owe everybody concerned the alert, once: `holds` are key identifier and serial."""
+        """Have everybody concerned alerted, once: `holds` are key identifier and serial."""
         key_identifier, serial = holds
         supplier = device.cells.get(SUPPLIER_CELL)
         responsible = None if supplier is None else supplier.subject_eui
@@ -122,4 +124,4 @@ class CosCertificates:
                 .values(device=device.eui, user=user, held=held)
                 .on_conflict_do_update(index_elements=["device", "user"], set_={"held": held})
             )
-            await self._notices.owe_cos_certificate(conn, tracked, device.eui, serial, user)
+            await self._notifier.enqueue_cos_certificate(conn, tracked, device.eui, serial, user)

@@ -6,15 +6,15 @@ Reading failures become part of the evidence (`fault`), for the check whose busi
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb.model import (
+    COS_CELL,
     CosParty,
     DeviceRecord,
-    IssuedCommand,
     PathEvidence,
     RequestEvidence,
     ResponseEvidence,
@@ -22,22 +22,49 @@ from acb.model import (
     Tally,
     Tracked,
 )
-from acb.peers.lookups import Lookups
-from acb.peers.smki import Smki
-from acb.peers.trust import Trust
-from acb.services.table import RULES
+from acb.rules.answer import Sent
+from acb.services.evidence import ServiceEvidence, read_signed
+from acb.services.table import RULES, service_of, variant_of
 from acb.settings import AcbSettings
+from acb.steps.context import Parts
 from acb.store import records
 from acb.store import requests as store
 from duis.errors import DuisError
 from duis.gate import parse, validate
+from duis.model import ServiceRequest
 from duis.signature import signature_reference
 from duis.xml import request_from_xml
-from gbcs.codes import MessageCode
-from gbcs.errors import GbcsError, ParseError
-from gbcs.message import Message, decode
-from gbcs.payloads.credentials import decode_alert, decode_response, decode_update
-from services.chassis.time.clock import Clock
+from gbcs.errors import GbcsError
+from gbcs.message import decode
+from gbcs.payloads.credentials import decode_update
+from services.chassis.checks import CheckRun, Verdict
+
+
+@dataclass(slots=True)
+class Arrival:
+    """A request on its way through the checks.
+
+    Attributes:
+        evidence: what is known of it so far.
+        came: when it came, by the machine's clock.
+        runs: what was checked so far: section "request", then its service's own.
+    """
+
+    evidence: RequestEvidence
+    came: datetime
+    runs: list[CheckRun] = field(default_factory=list)
+
+    @property
+    def subject(self) -> str:
+        """Its identifier, or what to call it if it cannot be read."""
+        if self.evidence.request is not None:
+            return self.evidence.request.header.request_id.text
+        return f"unreadable:{hashlib.sha256(self.evidence.body).hexdigest()[:16]}"
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """What every check said."""
+        return [said for run in self.runs for said in run.verdicts()]
 
 
 def read_request(content_type: str | None, body: bytes, limit: int) -> RequestEvidence:
@@ -55,36 +82,34 @@ def read_request(content_type: str | None, body: bytes, limit: int) -> RequestEv
     return evidence
 
 
-async def look_up_signer(
-    evidence: RequestEvidence, lookups: Lookups, smki: Smki, trust: Trust, clock: Clock
-) -> RequestEvidence:
+async def look_up_signer(evidence: RequestEvidence, context: Parts) -> RequestEvidence:
     """The certificate the signature names, and what its path is judged by.
 
     Raises:
         acb.peers.smki.RepositoryUnavailable: the repository cannot be asked, or not for a stranger
         now.
     """
-    named = evidence.signature
+    named, clock = evidence.signature, context.base.clock
     if named is None:
         return replace(evidence, now=clock.now())
     claimed = "" if evidence.request is None else evidence.request.header.request_id.originator
     return replace(
         evidence,
-        certificate=await lookups.signer(named.issuer, named.serial, claimed),
-        path=await look_up_path(smki, trust, clock),
+        certificate=await context.lookups.signer(named.issuer, named.serial, claimed),
+        path=await look_up_path(context),
         now=clock.now(),
     )
 
 
-async def look_up_path(smki: Smki, trust: Trust, clock: Clock) -> PathEvidence:
+async def look_up_path(context: Parts) -> PathEvidence:
     """What paths of organisation certificates are judged by now."""
-    lists = await smki.revocation_lists()
+    lists = await context.smki.revocation_lists()
     return PathEvidence(
-        intermediates=(trust.organisation_issuing,),
-        anchor=trust.organisation_root,
+        intermediates=(context.trust.organisation_issuing,),
+        anchor=context.trust.organisation_root,
         revocation_lists=lists,
-        now=clock.now(),
-        unrefreshed=smki.unrefreshed(),
+        now=context.base.clock.now(),
+        unrefreshed=context.smki.unrefreshed(),
     )
 
 
@@ -133,6 +158,44 @@ async def look_up_state(
     )
 
 
+async def look_up_service(
+    conn: AsyncConnection, context: Parts, request: ServiceRequest, path: PathEvidence | None
+) -> ServiceEvidence:
+    """What the checks of a service look at, in the transaction in which they are made."""
+    name, body, variant = request.header.request_id, request.body, variant_of(request.header)
+    searches = service_of(request.header.service_reference_variant).searches
+    devices = [] if searches is None else await records.list_devices(conn)
+    return ServiceEvidence(
+        request=request,
+        broker=context.signer.certificate,
+        user=await records.find_user(conn, name.originator),
+        device=await records.find_device(conn, name.target),
+        found=tuple(item for item in devices if searches and searches(item, body)),
+        path=path,
+        signed=read_signed(body, None if variant is None else variant.payload),
+        last_counter=await records.seen_counter(conn, name.originator, name.target),
+    )
+
+
+async def look_up_sent(conn: AsyncConnection, context: Parts, tracked: Tracked) -> Sent:
+    """The command that was sent for a request, as a device's words are held against it."""
+    device = await records.find_device(conn, tracked.target)
+    signed_by = (one for one in context.settings.connected if one.name == tracked.cos_party)
+    return Sent(
+        command=decode(tracked.command or b""),
+        device=device,
+        secret=b"" if device is None else context.secret_with(device),
+        request_id=tracked.request_id,
+        cos_party=next(signed_by, None),
+        last_alert_counter=await records.seen_counter(conn, tracked.target, tracked.target),
+    )
+
+
+def accepted_request(tracked: Tracked) -> ServiceRequest:
+    """The request as it was accepted: read again from the octets the supplier signed."""
+    return request_from_xml(parse(tracked.body))
+
+
 def read_returned(evidence: ReturnEvidence) -> ReturnEvidence:
     """What a CoS Party returned, read as far as it can be."""
     if evidence.fault is not None:
@@ -145,46 +208,6 @@ def read_returned(evidence: ReturnEvidence) -> ReturnEvidence:
         return replace(evidence, fault=str(error))
 
 
-def read_device_message(raw: bytes) -> ResponseEvidence:
-    """What a device sent, read as far as it can be: a response, or the future-dated alert."""
-    evidence = ResponseEvidence(raw)
-    try:
-        message = decode(raw)
-        evidence = replace(evidence, message=message)
-        if message.message_code == MessageCode.UPDATE_SECURITY_CREDENTIALS_ALERT:
-            return replace(evidence, alert=decode_alert(message.payload))
-        if message.message_code == MessageCode.SUPPLIER_BY_TRANS_COS:
-            return replace(evidence, response=decode_response(message.payload))
-        return replace(
-            evidence, fault=f"message code 0x{message.message_code:04X} is of another use case"
-        )
-    except ParseError as error:
-        return replace(evidence, fault=str(error))
-
-
-def issued(tracked: Tracked, parties: tuple[CosParty, ...]) -> IssuedCommand | None:
-    """The command that was sent for a request, as a device's answer is held against it."""
-    party = next((item for item in parties if item.name == tracked.cos_party), None)
-    if tracked.command is None or party is None or tracked.command_counter is None:
-        return None
-    message: Message = decode(tracked.command)
-    return IssuedCommand(
-        request_id=tracked.request_id,
-        device=tracked.target,
-        cos_party=party,
-        counter=tracked.command_counter,
-        update=decode_update(message.payload),
-    )
-
-
-def reference(octets: bytes) -> str | None:
-    """`originator:recipient:counter` of a GBCS message; None if it cannot be read."""
-    try:
-        return decode(octets).reference
-    except ParseError:
-        return None
-
-
 def subject(evidence: ResponseEvidence) -> str:
     """What to call a message that belongs to no request."""
     if evidence.message is not None:
@@ -192,9 +215,9 @@ def subject(evidence: ResponseEvidence) -> str:
     return f"unreadable:{hashlib.sha256(evidence.raw).hexdigest()[:16]}"
 
 
-def party_of(device: DeviceRecord, parties: tuple[CosParty, ...], cell: str) -> CosParty | None:
-    """The connected CoS Party whose certificate the record says the cell holds."""
-    held = device.cells.get(cell)
+def party_of(device: DeviceRecord | None, parties: tuple[CosParty, ...]) -> CosParty | None:
+    """The connected CoS Party whose certificate the record says the device's role-5 cell holds."""
+    held = None if device is None else device.cells.get(COS_CELL)
     if held is None:
         return None
     return next((item for item in parties if item.eui == held.subject_eui), None)

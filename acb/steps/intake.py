@@ -7,11 +7,8 @@ the same transaction that keeps the request, so that two copies racing each othe
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -21,17 +18,20 @@ from acb.model import Refusal, RequestEvidence, State, Tracked
 from acb.peers.lookups import TooManyLookups
 from acb.peers.smki import RepositoryUnavailable
 from acb.rules import codes
+from acb.rules.need import need
 from acb.rules.request import FORM_CHECKS, IDENTITY_CHECKS
 from acb.rules.standing import STANDING_CHECKS, set_aside
+from acb.services.table import variant_of
 from acb.steps import gather
 from acb.steps.context import Parts
-from acb.steps.notices import Notices
+from acb.steps.dates import Waiting
+from acb.steps.gather import Arrival
 from acb.steps.outcome import Outcomes
+from acb.steps.protect import answer_at_once, judge_service
 from acb.steps.quarantine import ANOMALY, Quarantine
-from acb.steps.serve import OtherServices, variant_of
 from acb.store import requests as store
 from duis.model import ServiceRequest
-from services.chassis.checks import Approved, CheckRun, Refused, Verdict
+from services.chassis.checks import Approved, Refused
 from services.chassis.log import about, note
 from services.chassis.web.problems import Problem
 
@@ -52,18 +52,11 @@ class Answer:
 class Intake:
     """Takes service requests in."""
 
-    def __init__(
-        self,
-        parts: Parts,
-        notices: Notices,
-        outcomes: Outcomes,
-        services: OtherServices,
-    ) -> None:
-        self._parts = parts
-        self._notices = notices
+    def __init__(self, context: Parts, outcomes: Outcomes, waiting: Waiting) -> None:
+        self._context = context
         self._outcomes = outcomes
-        self._services = services
-        self._quarantines = Quarantine(parts, outcomes)
+        self._waiting = waiting
+        self._quarantine = Quarantine(context, outcomes)
 
     async def receive(self, content_type: str | None, body: bytes) -> Answer:
         """Judge one request and keep it.
@@ -75,40 +68,30 @@ class Intake:
             Refused: before the sender is known (becomes a problem document).
             Problem: 503, the SMKI repository cannot be asked.
         """
-        base = self._parts.base
-        evidence = gather.read_request(content_type, body, self._parts.settings.body_limit)
-        subject = _subject(evidence)
-        if evidence.request is not None:
-            about(duis_request_id=subject)
-        came = base.system_clock.now()
-        run = base.book.start(subject, "request")
+        base = self._context.base
+        arrival = self._arrival(content_type, body)
+        if arrival.evidence.request is not None:
+            about(duis_request_id=arrival.subject)
         try:
-            evidence = await self._identify(run, evidence)
+            await self._identify(arrival)
         except (Refused, Problem) as failed:
             if base.audit.strangers.afford(len(body)):
-                await self._trace_stranger(evidence, came, run, failed)
+                await self._trace_unauthenticated(arrival, failed)
             raise
-        request = evidence.request
+        request = arrival.evidence.request
         if request is None:  # only with checks switched off
             raise Problem(400, "Unreadable request", "there is nothing to act on", party=PARTY)
         async with base.database.begin() as conn:
-            evidence = await gather.look_up_state(conn, evidence, self._parts.settings)
-            runs = [run]
             try:
-                approved = _stand(run, evidence)
-                answer = await self._serve(conn, runs, evidence)
+                approved, answer = await self._judge(conn, arrival)
             except Refused as refused:
                 user = request.header.request_id.originator
-                if refused.check == ANOMALY and self._quarantines.affords(user, evidence.body):
-                    await self._trace_received(conn, evidence, came)
-                    return await self._quarantine(conn, run, evidence, request, refused)
-                return await self._refuse(conn, runs, evidence, request, refused, came=came)
-            await self._trace_received(conn, evidence, came)
-            verdicts = [
-                *approved.verdicts,
-                *(said for more in runs[1:] for said in more.verdicts()),
-            ]
-            return await self._keep(conn, verdicts, evidence, request, answer)
+                if refused.check == ANOMALY and self._quarantine.may_hold(user, body):
+                    await self._trace_received(conn, arrival)
+                    return await self._hold(conn, arrival, request, refused)
+                return await self._refuse(conn, arrival, request, refused)
+            await self._trace_received(conn, arrival)
+            return await self._keep(conn, approved, arrival, answer)
 
     async def release(self, reference: int) -> Tracked | None:
         """Judge a quarantined request again, the threshold apart, and let it go on.
@@ -121,96 +104,53 @@ class Intake:
             Refused: before the sender is known.
             Problem: 503, the SMKI repository cannot be asked.
         """
-        base = self._parts.base
+        base = self._context.base
         async with base.database.connect() as conn:
             held = await store.find_quarantined(conn, reference)
         if held is None:
             return None
-        evidence = gather.read_request(
-            "application/xml", held.body, self._parts.settings.body_limit
-        )
-        run = base.book.start(held.request_id, "request")
-        evidence = await self._identify(run, evidence)
+        arrival = self._arrival("application/xml", held.body)
+        await self._identify(arrival)
         async with base.database.begin() as conn:
             held = await store.find_quarantined(conn, reference)
             if held is None:
                 return None
-            evidence = await gather.look_up_state(conn, evidence, self._parts.settings, held)
-            runs = [run]
             try:
-                approved = _stand(run, evidence)
-                await self._serve(conn, runs, evidence)
+                approved, _ = await self._judge(conn, arrival, held)
             except Refused as refused:
-                await self._outcomes.refused_by_check(conn, held, runs[-1], refused)
+                await self._outcomes.refused_by_check(conn, held, arrival.runs[-1], refused)
                 return await store.get_request(conn, held.sequence)
-            await base.traces.record(
-                held.request_id,
-                "released",
-                summary="an operator released it from quarantine",
-                verdicts=approved.verdicts,
-                conn=conn,
+            summary = "an operator released it from quarantine"
+            await self._context.trace(
+                conn, held, "released", summary=summary, verdicts=approved.verdicts
             )
             released = await store.change(conn, held.sequence, state=State.ACCEPTED.value)
-            if evidence.request is not None:
-                await self._services.waiting.keep(conn, released, evidence.request)
+            if approved.evidence.request is not None:
+                await self._waiting.keep(conn, released, approved.evidence.request)
             await self._outcomes.release_device(conn, held.target)
-            self._outcomes.tell(held.request_id)
+            self._context.notify(held.request_id)
             return await store.get_request(conn, held.sequence)
 
     async def delete(self, reference: int) -> Tracked | None:
         """Drop a quarantined request for good; None if there is none of this reference."""
-        async with self._parts.base.database.begin() as conn:
-            held = await store.find_quarantined(conn, reference)
-            if held is None:
-                return None
-            why = Refusal(PARTY, ANOMALY, "an operator deleted it from quarantine", codes.ANOMALY)
-            await self._outcomes.end_refused(conn, held, why)
-            return await store.get_request(conn, held.sequence)
+        return await self._quarantine.delete(reference)
 
-    async def _trace_received(
-        self, conn: AsyncConnection, evidence: RequestEvidence, came: datetime
-    ) -> None:
-        await self._parts.base.traces.record(
-            _subject(evidence),
-            "received",
-            sender=_sender(evidence),
-            receiver=PARTY,
-            name="service-request",
-            message=evidence.body,
-            at=came,
-            conn=conn,
-        )
+    def _arrival(self, content_type: str | None, body: bytes) -> Arrival:
+        base = self._context.base
+        evidence = gather.read_request(content_type, body, self._context.settings.body_limit)
+        arrival = Arrival(evidence, base.system_clock.now())
+        arrival.runs.append(base.book.start(arrival.subject, "request"))
+        return arrival
 
-    async def _trace_stranger(
-        self, evidence: RequestEvidence, came: datetime, run: CheckRun, failed: Exception
-    ) -> None:
-        """What came of somebody who is not known, and why it was refused if it was."""
-        base = self._parts.base
-        async with base.database.begin() as conn:
-            await self._trace_received(conn, evidence, came)
-            if isinstance(failed, Refused):
-                await base.traces.record(
-                    _subject(evidence),
-                    "refused",
-                    name=failed.check,
-                    summary=failed.detail,
-                    verdicts=run.verdicts(),
-                    conn=conn,
-                )
-
-    async def _identify(self, run: CheckRun, evidence: RequestEvidence) -> RequestEvidence:
+    async def _identify(self, arrival: Arrival) -> None:
+        """The checks of form, and of who sent it."""
+        (run,) = arrival.runs
         try:
             for check in FORM_CHECKS:
-                run.apply(check, evidence)
-            evidence = await gather.look_up_signer(
-                evidence,
-                self._parts.lookups,
-                self._parts.smki,
-                self._parts.trust,
-                self._parts.base.clock,
-            )
+                run.apply(check, arrival.evidence)
+            arrival.evidence = await gather.look_up_signer(arrival.evidence, self._context)
             for check in IDENTITY_CHECKS:
-                run.apply(check, evidence)
+                run.apply(check, arrival.evidence)
         except RepositoryUnavailable as error:
             many = error if isinstance(error, TooManyLookups) else None
             raise Problem(
@@ -221,147 +161,144 @@ class Intake:
                 check=REPOSITORY if many is None else LOOKUPS,
                 headers=None if many is None else {"Retry-After": str(many.again)},
             ) from error
-        return evidence
 
-    async def _serve(
-        self, conn: AsyncConnection, runs: list[CheckRun], evidence: RequestEvidence
-    ) -> bytes | None:
-        """The checks of the service itself, and its answer if it is one that is given at once."""
-        request = evidence.request
+    async def _judge(
+        self, conn: AsyncConnection, arrival: Arrival, released: Tracked | None = None
+    ) -> tuple[Approved[RequestEvidence], bytes | None]:
+        """The checks of standing, those of the service, and its answer if it is given at once."""
+        context = self._context
+        evidence = await gather.look_up_state(conn, arrival.evidence, context.settings, released)
+        arrival.evidence = evidence
+        request, run = evidence.request, arrival.runs[0]
+        name = "" if request is None else request.header.service_reference_variant
+        for check in STANDING_CHECKS:
+            if why := set_aside(evidence.supported.get(name), check.id):
+                run.skip(check, why)
+        approved = run.judge(evidence)
         variant = None if request is None else variant_of(request.header)
-        if request is None or variant is None:
-            return None
-        told = await self._services.look_up(conn, request, evidence.path)
-        self._services.judge(variant, told, runs)
-        return self._services.answer(variant, told)
+        if request is None or variant is None or not variant.checks:
+            return approved, None
+        asked = await gather.look_up_service(conn, context, request, evidence.path)
+        served = judge_service(context, variant, asked, arrival.runs)
+        return approved, answer_at_once(context, variant, served)
+
+    async def _trace_received(self, conn: AsyncConnection, arrival: Arrival) -> None:
+        """Record that it came, and from whom: a claim, until its sender is known."""
+        request = arrival.evidence.request
+        await self._context.trace(
+            conn,
+            arrival.subject,
+            "received",
+            sender="unknown" if request is None else request.header.request_id.originator,
+            receiver=PARTY,
+            name="service-request",
+            message=arrival.evidence.body,
+            at=arrival.came,
+        )
+
+    async def _trace_refused(
+        self, conn: AsyncConnection, arrival: Arrival, refused: Refused
+    ) -> None:
+        await self._context.trace(
+            conn,
+            arrival.subject,
+            "refused",
+            name=refused.check,
+            summary=refused.detail,
+            verdicts=arrival.verdicts,
+        )
+
+    async def _trace_unauthenticated(self, arrival: Arrival, failed: Exception) -> None:
+        """What came of somebody who is not known, and why it was refused if it was."""
+        async with self._context.base.database.begin() as conn:
+            await self._trace_received(conn, arrival)
+            if isinstance(failed, Refused):
+                await self._trace_refused(conn, arrival, failed)
 
     async def _keep(
         self,
         conn: AsyncConnection,
-        verdicts: Sequence[Verdict],
-        evidence: RequestEvidence,
-        request: ServiceRequest,
+        approved: Approved[RequestEvidence],
+        arrival: Arrival,
         answer: bytes | None,
     ) -> Answer:
         """Keep an approved request; if the broker has answered it already, that ends it."""
         if answer is not None:
-            tracked = await self._add(
-                conn,
-                evidence,
-                request,
-                State.COMPLETED,
-                None,
-                response=answer,
-                response_code=codes.SUCCESS,
-            )
-            await self._checked(conn, tracked, verdicts)
+            answered = {"response": answer, "response_code": codes.SUCCESS}
+            tracked = await self._add(conn, approved.evidence, State.COMPLETED, **answered)
+            await self._trace_checked(conn, tracked, arrival)
             return Answer(answer)
-        acknowledgement = self._parts.replies.acknowledgement(
-            request.header, self._parts.base.clock.now()
-        )
-        tracked = await self._add(conn, evidence, request, State.ACCEPTED, acknowledgement)
-        await self._checked(conn, tracked, verdicts)
-        await self._services.waiting.keep(conn, tracked, request)
+        request = need(approved.evidence.request, "service request")
+        document = self._acknowledgement(request)
+        tracked = await self._add(conn, approved.evidence, State.ACCEPTED, acknowledgement=document)
+        await self._trace_checked(conn, tracked, arrival)
+        await self._waiting.keep(conn, tracked, request)
         await self._outcomes.release_device(conn, tracked.target)
-        return Answer(acknowledgement)
+        return Answer(document)
 
-    async def _checked(
-        self, conn: AsyncConnection, tracked: Tracked, verdicts: Sequence[Verdict]
+    async def _trace_checked(
+        self, conn: AsyncConnection, tracked: Tracked, arrival: Arrival
     ) -> None:
-        await self._parts.base.traces.record(
-            tracked.request_id, "checked", name="service request", verdicts=verdicts, conn=conn
+        await self._context.trace(
+            conn, tracked, "checked", name="service request", verdicts=arrival.verdicts
         )
-        self._outcomes.tell(tracked.request_id)
+        self._context.notify(tracked.request_id)
 
     async def _refuse(
-        self,
-        conn: AsyncConnection,
-        runs: list[CheckRun],
-        evidence: RequestEvidence,
-        request: ServiceRequest,
-        refused: Refused,
-        *,
-        came: datetime,
+        self, conn: AsyncConnection, arrival: Arrival, request: ServiceRequest, refused: Refused
     ) -> Answer:
         """Say no in the field's own way. Nothing is spent: the request may be sent again.
 
-        What is kept of it the sender pays for, from a purse of its own.
+        What is kept of it counts against a quota of the sender's own.
         """
-        now = self._parts.base.clock.now()
+        now = self._context.base.clock.now()
         code = refused.code or codes.INTERNAL_TO_DCC
-        document = self._parts.replies.refusal(request.header, code, now)
-        name = request.header.request_id.text
+        document = self._context.replies.refusal(request.header, code, now)
         answer = Answer(document, {"Cos-Check": refused.check, "Cos-Party": PARTY})
-        carried = len(evidence.body) + len(document)
+        carried = len(arrival.evidence.body) + len(document)
         sender = request.header.request_id.originator
-        if not self._parts.base.audit.strangers.afford(carried, records=3, sender=sender):
+        if not self._context.base.audit.strangers.afford(carried, records=3, sender=sender):
             note(unkept=True)
             return answer
-        await self._trace_received(conn, evidence, came)
+        await self._trace_received(conn, arrival)
         why = Refusal(PARTY, refused.check, refused.detail, code)
-        await store.note_refusal(conn, name, why, document, now)
-        await self._parts.base.traces.record(
-            name,
-            "refused",
-            name=refused.check,
-            summary=refused.detail,
-            verdicts=[said for run in runs for said in run.verdicts()],
-            conn=conn,
-        )
-        self._outcomes.tell(name)
+        await store.note_refusal(conn, arrival.subject, why, document, now)
+        await self._trace_refused(conn, arrival, refused)
+        self._context.notify(arrival.subject)
         return answer
 
-    async def _quarantine(
-        self,
-        conn: AsyncConnection,
-        run: CheckRun,
-        evidence: RequestEvidence,
-        request: ServiceRequest,
-        refused: Refused,
+    async def _hold(
+        self, conn: AsyncConnection, arrival: Arrival, request: ServiceRequest, refused: Refused
     ) -> Answer:
         """Hold the request back: taken and acknowledged, but nothing is done until released."""
-        acknowledgement = self._parts.replies.acknowledgement(
-            request.header, self._parts.base.clock.now()
-        )
+        document = self._acknowledgement(request)
         tracked = await self._add(
             conn,
-            evidence,
-            request,
+            arrival.evidence,
             State.QUARANTINED,
-            acknowledgement,
+            acknowledgement=document,
             quarantine_ref=await store.next_quarantine_ref(conn),
             refused_party=PARTY,
             refused_check=refused.check,
             refused_detail=refused.detail,
             refused_code=refused.code,
         )
-        tally = evidence.tally
-        within = tally is not None and (
-            tally.user_limit is None or tally.user + 1 <= tally.user_limit
-        )
-        await self._notices.owe_quarantine(conn, tracked, everyone=within)
-        await self._quarantines.make_room(conn, tracked)
-        await self._parts.base.traces.record(
-            tracked.request_id,
-            "quarantined",
-            name=refused.check,
-            summary=refused.detail,
-            verdicts=run.verdicts(),
-            conn=conn,
-        )
-        self._outcomes.tell(tracked.request_id)
-        return Answer(acknowledgement, {"Cos-Check": refused.check, "Cos-Party": PARTY})
+        await self._quarantine.hold(conn, tracked, arrival.evidence.tally, arrival.runs[0])
+        return Answer(document, {"Cos-Check": refused.check, "Cos-Party": PARTY})
+
+    def _acknowledgement(self, request: ServiceRequest) -> bytes:
+        now = self._context.base.clock.now()
+        return self._context.replies.acknowledgement(request.header, now)
 
     async def _add(
         self,
         conn: AsyncConnection,
         evidence: RequestEvidence,
-        request: ServiceRequest,
         state: State,
-        acknowledgement: bytes | None,
         **more: object,
     ) -> Tracked:
-        header = request.header
+        """Keep a request: its identifier and its counter are spent."""
+        header = need(evidence.request, "service request").header
         return await store.add_request(
             conn,
             counter=header.request_id.counter,
@@ -371,34 +308,8 @@ class Intake:
             service_reference=header.service_reference,
             service_reference_variant=header.service_reference_variant,
             body=evidence.body,
-            accepted_at=self._parts.base.clock.now(),
+            accepted_at=self._context.base.clock.now(),
             state=state.value,
             transaction_id=str(uuid4()),
-            acknowledgement=acknowledgement,
             **more,
         )
-
-
-def _stand(run: CheckRun, evidence: RequestEvidence) -> Approved[Any]:
-    request = evidence.request
-    variant = None if request is None else request.header.service_reference_variant
-    rules = evidence.supported.get(variant or "")
-    for check in STANDING_CHECKS:
-        if why := set_aside(rules, check.id):
-            run.skip(check, why)
-        else:
-            run.apply(check, evidence)
-    return run.approve()
-
-
-def _subject(evidence: RequestEvidence) -> str:
-    if evidence.request is not None:
-        return evidence.request.header.request_id.text
-    return f"unreadable:{hashlib.sha256(evidence.body).hexdigest()[:16]}"
-
-
-def _sender(evidence: RequestEvidence) -> str:
-    """Who says it sent it: a claim, until the identity checks have passed."""
-    if evidence.request is not None:
-        return evidence.request.header.request_id.originator
-    return "unknown"

@@ -1,4 +1,6 @@
-"""In which lane the broker's work waits, so that one party's trouble stays its own.
+"""What the broker has to do for a request, and in which lane it waits for its place.
+
+Lanes keep one party's trouble its own.
 
 Three pools of places (`services.chassis.data.outbox_entry.Pool`): what others must sign or the
 broker itself serves; what goes to devices; what users and CoS Parties are told. In each, whom an
@@ -12,6 +14,13 @@ from typing import Final
 
 from acb.model import Tracked
 from services.chassis.data.outbox import Pool
+
+HAVE_SIGNED: Final = "cos-command"
+"""Outbox kind: have the device's CoS Party sign the command (`acb.steps.have_signed`)."""
+SERVE: Final = "serve-request"
+"""Outbox kind: do what is asked, now that its turn has come (`acb.steps.protect`)."""
+READ_BACK: Final = "read-back"
+"""Outbox kind: ask a device what the cells hold that a command was to change."""
 
 DEVICES: Final = Pool("devices", places=64, share=32)
 """Calls of devices: one that is slow has one place, and all of one user's not more than half."""

@@ -24,7 +24,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from acb.checks import PARTY
 from acb.model import DeviceRecord, Refusal, State, Tracked, WaitingChange
 from acb.rules import codes
-from acb.steps.notices import Notices
+from acb.services.table import SUPPORTED
+from acb.steps.notify import Notifier
 from acb.store import awaited, records
 from acb.store import requests as store
 from acb.store.requests import request_table
@@ -38,8 +39,9 @@ from keys.certificate import Certificate
 GONE: Final = "acb.schedule"
 """The reason given for a request whose command no longer waits for its date."""
 
-KEPT_BY_DEVICES: Final = ("6.15.1", "6.23")
-"""Services whose commands may be dated; a 6.21 to come waits in the broker (see `waiting`)."""
+_KEPT_BY_DEVICES: Final = tuple(
+    variant for variant, service in SUPPORTED.items() if service.dated_in_device
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Pending:
     originator: tuple[str, int]
     withdraws: bool
 
-    def heard_after(self, other: Pending) -> bool:
+    def sent_after(self, other: Pending) -> bool:
         """Whether the device heard this one later: by its originator's counter, if it is the same.
 
         Requests are not sent in the order in which they were accepted: one may have been held in
@@ -96,7 +98,7 @@ async def _taken(conn: AsyncConnection, device: str) -> list[Pending]:
         request_table.c.target == device,
         request_table.c.command.is_not(None),
         request_table.c.device_response.is_not(None),
-        request_table.c.service_reference_variant.in_(KEPT_BY_DEVICES),
+        request_table.c.service_reference_variant.in_(_KEPT_BY_DEVICES),
     )
     rows = await conn.execute(query.order_by(request_table.c.sequence))
     found = []
@@ -132,46 +134,47 @@ async def changes_waiting(
     return tuple(found)
 
 
-async def drop(notices: Notices, conn: AsyncConnection, tracked: Tracked, why: str) -> None:
-    """End a request whose command is gone from its device, and owe its user an answer that says so.
+async def drop(notifier: Notifier, conn: AsyncConnection, tracked: Tracked, why: str) -> None:
+    """End a request whose command is gone from its device, and have its user told so.
 
     It is a second answer: the first was that the device took the command to keep.
     """
-    base = notices.base
-    await store.refuse(
-        conn, tracked.sequence, State.FAILED, Refusal(PARTY, GONE, why, codes.EXECUTION_DATE)
-    )
-    await notices.owe_failure(conn, tracked, codes.EXECUTION_DATE)
+    refusal = Refusal(PARTY, GONE, why, codes.EXECUTION_DATE)
+    await store.refuse(conn, tracked.sequence, State.FAILED, refusal)
+    await notifier.enqueue_failure(conn, tracked, codes.EXECUTION_DATE)
     await awaited.forget(conn, tracked.sequence)
-    await base.traces.record(tracked.request_id, "superseded", summary=why, conn=conn)
-    base.database.on_commit(lambda: base.changes.notify(tracked.request_id))
+    await notifier.context.trace(conn, tracked, "superseded", summary=why)
+    notifier.context.notify(tracked.request_id)
 
 
 async def drop_replaced(
-    notices: Notices, conn: AsyncConnection, tracked: Tracked, update: UpdateCredentials
+    notifier: Notifier,
+    conn: AsyncConnection,
+    tracked: Tracked,
+    update: UpdateCredentials,
 ) -> None:
     """Of what was to wait in the device for one role, whatever is not the newest is gone.
 
     Args:
-        notices: keeps what users are owed.
+        notifier: keeps what users are to be told.
         conn: the transaction in which the request is settled, after it is.
         tracked: a request whose dated or cancelling command the device accepted, as it was before.
         update: that command's payload.
     """
-    told = _pending(tracked, update)
+    accepted = _pending(tracked, update)
     others = [
         other
         for other in await _taken(conn, tracked.target)
-        if other.role == told.role and other.tracked.sequence != tracked.sequence
+        if other.role == accepted.role and other.tracked.sequence != tracked.sequence
     ]
-    later = [other for other in others if other.heard_after(told)]
-    if later and not told.withdraws:
-        await drop(notices, conn, tracked, _taken_away_by(later[0]))
-    elif not told.withdraws and await _orphan(conn, told):
-        await drop(notices, conn, tracked, "who authorised it has been replaced since")
+    later = [other for other in others if other.sent_after(accepted)]
+    if later and not accepted.withdraws:
+        await drop(notifier, conn, tracked, _taken_away_by(later[0]))
+    elif not accepted.withdraws and await _orphan(conn, accepted):
+        await drop(notifier, conn, tracked, "who authorised it has been replaced since")
     for other in others:
-        if other.tracked.state is State.SCHEDULED and told.heard_after(other):
-            await drop(notices, conn, other.tracked, _taken_away_by(told))
+        if other.tracked.state is State.SCHEDULED and accepted.sent_after(other):
+            await drop(notifier, conn, other.tracked, _taken_away_by(accepted))
 
 
 def _taken_away_by(other: Pending) -> str:
@@ -179,25 +182,25 @@ def _taken_away_by(other: Pending) -> str:
     return f"it was withdrawn by {name}" if other.withdraws else f"its place was taken by {name}"
 
 
-async def _orphan(conn: AsyncConnection, told: Pending) -> bool:
+async def _orphan(conn: AsyncConnection, accepted: Pending) -> bool:
     """Whether, by the record, the device no longer holds the key that authorised a command.
 
-    Asked of what is told late alone: when the device took the command, it held that key.
+    Asked of a late acceptance alone: when the device took the command, it held that key.
     """
-    device = await records.find_device(conn, told.tracked.target)
-    cell = CellId(told.role, KeyUsage.DIGITAL_SIGNATURE).name
+    device = await records.find_device(conn, accepted.tracked.target)
+    cell = CellId(accepted.role, KeyUsage.DIGITAL_SIGNATURE).name
     held = None if device is None else device.cells.get(cell)
-    if held is None or told.tracked.state is not State.FAILED:
+    if held is None or accepted.tracked.state is not State.FAILED:
         return False
     try:
-        verify_signature(decode(told.tracked.command or b""), held.public_key)
+        verify_signature(decode(accepted.tracked.command or b""), held.public_key)
     except GbcsError:
         return True
     return False
 
 
 async def drop_orphans(
-    notices: Notices,
+    notifier: Notifier,
     conn: AsyncConnection,
     tracked: Tracked,
     before: DeviceRecord | None,
@@ -206,7 +209,7 @@ async def drop_orphans(
     """What waited in the device for a role whose signing certificate is another now is gone.
 
     Args:
-        notices: keeps what users are owed.
+        notifier: keeps what users are to be told.
         conn: the transaction in which the record changes.
         tracked: the request that changed it.
         before: the device's record before that.
@@ -218,4 +221,4 @@ async def drop_orphans(
         if earlier.tracked.sequence == tracked.sequence or changed.get(cell, held) == held:
             continue
         why = f"who authorised it was replaced by {tracked.request_id}"
-        await drop(notices, conn, earlier.tracked, why)
+        await drop(notifier, conn, earlier.tracked, why)

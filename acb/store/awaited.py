@@ -2,7 +2,7 @@
 
 A row is written in the transaction in which a device's acceptance is settled, and goes when the
 alert is heard or the command is gone from the device. What is done about alerts that do not come
-is in `acb.steps.overdue`.
+is in `acb.steps.dates`.
 """
 
 from __future__ import annotations

@@ -221,17 +221,15 @@ async def count_open(conn: AsyncConnection, originator: str, target: str) -> int
     return int(await scalar(conn, query))
 
 
-async def find_command(
-    conn: AsyncConnection, device: str, party: str, counter: int
-) -> Tracked | None:
-    """The request whose command went to this device with this CoS Party's counter."""
-    found = await _all(
-        conn,
+async def with_command(conn: AsyncConnection, device: str, counter: int) -> list[Tracked]:
+    """The requests whose commands went to this device with this counter, the latest first."""
+    query = select(request_table).where(
         request_table.c.target == device,
-        request_table.c.cos_party == party,
         request_table.c.command_counter == digits(counter),
+        request_table.c.command.is_not(None),
     )
-    return _latest(found)
+    rows = await conn.execute(query.order_by(request_table.c.sequence.desc()))
+    return [_tracked(row) for row in rows]
 
 
 async def commanded(conn: AsyncConnection, device: str, states: Iterable[State]) -> list[Tracked]:

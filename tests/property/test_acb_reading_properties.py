@@ -14,6 +14,7 @@ from acb.checks import RESPONSE_CHECKS, book
 from acb.peers.outbound import AnswerUnusable, CosPartyLink
 from acb.rules.read_back import READ_BACK_CHECKS, question, read_details
 from acb.rules.request import FORM_CHECKS
+from acb.rules.response import read_device_message
 from acb.steps import gather
 from services.chassis.checks import Refused
 from tests.unit.acb.estate import ACB, DEVICE, Estate, response_message, signed_octets
@@ -71,7 +72,7 @@ def test_a_damaged_service_request_never_breaks_the_reader(
 @plain
 @given(raw=st.binary(max_size=300))
 def test_noise_is_no_device_message(raw: bytes) -> None:
-    refused = refusal("response", RESPONSE_CHECKS, gather.read_device_message(raw))
+    refused = refusal("response", RESPONSE_CHECKS, read_device_message(raw))
 
     assert refused == ("acb.response.received" if not raw else "acb.response.decode")
 
@@ -85,7 +86,7 @@ def test_a_damaged_device_message_is_never_accepted(estate: Estate, data: st.Dat
     raw = bytearray(honest)
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
 
-    assert refusal("response", RESPONSE_CHECKS, gather.read_device_message(bytes(raw))) is not None
+    assert refusal("response", RESPONSE_CHECKS, read_device_message(bytes(raw))) is not None
 
 
 @plain

@@ -11,7 +11,7 @@ import pytest
 
 from acb.checks import RESPONSE_CHECKS
 from acb.model import CosParty, DeviceRecord, IssuedCommand, ResponseEvidence
-from acb.steps import gather
+from acb.rules.response import read_device_message
 from gbcs.codes import Cra, CredentialsReplacementMode, RemotePartyRole, StatusCode
 from gbcs.message import OtherInformation, encode
 from gbcs.payloads.credentials import CredentialsOutcome, SeqNumberChange, UpdateCredentials
@@ -97,7 +97,7 @@ def judge(checks: CheckBook, device: Device, raw: bytes) -> str | None:
         cells=device.before,
     )
     evidence: ResponseEvidence = replace(
-        gather.read_device_message(raw),
+        read_device_message(raw),
         device=record,
         command=IssuedCommand(
             "request", DEVICE, CosParty("tcos_party", TCOS), COUNTER, device.update
@@ -329,7 +329,7 @@ def test_a_message_of_another_use_case_is_not_read_as_this_one(
 
 
 def test_a_message_about_no_command_of_ours_is_refused(checks: CheckBook, device: Device) -> None:
-    evidence = gather.read_device_message(device.respond())
+    evidence = read_device_message(device.respond())
     run = checks.start("test", "response")
     run.apply("acb.response.received", evidence)
     run.apply("acb.response.decode", evidence)

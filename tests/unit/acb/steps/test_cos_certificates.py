@@ -6,7 +6,7 @@ import base64
 from dataclasses import replace
 from typing import Any
 
-from acb.services.table import ASK_COS_PARTY
+from acb.steps.lanes import HAVE_SIGNED
 from acb.steps.outcome import Outcomes
 from acb.store import requests as store
 from duis.alerts import CosCertificateAlert
@@ -133,7 +133,7 @@ async def test_a_device_that_says_what_the_record_says(world: World, meters: Met
 
 def outcomes(world: World) -> Outcomes:
     """The part of the broker that records what devices say, which no interface shows."""
-    workflow: Any = world.parts.base.outbox._handlers[ASK_COS_PARTY]
+    workflow: Any = world.parts.base.outbox._handlers[HAVE_SIGNED]
     return workflow.__self__._outcomes  # type: ignore[no-any-return]
 
 

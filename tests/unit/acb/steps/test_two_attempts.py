@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from acb.model import State
-from acb.services.table import ASK_COS_PARTY
+from acb.steps.lanes import HAVE_SIGNED
 from acb.store import requests as store
 from services.link.opened import Opened
 from tests.unit.acb.world import Answer, World
@@ -24,7 +24,7 @@ async def test_a_step_that_is_done_twice_at_once_does_not_end_the_request(world:
 
     world.peers["tcos_party"].handlers["cos-command"] = together
     outbox = world.parts.base.outbox
-    ask = outbox._handlers[ASK_COS_PARTY]
+    ask = outbox._handlers[HAVE_SIGNED]
     link = world.parts.cos_parties["tcos_party"]
     have_signed = link.have_signed
 
@@ -36,7 +36,7 @@ async def test_a_step_that_is_done_twice_at_once_does_not_end_the_request(world:
 
     link.have_signed = meeting  # type: ignore[method-assign]
     (item,) = await outbox._claim()
-    assert item.kind == ASK_COS_PARTY
+    assert item.kind == HAVE_SIGNED
     await asyncio.gather(ask(item), ask(replace(item, attempts=2)))
     async with world.parts.base.database.connect() as conn:
         tracked = await store.get_request(conn, item.payload["sequence"])

@@ -1,10 +1,11 @@
-"""Documents owed to users, and messages owed to CoS Parties: kept first, delivered afterwards."""
+"""Step 7: documents for users and messages for CoS Parties, kept first and delivered afterwards."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,90 +24,84 @@ from gbcs.payloads.credentials import UpdateCredentials
 from keys.certificate import Certificate
 from services.chassis.data.counters import OriginatorCounter
 from services.chassis.data.outbox import NOTICES, OutboxItem, TryLater
-from services.chassis.foundation import Foundation
 from services.link.errors import LinkCallError, PeerRefused
 
 USER_DOCUMENT: Final = "user-document"
 FORWARD: Final = "forward-to-cos-party"
 
 
-class Notices:
-    """Keeps what is owed, in the caller's transaction, and delivers it until it is taken."""
+class Notifier:
+    """Keeps what others are to be told, in the caller's transaction, and delivers it."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, context: Parts) -> None:
+        self.context = context
+        self._replies = context.replies
         self._alerts = OriginatorCounter("dcc-alert")
-        outbox = parts.base.outbox
+        outbox = context.base.outbox
         outbox.register(USER_DOCUMENT, self._deliver, pool=NOTICES)
         outbox.register(FORWARD, self._forward, pool=NOTICES)
 
-    @property
-    def base(self) -> Foundation:
-        """The chassis parts."""
-        return self._parts.base
-
-    async def owe_answer(
+    async def enqueue_answer(
         self, conn: AsyncConnection, tracked: Tracked, code: str, document: bytes
     ) -> None:
-        """Owe a user the answer to its request."""
-        await self._owe(conn, tracked.originator, code, document, tracked.sequence)
+        """Have a user sent the answer to its request."""
+        await self._enqueue(conn, tracked.originator, code, document, tracked.sequence)
 
-    async def owe_failure(self, conn: AsyncConnection, tracked: Tracked, code: str) -> None:
-        """Owe a user the answer that its request came to nothing, and keep it as its last."""
-        document = self._parts.replies.answer(tracked, code, None, self._parts.base.clock.now())
+    async def enqueue_failure(self, conn: AsyncConnection, tracked: Tracked, code: str) -> None:
+        """Have a user told that its request came to nothing, and keep that as its last answer."""
+        document = self._replies.answer(tracked, code, None, self._now())
         await store.change(conn, tracked.sequence, response=document, response_code=code)
-        await self.owe_answer(conn, tracked, code, document)
+        await self.enqueue_answer(conn, tracked, code, document)
 
-    async def owe_cos_rejection(self, conn: AsyncConnection, tracked: Tracked, error: str) -> None:
-        """Owe the asker the alert that its CoS request was refused by the CoS Party."""
-        document = self._parts.replies.cos_rejected(
+    async def enqueue_cos_rejection(
+        self, conn: AsyncConnection, tracked: Tracked, error: str
+    ) -> None:
+        """Have the requester alerted that its CoS request was refused by the CoS Party."""
+        user = tracked.originator
+        await self._alert(
+            conn,
             tracked,
-            error,
-            tracked.originator,
-            await self._alerts.next(conn),
-            self._parts.base.clock.now(),
-        )
-        await self._owe(
-            conn, tracked.originator, codes.ALERT_COS_REJECTED, document, tracked.sequence
+            user,
+            codes.ALERT_COS_REJECTED,
+            lambda number, at: self._replies.cos_rejected(tracked, error, user, number, at),
         )
 
-    async def owe_quarantine(
+    async def enqueue_quarantine(
         self, conn: AsyncConnection, tracked: Tracked, *, everyone: bool
     ) -> None:
-        """Owe the asker the alert that its request is held back."""
-        document = self._parts.replies.quarantined(
-            RequestId.from_text(tracked.request_id),
-            tracked.quarantine_ref or 0,
-            everyone=everyone,
-            number=await self._alerts.next(conn),
-            at=self._parts.base.clock.now(),
-        )
-        await self._owe(
-            conn, tracked.originator, codes.ALERT_QUARANTINED, document, tracked.sequence
+        """Have the requester alerted that its request is held back."""
+        name, held = RequestId.from_text(tracked.request_id), tracked.quarantine_ref or 0
+        await self._alert(
+            conn,
+            tracked,
+            tracked.originator,
+            codes.ALERT_QUARANTINED,
+            lambda number, at: self._replies.quarantined(
+                name, held, everyone=everyone, number=number, at=at
+            ),
         )
 
-    async def owe_old_supplier(
+    async def enqueue_old_supplier(
         self, conn: AsyncConnection, tracked: Tracked, device: DeviceRecord, old: str
     ) -> None:
-        """Owe the supplier that was replaced the alert that the device is no longer its own.
+        """Have the supplier that was replaced alerted that the device is no longer its own.
 
         A predecessor that is not a user here (the DCC's own certificates in a new device) is
-        owed nothing.
+        sent nothing.
         """
         if await records.find_user(conn, old) is None:
             return
-        document = self._parts.replies.device_changed_supplier(
-            device, old, await self._alerts.next(conn), self._parts.base.clock.now()
+        await self._alert(
+            conn,
+            tracked,
+            old,
+            codes.ALERT_DEVICE_CHANGED_SUPPLIER,
+            lambda number, at: self._replies.device_changed_supplier(device, old, number, at),
         )
-        await self._owe(conn, old, codes.ALERT_DEVICE_CHANGED_SUPPLIER, document, tracked.sequence)
-        await self._parts.base.traces.record(
-            tracked.request_id,
-            "notified",
-            summary="the supplier that was replaced is owed a notice",
-            conn=conn,
-        )
+        summary = "the supplier that was replaced is owed a notice"
+        await self.context.trace(conn, tracked, "notified", summary=summary)
 
-    async def owe_credentials_updated(
+    async def enqueue_credentials_updated(
         self,
         conn: AsyncConnection,
         tracked: Tracked,
@@ -114,7 +109,7 @@ class Notices:
         update: UpdateCredentials,
         changed: Mapping[str, Certificate],
     ) -> None:
-        """Owe the asker, and every user with a signing cell on the device, the alert about it.
+        """Have the requester, and every user with a signing cell on the device, alerted about it.
 
         Args:
             conn: the transaction in which the record changed.
@@ -131,47 +126,44 @@ class Notices:
         for user in sorted(concerned):
             if await records.find_user(conn, user) is None:
                 continue
-            document = self._parts.replies.credentials_updated(
-                device.eui,
-                update,
-                changed,
-                user,
-                number=await self._alerts.next(conn),
-                at=self._parts.base.clock.now(),
+            number, at = await self._alerts.next(conn), self._now()
+            document = self._replies.credentials_updated(
+                device.eui, update, changed, user, number=number, at=at
             )
-            await self._owe(conn, user, codes.ALERT_CREDENTIALS_UPDATED, document, tracked.sequence)
+            code = codes.ALERT_CREDENTIALS_UPDATED
+            await self._enqueue(conn, user, code, document, tracked.sequence)
 
-    async def owe_cos_certificate(
+    async def enqueue_cos_certificate(
         self, conn: AsyncConnection, tracked: Tracked, device: str, serial: int | None, user: str
     ) -> None:
-        """Owe a user the alert which CoS certificate a device holds (see `cos_certificates`)."""
-        document = self._parts.replies.cos_certificate(
-            device, serial, user, await self._alerts.next(conn), self._parts.base.clock.now()
+        """Have a user alerted which CoS certificate a device holds (see `cos_certificates`)."""
+        code = codes.ALERT_COS_CERTIFICATE
+        await self._alert(
+            conn,
+            tracked,
+            user,
+            code,
+            lambda number, at: self._replies.cos_certificate(device, serial, user, number, at),
         )
-        await self._owe(conn, user, codes.ALERT_COS_CERTIFICATE, document, tracked.sequence)
-        await self._parts.base.traces.record(
-            tracked.request_id,
-            "notified",
-            receiver=user,
-            name=codes.ALERT_COS_CERTIFICATE,
-            summary="owed an alert which CoS certificate the device holds",
-            conn=conn,
+        summary = "owed an alert which CoS certificate the device holds"
+        await self.context.trace(
+            conn, tracked, "notified", receiver=user, name=code, summary=summary
         )
 
-    async def owe_device_alert(
+    async def enqueue_device_alert(
         self, conn: AsyncConnection, message: Message, alert_code: int, raw: bytes
     ) -> None:
-        """Owe the recipient of a device's security alert the alert, as the device signed it."""
-        user, now = message.header.recipient, self._parts.base.clock.now()
-        document = self._parts.replies.device_alert(message, alert_code, raw, now)
-        await self._owe(conn, user, f"{alert_code:04X}", document, message.reference)
+        """Have the recipient of a device's security alert sent it, as the device signed it."""
+        document = self._replies.device_alert(message, alert_code, raw, self._now())
+        user, code = message.header.recipient, f"{alert_code:04X}"
+        await self._enqueue(conn, user, code, document, message.reference)
 
-    async def owe_cos_party(
+    async def enqueue_cos_party(
         self, conn: AsyncConnection, tracked: Tracked, purpose: str, message: bytes
     ) -> None:
-        """Owe the CoS Party what the device said to it."""
+        """Have the CoS Party given what the device said to it."""
         digest = hashlib.sha256(message).hexdigest()[:16]
-        await self._parts.base.outbox.put(
+        await self.context.base.outbox.put(
             conn,
             FORWARD,
             f"{tracked.sequence}:{purpose}:{digest}",
@@ -183,21 +175,31 @@ class Notices:
             lane=lanes.told_cos_party(tracked.cos_party or "", tracked),
         )
 
-    async def _owe(
+    def _now(self) -> datetime:
+        return self.context.base.clock.now()
+
+    async def _alert(
+        self,
+        conn: AsyncConnection,
+        tracked: Tracked,
+        user: str,
+        code: str,
+        write: Callable[[int, datetime], bytes],
+    ) -> None:
+        """Have a user sent a DCC alert, written with its number and time."""
+        document = write(await self._alerts.next(conn), self._now())
+        await self._enqueue(conn, user, code, document, tracked.sequence)
+
+    async def _enqueue(
         self, conn: AsyncConnection, user: str, code: str, document: bytes, about: int | str
     ) -> None:
-        """Owe a user a document about a request (its sequence), or else about what is named so."""
+        """Keep a document for a user, about a request (its sequence) or what is named so."""
         sequence = about if isinstance(about, int) else None
         number = await store.add_notice(
-            conn,
-            user=user,
-            code=code,
-            document=document,
-            at=self._parts.base.clock.now(),
-            sequence=sequence,
+            conn, user=user, code=code, document=document, at=self._now(), sequence=sequence
         )
         subject = {"subject": about} if sequence is None else {"sequence": sequence}
-        await self._parts.base.outbox.put(
+        await self.context.base.outbox.put(
             conn,
             USER_DOCUMENT,
             str(number),
@@ -207,7 +209,7 @@ class Notices:
 
     async def _deliver(self, item: OutboxItem) -> None:
         """Hand one document to its user. A user without a callback asks for it instead."""
-        base = self._parts.base
+        base = self.context.base
         async with base.database.connect() as conn:
             notice = await store.get_notice(conn, item.payload["number"])
             subject = item.payload.get("subject")
@@ -217,25 +219,25 @@ class Notices:
         if user is None or user.callback_url is None or notice.delivered_at is not None:
             return
         try:
-            await self._parts.users.deliver(user.callback_url, notice.document)
+            await self.context.users.deliver(user.callback_url, notice.document)
         except Unreachable as error:
             raise TryLater(str(error)) from error
         async with base.database.begin() as conn:
             await store.notice_delivered(conn, notice.id, base.clock.now())
-            await base.traces.record(
+            await self.context.trace(
+                conn,
                 subject,
                 "sent",
                 sender=PARTY,
                 receiver=notice.user,
                 name=f"duis-response {notice.code}",
                 message=notice.document,
-                conn=conn,
             )
             await base.outbox.complete(conn, item)
 
     async def _forward(self, item: OutboxItem) -> None:
         """Give a device's message to the CoS Party that commanded. A refusal there ends it."""
-        base = self._parts.base
+        base = self.context.base
         message = base64.b64decode(item.payload["message"])
         purpose = item.payload["purpose"]
         async with base.database.connect() as conn:
@@ -243,20 +245,20 @@ class Notices:
         party = tracked.cos_party or ""
         summary = "taken by the CoS Party"
         try:
-            await self._parts.cos_parties[party].forward(purpose, tracked.transaction, message)
+            await self.context.cos_parties[party].forward(purpose, tracked.transaction, message)
         except PeerRefused as refused:
             summary = f"refused by {refused.party or party}, {refused.check}: {refused.detail}"
         except LinkCallError as error:
             raise TryLater(str(error)) from error
         async with base.database.begin() as conn:
-            await base.traces.record(
-                tracked.request_id,
+            await self.context.trace(
+                conn,
+                tracked,
                 "sent",
                 sender=PARTY,
                 receiver=party,
                 name=purpose,
                 summary=summary,
                 message=message,
-                conn=conn,
             )
             await base.outbox.complete(conn, item)
