@@ -296,38 +296,6 @@ class Decided(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """One decision, for the operators' list."""
-
-    at: datetime
-    purpose: str
-    transaction: str
-    request_id: str | None
-    requester: str | None
-    device: str | None
-    digest: str
-    outcome: Decided
-    check: str | None = None
-    code: str | None = None
-    detail: str | None = None
-    counter: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceReturn:
-    """What was taken from a device: a response or an alert, and what it said as JSON text."""
-
-    digest: str
-    purpose: str
-    transaction: str
-    device: str
-    counter: int
-    is_alert: bool
-    at: datetime
-    outcome_json: str
-
-
-@dataclass(frozen=True, slots=True)
 class SignedCommandRecord:
     """What the party remembers of a command it signed.
 

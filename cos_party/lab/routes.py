@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cos_party.model import Thresholds
 from cos_party.steps.gather import Gatherer
-from cos_party.steps.grounds import without_ground
+from cos_party.steps.waiting_changes import no_longer_supported
 from cos_party.store import decisions as store
 from services.chassis.data.counters import OriginatorCounter
 from services.chassis.foundation import Foundation
@@ -79,7 +79,7 @@ def lab_routes(base: Foundation, gatherer: Gatherer, counter: OriginatorCounter)
     async def grounds() -> dict[str, Any]:
         """Signed changes that wait for their date and that registration no longer bears out."""
         async with base.database.connect() as conn:
-            lost = await without_ground(conn, base.clock.now())
+            lost = await no_longer_supported(conn, base.clock.now())
         listed = [
             {
                 "request_id": change.request_id,

@@ -12,8 +12,6 @@ second counter, and no command leaves that was not recorded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -21,7 +19,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cos_party.checks import REQUEST_SECTION
 from cos_party.model import (
     Decided,
-    Decision,
     Delivery,
     Intent,
     Reading,
@@ -33,9 +30,9 @@ from cos_party.rules.build import pre_command
 from cos_party.rules.reading import read_request
 from cos_party.rules.registration import displaced
 from cos_party.steps.gather import Gatherer
-from cos_party.steps.grounds import Grounds
-from cos_party.steps.judging import affords_refusal, run_all, write_refusal
+from cos_party.steps.judging import judge
 from cos_party.steps.signing import sign_intent
+from cos_party.steps.waiting_changes import WaitingChanges
 from cos_party.store import decisions as store
 from gbcs.errors import GbcsError
 from gbcs.message import decode, encode
@@ -45,15 +42,6 @@ from services.chassis.data.counters import OriginatorCounter
 from services.chassis.foundation import Foundation
 from services.chassis.log import about
 from services.chassis.web.problems import Problem
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """How the checks ended: an approval and what was recorded under it, or a refusal."""
-
-    approved: Approved[Any] | None
-    intent: Intent | None
-    refused: Refused | None
 
 
 class CosWorkflow:
@@ -68,7 +56,7 @@ class CosWorkflow:
         self._counter = counter
         self._party = base.settings.party
         self._eui = signer.certificate.subject_eui or ""
-        gatherer.puller.when_registered = Grounds(base).look
+        gatherer.puller.when_registered = WaitingChanges(base).review
 
     async def command(self, delivery: Delivery) -> dict[str, Any]:
         """Decide on a service request and answer with the signed command.
@@ -89,15 +77,21 @@ class CosWorkflow:
         # 4. judge, and commit either the refusal or the intent
         async with self._base.database.begin() as conn:
             evidence = await self._gatherer.request_evidence(conn, delivery, reading, pulled)
-            judged = await self._judge(conn, evidence)
-        if judged.refused is not None:
-            raise judged.refused
-        if judged.approved is None or judged.intent is None:
-            raise RuntimeError("neither approved nor refused")
+            judged = await judge(
+                self._base,
+                conn,
+                evidence,
+                section=REQUEST_SECTION,
+                subject=_subject(delivery, reading),
+            )
+            intent = None if isinstance(judged, Refused) else await self._intend(conn, judged)
+        if isinstance(judged, Refused):
+            raise judged
+        assert intent is not None
         # 5. sign exactly what was intended
-        signed = sign_intent(judged.approved, judged.intent, self._signer, section=REQUEST_SECTION)
+        signed = sign_intent(judged, intent, self._signer)
         # 6. keep the command and the answer in one transaction, then let it go
-        return await self._deliver(delivery, judged.intent, signed)
+        return await self._deliver(judged, intent, signed)
 
     async def _repeated(self, delivery: Delivery) -> dict[str, Any] | None:
         """The answer to bytes that were signed for before, unless the transaction says otherwise.
@@ -125,58 +119,20 @@ class CosWorkflow:
             )
         return self._answer(delivery, intent, intent.command)
 
-    async def _judge(self, conn: AsyncConnection, evidence: RequestEvidence) -> Judged:
-        """Run the whole list; on yes take a counter and record the intent, in `conn`."""
-        delivery, reading = evidence.delivery, evidence.reading
-        subject = _subject(delivery, reading)
-        came = self._base.system_clock.now()
-        run = self._base.book.start(subject, section=REQUEST_SECTION)
-        try:
-            approved = run_all(self._base, run, evidence)
-        except Refused as refused:
-            kept = affords_refusal(self._base, delivery, run, reading.request)
-            if kept:
-                await self._received(conn, delivery, subject, came)
-            await write_refusal(
-                self._base,
-                conn,
-                delivery,
-                run=run,
-                refused=refused,
-                kept=kept,
-                request=reading.request,
-            )
-            return Judged(None, None, refused)
-        await self._received(conn, delivery, subject, came)
-        intent = await self._intend(conn, evidence)
+    async def _intend(self, conn: AsyncConnection, approved: Approved[RequestEvidence]) -> Intent:
+        """The intent for an approved request, recorded: the one a crash left, or a new one."""
+        intent = await self._left_or_new(conn, approved.evidence)
         await self._base.traces.record(
-            subject,
+            approved.subject,
             "checked",
             name="Approved",
             summary=f"every check said yes; counter {intent.counter} is taken",
             verdicts=approved.verdicts,
             conn=conn,
         )
-        return Judged(approved, intent, None)
+        return intent
 
-    async def _received(
-        self, conn: AsyncConnection, delivery: Delivery, subject: str, came: datetime
-    ) -> None:
-        await self._base.traces.record(
-            subject,
-            "received",
-            sender=delivery.opened.sender,
-            receiver=self._party,
-            name="Service request",
-            summary=f"transaction {delivery.transaction}",
-            message=delivery.content,
-            verdicts=delivery.opened.verdicts,
-            at=came,
-            conn=conn,
-        )
-
-    async def _intend(self, conn: AsyncConnection, evidence: RequestEvidence) -> Intent:
-        """The intent for an approved request: the one a crash left, or a new one."""
+    async def _left_or_new(self, conn: AsyncConnection, evidence: RequestEvidence) -> Intent:
         delivery, request = evidence.delivery, evidence.reading.request
         if request is None:
             raise self._unbuildable("there is no request that could be read")
@@ -214,7 +170,10 @@ class CosWorkflow:
         """With every check on this cannot be; a weakened party says so and keeps its counter."""
         return Problem(422, "No command can be built from this", reason, party=self._party)
 
-    async def _deliver(self, delivery: Delivery, intent: Intent, signed: Signed) -> dict[str, Any]:
+    async def _deliver(
+        self, approved: Approved[RequestEvidence], intent: Intent, signed: Signed
+    ) -> dict[str, Any]:
+        delivery = approved.evidence.delivery
         now = self._base.clock.now()
         async with self._base.database.begin() as conn:
             command = await store.record_signed(conn, intent.digest, signed.command, now)
@@ -224,17 +183,13 @@ class CosWorkflow:
             )
             await store.record_decision(
                 conn,
-                Decision(
-                    at=now,
-                    purpose=delivery.purpose,
-                    transaction=delivery.transaction,
-                    request_id=intent.request_id,
-                    requester=intent.requester,
-                    device=intent.device,
-                    digest=delivery.digest,
-                    outcome=Decided.SIGNED,
-                    counter=intent.counter,
-                ),
+                delivery,
+                now,
+                Decided.SIGNED,
+                request_id=intent.request_id,
+                requester=intent.requester,
+                device=intent.device,
+                counter=intent.counter,
             )
             message = decode(command)
             await self._base.traces.record(
