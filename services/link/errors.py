@@ -7,7 +7,7 @@
     ├── BaseError           a signature base that cannot be built
     ├── DigestError         a Content-Digest field that cannot be read
     ├── SignatureError      a signature that does not verify
-    ├── StepFailed          one step of the verification list said no
+    ├── NotVerified         a message does not pass a check, asked outside a party
     ├── LinkSetupError      the link was put together wrongly (stops the process at start)
     ├── EvidenceError       kept evidence that does not prove what it claims
     └── LinkCallError       a call that brought no yes
@@ -55,16 +55,13 @@ class SignatureError(LinkError):
     """A signature does not verify."""
 
 
-class StepFailed(LinkError):  # noqa: N818 - a verdict, as `Refused` is
-    """One step of the verification list said no."""
+class NotVerified(LinkError):  # noqa: N818 - a verdict, as `Refused` is
+    """A message does not pass a list of checks; `check` is the name of the one that said no."""
 
-    def __init__(
-        self, detail: str, *, expected: str | None = None, found: str | None = None
-    ) -> None:
-        super().__init__(detail)
+    def __init__(self, check: str, detail: str) -> None:
+        super().__init__(f"{check}: {detail}")
+        self.check = check
         self.detail = detail
-        self.expected = expected
-        self.found = found
 
 
 class LinkSetupError(LinkError):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from cos_party.checks import check_book
@@ -308,16 +309,7 @@ class Party:
             del conn
             self.remembered.append(answer)
 
-        opened = Opened(
-            link_approval(),
-            sender="acb",
-            purpose=purpose,
-            message_id=str(uuid.uuid4()),
-            body=b"{}",
-            received_at=NOW,
-            evidence=1,
-            remember=remember,
-        )
+        opened = Opened(link_approval(purpose), evidence=1, remember=remember)
         return Delivery(opened, transaction or str(uuid.uuid4()), content)
 
     async def effects(self) -> dict[str, Any]:
@@ -335,14 +327,19 @@ class Party:
             return {"counter": await self.counter.last(conn), "signed": self.signer.used, **rows}
 
 
-def link_approval() -> Approved:
-    """An approval of the link's section, as its server would give."""
+def link_approval(purpose: str) -> Approved:
+    """An approval of the link's section, as its server would give, of a message of the broker's."""
+    headers = {"cos-purpose": purpose, "cos-message-id": str(uuid.uuid4())}
+    envelope = SimpleNamespace(
+        key=SimpleNamespace(system="acb"),
+        header=headers.get,
+        message=SimpleNamespace(body=b"{}"),
+        now=NOW,
+    )
     check: Check[object] = Check(
         "link.request.test", "test", "test", lambda _: None, section="link.request"
     )
-    run = CheckBook("test", [check]).start("test", section="link.request")
-    run.apply(check, None)
-    return run.approve()
+    return CheckBook("test", [check]).start("test", section="link.request").judge(envelope)
 
 
 async def open_party(
