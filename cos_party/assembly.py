@@ -15,7 +15,6 @@ import httpx
 from cos_party.api import PURPOSES, link_routes, path_of
 from cos_party.checks import check_book
 from cos_party.lab.routes import lab_routes
-from cos_party.model import Trust
 from cos_party.peers.outbound import Sources
 from cos_party.peers.pull import Puller
 from cos_party.settings import CosPartySettings
@@ -36,6 +35,7 @@ from services.chassis.settings import TlsSettings
 from services.chassis.time.refresh import Refresher
 from services.chassis.web.authority import Authority, AuthorityError
 from services.chassis.web.http import client, mutual_tls
+from services.link.authorities import Authorities
 from services.link.checks import link_checks
 from services.link.client import LinkClient
 from services.link.errors import LinkSetupError
@@ -97,7 +97,7 @@ async def assemble(
     book = check_book(organisation.party, organisation.check_prefix)
     book.extend(link_checks())
     try:
-        trust = read_trust(settings.data / "trust")
+        trust = Authorities.read(settings.data / "trust")
         base = await Foundation.open(settings, book, metadata)
     except (KeysError, StoreError, OSError) as error:
         raise StartError(str(error)) from error
@@ -123,7 +123,7 @@ async def _put_together(
     organisation: Organisation,
     settings: CosPartySettings,
     keys: CosKeys,
-    trust: Trust,
+    trust: Authorities,
     base: Foundation,
     http: httpx.AsyncClient,
 ) -> Service:
@@ -152,7 +152,7 @@ async def _put_together(
         sources=Sources(peer(REGISTRATION), peer(SMKI_REPOSITORY)),
         trust=trust,
         clock=base.clock,
-        heed=link_trust.offer,
+        use_list=link_trust.offer,
         link_stale=lambda: link_trust.stale(base.system_clock.now()),
         seconds=settings.source_seconds,
     )
@@ -192,30 +192,6 @@ async def _put_together(
         on_start=[take_first_copies, refresher.start],
         on_stop=[http.aclose, refresher.stop],
         on_reset=[gatherer.forget_thresholds],
-    )
-
-
-def read_trust(folder: Path) -> Trust:
-    """The authorities a CoS Party trusts, from its own trust folder.
-
-    Raises:
-        OSError: a file cannot be read.
-        CertificateError: a file does not hold one certificate.
-        StartError: a certificate is not an authority's or not marked as simulated.
-    """
-
-    def authority(name: str) -> Certificate:
-        found = Certificate.from_pem((folder / f"{name}.pem").read_bytes())
-        if not found.is_authority or not found.simulated:
-            raise StartError(f"{name} is not a simulated authority")
-        return found
-
-    return Trust(
-        organisation_root=authority("organisation-root"),
-        organisation_authorities=(authority("organisation-issuing"),),
-        device_root=authority("device-root"),
-        device_authorities=(authority("device-issuing"),),
-        infrastructure_root=authority("infrastructure-root"),
     )
 
 

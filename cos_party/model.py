@@ -24,6 +24,7 @@ from gbcs.payloads.details import CredentialDetails
 from keys.certificate import Certificate
 from keys.crl import RevocationList
 from keys.errors import CertificateError
+from services.link.authorities import Authorities
 from services.link.opened import Opened
 
 
@@ -96,45 +97,6 @@ class Thresholds:
     def of(cls, window_seconds: int, per_requester: int, total: int) -> Thresholds:
         """Thresholds with their window in seconds."""
         return cls(timedelta(seconds=window_seconds), per_requester, total)
-
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """What the party trusts, read once at start from its own folder: authorities, no leaf.
-
-    Attributes:
-        organisation_root: anchor of every organisation certificate.
-        organisation_authorities: issuing authorities of organisations.
-        device_root: anchor of every device certificate.
-        device_authorities: issuing authorities of devices.
-        infrastructure_root: issuer of link certificates, whose revocation list the link needs.
-    """
-
-    organisation_root: Certificate
-    organisation_authorities: tuple[Certificate, ...]
-    device_root: Certificate
-    device_authorities: tuple[Certificate, ...]
-    infrastructure_root: Certificate
-
-    @property
-    def authorities(self) -> tuple[Certificate, ...]:
-        """Whose revocation lists count."""
-        return (
-            self.organisation_root,
-            *self.organisation_authorities,
-            self.device_root,
-            *self.device_authorities,
-            self.infrastructure_root,
-        )
-
-    @property
-    def list_authorities(self) -> dict[str, Certificate]:
-        """Whose list the SMKI repository publishes under which name (the link's own three)."""
-        return {
-            "organisation": self.organisation_authorities[0],
-            "device": self.device_authorities[0],
-            "infrastructure": self.infrastructure_root,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +205,7 @@ class RequestEvidence:
     at: datetime
     limits: Limits
     thresholds: Thresholds
-    trust: Trust
+    trust: Authorities
     revocations: Revocations
     reading: Reading
     signatory: Certificate | None
@@ -340,7 +302,7 @@ class ReturnEvidence:
     delivery: Delivery
     at: datetime
     eui: str
-    trust: Trust
+    trust: Authorities
     revocations: Revocations
     reading: ReturnReading
     command: SignedCommandRecord | None

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from cos_party.checks import check_book
-from cos_party.model import Delivery, Limits, Thresholds, Trust
+from cos_party.model import Delivery, Limits, Thresholds
 from cos_party.peers.outbound import KnownExtract, SourceRefused, SourceUnavailable
 from cos_party.peers.pull import Puller
 from cos_party.peers.wire import RegistrationExtract
@@ -36,6 +36,7 @@ from services.chassis.data.counters import OriginatorCounter
 from services.chassis.foundation import Foundation
 from services.chassis.settings import Listen
 from services.chassis.time.clock import LabClock
+from services.link.authorities import Authorities
 from services.link.opened import Opened
 from tests.unit.cos_party import pki
 from tests.unit.cos_party.pki import NOW, Authority, Identity
@@ -71,7 +72,7 @@ class Estate:
         self.device_root = pki.authority("SIM-E0", "00", policy=pki.DEVICE)
         self.device_issuing = pki.authority("SIM-E1", "07", self.device_root, pki.DEVICE)
         self.link = InfrastructureAuthority()
-        self.trust = Trust(
+        self.trust = Authorities(
             organisation_root=self.root.certificate,
             organisation_authorities=(
                 self.issuing.certificate,
@@ -351,7 +352,7 @@ async def open_party(
     limits: Limits | None = None,
     first_counter: int = 6001,
     published: Published | None = None,
-    heed: Callable[[RevocationList], None] = lambda _: None,
+    use_list: Callable[[RevocationList], None] = lambda _: None,
 ) -> Party:
     """A CoS Party on a store of its own; its clock stands at NOW."""
     name, eui = PARTIES[prefix]
@@ -368,7 +369,7 @@ async def open_party(
         sources=sources,  # type: ignore[arg-type]  # the same questions, answered here
         trust=estate.trust,
         clock=clock,
-        heed=heed,
+        use_list=use_list,
         seconds=60.0,
     )
     gatherer = Gatherer(

@@ -18,6 +18,7 @@ from duis.signature import SignatureReference
 from keys.crl import read_crl
 from services.chassis.checks import Refused
 from services.chassis.time.refresh import Refresher
+from services.link.authorities import list_key
 from services.link.errors import PeerUnavailable
 from services.link.trust import LinkTrust
 from services.registration.model import Register
@@ -39,7 +40,7 @@ from tests.unit.link.estate import Authority
 
 def key_of(authority: pki.Authority | Authority) -> str:
     certificate = authority.certificate
-    return copies.list_key(certificate.subject_name, certificate.key_identifier)
+    return list_key(certificate.subject_name, certificate.key_identifier)
 
 
 async def lists_held(party: Party) -> dict[str, int]:
@@ -432,7 +433,7 @@ async def test_a_list_of_link_certificates_is_taken_in_and_heeded(
         return trust.failure(held.certificate, LINK_NOW)
 
     published = Published(estate)
-    first = await open_party(tmp_path, estate, published=published, heed=trust.offer)
+    first = await open_party(tmp_path, estate, published=published, use_list=trust.offer)
     await first.command(estate.ask(counter=1).signed)
     assert failure() is None
     published.lists["infrastructure"] = estate.link.revocation_list(
@@ -448,7 +449,7 @@ async def test_a_list_of_link_certificates_is_taken_in_and_heeded(
 
     published.down.add("smki")
     trust = LinkTrust(estate.link.certificate, {"acb": held.certificate})
-    second = await open_party(tmp_path, estate, published=published, heed=trust.offer)
+    second = await open_party(tmp_path, estate, published=published, use_list=trust.offer)
     assert failure() is None
     await second.gatherer.puller.recall()
     assert failure() == "revoked"
