@@ -156,7 +156,7 @@ async def _put_together(
         link_stale=lambda: link_trust.stale(base.system_clock.now()),
         seconds=settings.source_seconds,
     )
-    refresher = Refresher(puller.wanting, puller.sync)
+    refresher = Refresher(puller.needs_refresh, puller.sync)
     gatherer = Gatherer(
         database=base.database,
         puller=puller,

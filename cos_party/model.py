@@ -1,7 +1,7 @@
 """The types of a CoS Party: what was opened, what is evidence, what was approved, what was signed.
 
-They mark progress. Only the link makes an `Opened`, and a `Delivery` holds one; evidence is
-gathered from a `Delivery`; only the complete list of checks makes an `Approved`; and signing
+They mark progress. Only the link makes an `Opened`, and an `Incoming` holds one; evidence is
+gathered from an `Incoming`; only the complete list of checks makes an `Approved`; and signing
 takes nothing else.
 """
 
@@ -29,7 +29,7 @@ from services.link.opened import Opened
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class Incoming:
     """What the link delivered: authentic, unaltered, and for the purpose it was sent for.
 
     Attributes:
@@ -201,7 +201,7 @@ class Earlier:
 class RequestEvidence:
     """Everything the checks on a service request look at, fetched before any of them runs."""
 
-    delivery: Delivery
+    incoming: Incoming
     at: datetime
     limits: Limits
     thresholds: Thresholds
@@ -299,7 +299,7 @@ class ReturnReading:
 class ReturnEvidence:
     """Everything the checks on a device's response or alert look at."""
 
-    delivery: Delivery
+    incoming: Incoming
     at: datetime
     eui: str
     trust: Authorities

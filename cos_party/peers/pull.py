@@ -116,7 +116,7 @@ class Puller:
         self.when_registered: Callable[[AsyncConnection, RegistrationCopy], Awaitable[None]] | None
         self.when_registered = None
 
-    def wanting(self) -> bool:
+    def needs_refresh(self) -> bool:
         """Whether the copies should be brought up to date although nobody asks anything."""
         return bool(self._failing()) or self._link_stale()
 

@@ -29,7 +29,7 @@ def is_read_back(evidence: ReturnEvidence) -> bool:
     """Whether a message is judged here: by its message code, and by how it is brought."""
     message = evidence.reading.message
     return (
-        evidence.delivery.purpose == RESPONSE_PURPOSE
+        evidence.incoming.purpose == RESPONSE_PURPOSE
         and message is not None
         and message.message_code == CODE
     )

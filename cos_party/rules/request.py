@@ -159,7 +159,7 @@ def signature(evidence: RequestEvidence) -> None:
     """
     certificate = need(evidence.signatory, "signing certificate")
     try:
-        verified = verify_document(evidence.delivery.content, certificate.der)
+        verified = verify_document(evidence.incoming.content, certificate.der)
         signed = change_request(verified.signed_xml)
     except DuisError as error:
         raise failed(error) from error
@@ -212,7 +212,7 @@ def duplicate(evidence: RequestEvidence) -> None:
 
     Neither the request identifier nor the transaction.
     """
-    digest = evidence.delivery.digest
+    digest = evidence.incoming.digest
     earlier = evidence.earlier
     if earlier.request_digest not in (None, digest):
         raise CheckFailed(

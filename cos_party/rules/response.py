@@ -31,7 +31,7 @@ def known_command(evidence: ReturnEvidence) -> None:
     if evidence.command is None:
         raise CheckFailed(
             "this party signed no command in this transaction",
-            found=f"transaction {evidence.delivery.transaction}",
+            found=f"transaction {evidence.incoming.transaction}",
         )
 
 
@@ -64,13 +64,13 @@ def recipient(evidence: ReturnEvidence) -> None:
 def message_code(evidence: ReturnEvidence) -> None:
     """Is of the command's use case."""
     header = _message(evidence).header
-    if evidence.delivery.purpose == RESPONSE_PURPOSE:
+    if evidence.incoming.purpose == RESPONSE_PURPOSE:
         cra, code = Cra.RESPONSE, MessageCode.SUPPLIER_BY_TRANS_COS
     else:
         cra, code = Cra.ALERT, MessageCode.UPDATE_SECURITY_CREDENTIALS_ALERT
     if (header.cra, header.other.message_code) != (cra, code):
         raise CheckFailed(
-            f"not what a {evidence.delivery.purpose} is",
+            f"not what a {evidence.incoming.purpose} is",
             expected=f"{cra.label} {code:#06x}",
             found=f"{header.cra.label} {header.other.message_code:#06x}",
         )

@@ -2,8 +2,8 @@
 
 Devices check no revocation (docs/sources.md#hierarchy), so this is the last place that does. A list
 counts only if its authority signed it, which is settled when it is pulled
-(`services.link.revocation_lists`); whether it covers a certificate and is current is asked here, for
-each decision.
+(`services.link.revocation_lists`); whether it covers a certificate and is current is asked here,
+for each decision.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cos_party.checks import READ_BACK_SECTION, RETURN_SECTION
 from cos_party.model import (
     Decided,
-    Delivery,
+    Incoming,
     ReturnEvidence,
     ReturnReading,
 )
@@ -39,7 +39,7 @@ class DeviceReturns:
         self._gatherer = gatherer
         self._party = base.settings.party
 
-    async def take(self, delivery: Delivery) -> dict[str, Any]:
+    async def take(self, incoming: Incoming) -> dict[str, Any]:
         """Judge what a device sent back and record what its cells hold now.
 
         Raises:
@@ -47,22 +47,22 @@ class DeviceReturns:
         """
         # 1. the very same bytes, recorded before: the same answer
         async with self._base.database.connect() as conn:
-            known = await _recorded(conn, delivery)
+            known = await _recorded(conn, incoming)
         if known is not None:
             return known
         # 2. read it, as far as it can be read
-        reading = read_return(delivery.content)
+        reading = read_return(incoming.content)
         # 3. bring the party's own copies up to date
         device = None if reading.message is None else reading.message.header.originator
         pulled = await self._gatherer.puller.for_return(device)
         # 4. judge, and commit either the refusal or what the device said, with the answer
         async with self._base.database.begin() as conn:
-            known = await _recorded(conn, delivery)
+            known = await _recorded(conn, incoming)
             if known is not None:  # recorded while step 3 waited for others
                 return known
-            evidence = await self._gatherer.return_evidence(conn, delivery, reading, pulled)
+            evidence = await self._gatherer.return_evidence(conn, incoming, reading, pulled)
             command = evidence.command
-            subject = delivery.transaction if command is None else command.request_id
+            subject = incoming.transaction if command is None else command.request_id
             if command is not None:
                 about(subject)
             section = READ_BACK_SECTION if is_read_back(evidence) else RETURN_SECTION
@@ -76,7 +76,7 @@ class DeviceReturns:
     ) -> dict[str, Any]:
         """Record what the device said, with the answer, and give the answer."""
         evidence = approved.evidence
-        delivery, reading, command = evidence.delivery, evidence.reading, evidence.command
+        incoming, reading, command = evidence.incoming, evidence.reading, evidence.command
         if reading.message is None or command is None:
             raise RuntimeError("approved, but there is nothing to record")
         device = reading.message.header.originator
@@ -88,7 +88,7 @@ class DeviceReturns:
             await store.record_read_back(conn, evidence, device, command, told)
         await store.record_decision(
             conn,
-            delivery,
+            incoming,
             evidence.at,
             Decided.RECORDED,
             request_id=command.request_id,
@@ -99,17 +99,17 @@ class DeviceReturns:
         await self._base.traces.record(
             approved.subject,
             "recorded",
-            sender=delivery.opened.sender,
+            sender=incoming.opened.sender,
             receiver=self._party,
-            name=delivery.purpose,
+            name=incoming.purpose,
             summary=said["summary"],
-            message=delivery.content,
+            message=incoming.content,
             gbcs_ref=reading.message.reference,
             verdicts=approved.verdicts,
             conn=conn,
         )
-        answer = _accepted(delivery, said)
-        await delivery.opened.remember(conn, answer)
+        answer = _accepted(incoming, said)
+        await incoming.opened.remember(conn, answer)
         return answer
 
 
@@ -143,21 +143,21 @@ def _summary(outcome: CredentialsOutcome) -> str:
     return f"{len(outcome.outcomes) - len(failed)} of {len(outcome.outcomes)} cells replaced"
 
 
-async def _recorded(conn: AsyncConnection, delivery: Delivery) -> dict[str, Any] | None:
+async def _recorded(conn: AsyncConnection, incoming: Incoming) -> dict[str, Any] | None:
     """The answer to the very same bytes in the same transaction, if they were recorded before."""
     known = await store.known_return(
         conn,
-        digest=delivery.digest,
-        purpose=delivery.purpose,
-        transaction=delivery.transaction,
+        digest=incoming.digest,
+        purpose=incoming.purpose,
+        transaction=incoming.transaction,
     )
-    return None if known is None else _accepted(delivery, json.loads(known))
+    return None if known is None else _accepted(incoming, json.loads(known))
 
 
-def _accepted(delivery: Delivery, said: dict[str, Any]) -> dict[str, Any]:
+def _accepted(incoming: Incoming, said: dict[str, Any]) -> dict[str, Any]:
     return {
         "version": 1,
-        "transaction": delivery.transaction,
+        "transaction": incoming.transaction,
         "accepted": True,
         "outcome": said,
     }

@@ -11,7 +11,7 @@ from dataclasses import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cos_party.model import (
-    Delivery,
+    Incoming,
     Limits,
     Reading,
     RequestEvidence,
@@ -61,7 +61,7 @@ class Gatherer:
             await store.write_thresholds(conn, None)
 
     async def request_evidence(
-        self, conn: AsyncConnection, delivery: Delivery, reading: Reading, pulled: Pulled
+        self, conn: AsyncConnection, incoming: Incoming, reading: Reading, pulled: Pulled
     ) -> RequestEvidence:
         """The evidence on a service request, as the copies stand in this transaction."""
         await self.puller.take(conn, pulled)
@@ -75,7 +75,7 @@ class Gatherer:
                 # not kept; a check says what is wrong with it
                 signatory = next(iter(pulled.doubtful), None)
         return RequestEvidence(
-            delivery=delivery,
+            incoming=incoming,
             at=now,
             limits=self._limits,
             thresholds=thresholds,
@@ -92,9 +92,9 @@ class Gatherer:
             registration_failing_since=self.puller.register.failing_since,
             earlier=await store.earlier(
                 conn,
-                digest=delivery.digest,
+                digest=incoming.digest,
                 request_id=None if request_id is None else request_id.text,
-                transaction=delivery.transaction,
+                transaction=incoming.transaction,
                 requester=None if request_id is None else request_id.originator,
                 device=None if request_id is None else request_id.target,
                 since=now - thresholds.window,
@@ -102,20 +102,20 @@ class Gatherer:
         )
 
     async def return_evidence(
-        self, conn: AsyncConnection, delivery: Delivery, reading: ReturnReading, pulled: Pulled
+        self, conn: AsyncConnection, incoming: Incoming, reading: ReturnReading, pulled: Pulled
     ) -> ReturnEvidence:
         """The evidence on a device's response or alert, as the copies stand here."""
         await self.puller.take(conn, pulled)
         device = "" if reading.message is None else reading.message.header.originator
         now = self._clock.now()
         return ReturnEvidence(
-            delivery=delivery,
+            incoming=incoming,
             at=now,
             eui=self._eui,
             trust=self._trust,
             revocations=await self._revocations(conn),
             reading=reading,
-            command=await store.signed_command(conn, delivery.transaction),
+            command=await store.signed_command(conn, incoming.transaction),
             device_certificates=await copies.certificates_of(conn, device),
             last_alert_counter=await store.last_alert_counter(conn, device),
         )

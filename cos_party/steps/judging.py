@@ -57,12 +57,12 @@ def _keeps_refusal(
     A supplier pays whose signature was verified, and else the system that brought it, each from a
     quota of its own (`services.chassis.data.strangers`).
     """
-    payer = evidence.delivery.opened.sender
+    payer = evidence.incoming.opened.sender
     signed = f"{base.settings.check_prefix}.{REQUEST_SECTION}.signature"
     passed = {verdict.check for verdict in run.verdicts() if verdict.outcome == "passed"}
     if request is not None and signed in passed:
         payer = request.header.request_id.originator
-    carried = len(evidence.delivery.content)
+    carried = len(evidence.incoming.content)
     kept = base.audit.strangers.afford(carried, records=RECORDS, sender=payer)
     if not kept:
         note(unkept=True)
@@ -76,16 +76,16 @@ async def _record_received(
     subject: str,
     came: datetime,
 ) -> None:
-    delivery = evidence.delivery
+    incoming = evidence.incoming
     await base.traces.record(
         subject,
         "received",
-        sender=delivery.opened.sender,
+        sender=incoming.opened.sender,
         receiver=base.settings.party,
         name="Service request",
-        summary=f"transaction {delivery.transaction}",
-        message=delivery.content,
-        verdicts=delivery.opened.verdicts,
+        summary=f"transaction {incoming.transaction}",
+        message=incoming.content,
+        verdicts=incoming.opened.verdicts,
         at=came,
         conn=conn,
     )
@@ -105,7 +105,7 @@ async def _write_refusal(
 
     The audit row is written in any case: small, and it says what was refused by which check.
     """
-    delivery = evidence.delivery
+    incoming = evidence.incoming
     quarantined = refused.check.endswith(f".{QUARANTINING}")
     outcome = Decided.QUARANTINED if quarantined else Decided.REFUSED
     if refused.status == NOT_FINAL:
@@ -115,11 +115,11 @@ async def _write_refusal(
         f"cos.{outcome.value}",
         run.subject,
         {
-            "transaction": delivery.transaction,
-            "purpose": delivery.purpose,
+            "transaction": incoming.transaction,
+            "purpose": incoming.purpose,
             "check": refused.check,
             "detail": refused.detail if kept else refused.detail[:DETAIL],
-            "digest": delivery.digest,
+            "digest": incoming.digest,
         },
     )
     if not kept:
@@ -127,7 +127,7 @@ async def _write_refusal(
     request_id = None if request is None else request.header.request_id
     await store.record_decision(
         conn,
-        delivery,
+        incoming,
         base.clock.now(),
         outcome,
         request_id=None if request_id is None else request_id.text,
@@ -140,7 +140,7 @@ async def _write_refusal(
     await base.traces.record(
         run.subject,
         outcome.value,
-        sender=delivery.opened.sender,
+        sender=incoming.opened.sender,
         receiver=base.settings.party,
         name=refused.check,
         summary=refused.detail,

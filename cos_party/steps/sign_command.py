@@ -1,6 +1,6 @@
 """How a CoS Party signs for a change of supplier, its steps numbered.
 
-Bytes -> `Delivery` (authentic) -> evidence -> `Approved` -> `Signed`. The access control broker's
+Bytes -> `Incoming` (authentic) -> evidence -> `Approved` -> `Signed`. The access control broker's
 word counts for nothing here: everything is decided from the service request the supplier signed,
 and from what this party fetched by itself.
 
@@ -19,13 +19,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cos_party.checks import REQUEST_SECTION
 from cos_party.model import (
     Decided,
-    Delivery,
+    Incoming,
     Intent,
     Reading,
     RequestEvidence,
     Signed,
 )
-from cos_party.peers.wire import text
 from cos_party.rules.build import pre_command
 from cos_party.rules.reading import read_request
 from cos_party.rules.registration import displaced
@@ -42,6 +41,7 @@ from services.chassis.data.counters import OriginatorCounter
 from services.chassis.foundation import Foundation
 from services.chassis.log import about
 from services.chassis.web.problems import Problem
+from services.link.bodies import text
 
 
 class CosWorkflow:
@@ -58,31 +58,31 @@ class CosWorkflow:
         self._eui = signer.certificate.subject_eui or ""
         gatherer.puller.when_registered = WaitingChanges(base).review
 
-    async def command(self, delivery: Delivery) -> dict[str, Any]:
+    async def command(self, incoming: Incoming) -> dict[str, Any]:
         """Decide on a service request and answer with the signed command.
 
         Raises:
             Refused: a check said no; nothing was counted, recorded as intent, or signed.
         """
         # 1. the very same bytes, answered before: the same command again
-        repeated = await self._repeated(delivery)
+        repeated = await self._repeated(incoming)
         if repeated is not None:
             return repeated
         # 2. read it, as far as it can be read
-        reading = read_request(delivery.content)
+        reading = read_request(incoming.content)
         if reading.request is not None:
             about(reading.request.header.request_id.text)
         # 3. bring the party's own copies up to date
         pulled = await self._gatherer.puller.for_request(reading.reference)
         # 4. judge, and commit either the refusal or the intent
         async with self._base.database.begin() as conn:
-            evidence = await self._gatherer.request_evidence(conn, delivery, reading, pulled)
+            evidence = await self._gatherer.request_evidence(conn, incoming, reading, pulled)
             judged = await judge(
                 self._base,
                 conn,
                 evidence,
                 section=REQUEST_SECTION,
-                subject=_subject(delivery, reading),
+                subject=_subject(incoming, reading),
             )
             intent = None if isinstance(judged, Refused) else await self._intend(conn, judged)
         if isinstance(judged, Refused):
@@ -93,31 +93,31 @@ class CosWorkflow:
         # 6. keep the command and the answer in one transaction, then let it go
         return await self._deliver(judged, intent, signed)
 
-    async def _repeated(self, delivery: Delivery) -> dict[str, Any] | None:
+    async def _repeated(self, incoming: Incoming) -> dict[str, Any] | None:
         """The answer to bytes that were signed for before, unless the transaction says otherwise.
 
         A transaction that was begun with other bytes goes on to `request.duplicate`.
         """
         async with self._base.database.connect() as conn:
-            intent = await store.intent_for(conn, delivery.digest)
+            intent = await store.intent_for(conn, incoming.digest)
         if intent is None or intent.command is None:
             return None
         async with self._base.database.begin() as conn:
             # asked here, where it is written: other bytes may have begun the transaction meanwhile
-            begun_with = await store.transaction_digest(conn, delivery.transaction)
-            if begun_with not in (None, delivery.digest):
+            begun_with = await store.transaction_digest(conn, incoming.transaction)
+            if begun_with not in (None, incoming.digest):
                 return None
-            await store.note_transaction(conn, delivery.transaction, delivery.digest)
+            await store.note_transaction(conn, incoming.transaction, incoming.digest)
             await self._base.traces.record(
                 intent.request_id,
                 "repeated",
-                sender=delivery.opened.sender,
+                sender=incoming.opened.sender,
                 receiver=self._party,
                 name="Service request",
                 summary="the same bytes again: the command signed before is given again",
                 conn=conn,
             )
-        return self._answer(delivery, intent, intent.command)
+        return self._answer(incoming, intent, intent.command)
 
     async def _intend(self, conn: AsyncConnection, approved: Approved[RequestEvidence]) -> Intent:
         """The intent for an approved request, recorded: the one a crash left, or a new one."""
@@ -133,12 +133,12 @@ class CosWorkflow:
         return intent
 
     async def _left_or_new(self, conn: AsyncConnection, evidence: RequestEvidence) -> Intent:
-        delivery, request = evidence.delivery, evidence.reading.request
+        incoming, request = evidence.incoming, evidence.reading.request
         if request is None:
             raise self._unbuildable("there is no request that could be read")
         request_id = request.header.request_id
-        await store.note_transaction(conn, delivery.transaction, delivery.digest)
-        left = await store.intent_for(conn, delivery.digest)
+        await store.note_transaction(conn, incoming.transaction, incoming.digest)
+        left = await store.intent_for(conn, incoming.digest)
         if left is not None:
             return left
         counter = await self._counter.next(conn)
@@ -148,7 +148,7 @@ class CosWorkflow:
             raise self._unbuildable(error.reason) from error
         intent = Intent(
             request_id=request_id.text,
-            digest=delivery.digest,
+            digest=incoming.digest,
             requester=request_id.originator,
             device=request_id.target,
             counter=counter,
@@ -161,7 +161,7 @@ class CosWorkflow:
             conn,
             "cos.intent",
             intent.request_id,
-            {"transaction": delivery.transaction, "counter": counter, "device": intent.device},
+            {"transaction": incoming.transaction, "counter": counter, "device": intent.device},
             intent.pre_command,
         )
         return intent
@@ -173,17 +173,17 @@ class CosWorkflow:
     async def _deliver(
         self, approved: Approved[RequestEvidence], intent: Intent, signed: Signed
     ) -> dict[str, Any]:
-        delivery = approved.evidence.delivery
+        incoming = approved.evidence.incoming
         now = self._base.clock.now()
         async with self._base.database.begin() as conn:
             command = await store.record_signed(conn, intent.digest, signed.command, now)
-            answer = self._answer(delivery, intent, command)
+            answer = self._answer(incoming, intent, command)
             await self._base.audit.append(
                 conn, "cos.signed", intent.request_id, {"counter": intent.counter}, command
             )
             await store.record_decision(
                 conn,
-                delivery,
+                incoming,
                 now,
                 Decided.SIGNED,
                 request_id=intent.request_id,
@@ -196,20 +196,20 @@ class CosWorkflow:
                 intent.request_id,
                 "signed",
                 sender=self._party,
-                receiver=delivery.opened.sender,
+                receiver=incoming.opened.sender,
                 name="Signed command",
                 summary=f"counter {intent.counter}",
                 message=command,
                 gbcs_ref=message.reference,
                 conn=conn,
             )
-            await delivery.opened.remember(conn, answer)
+            await incoming.opened.remember(conn, answer)
         return answer
 
-    def _answer(self, delivery: Delivery, intent: Intent, command: bytes) -> dict[str, Any]:
+    def _answer(self, incoming: Incoming, intent: Intent, command: bytes) -> dict[str, Any]:
         answer: dict[str, Any] = {
             "version": 1,
-            "transaction": delivery.transaction,
+            "transaction": incoming.transaction,
             "signed_command": text(command),
             "originator": self._eui,
             "counter": intent.counter,
@@ -219,8 +219,8 @@ class CosWorkflow:
         return answer
 
 
-def _subject(delivery: Delivery, reading: Reading) -> str:
+def _subject(incoming: Incoming, reading: Reading) -> str:
     """What the trace and the approval are about: the request, or what little is known of it."""
     if reading.request is None:
-        return delivery.transaction
+        return incoming.transaction
     return reading.request.header.request_id.text

@@ -36,7 +36,7 @@ def sign_intent(approved: Approved[RequestEvidence], intent: Intent, signer: Sig
     if (
         approved.section != REQUEST_SECTION
         or approved.subject != intent.request_id
-        or approved.evidence.delivery.digest != intent.digest
+        or approved.evidence.incoming.digest != intent.digest
     ):
         raise NotApprovedError(f"{approved!r} does not approve {intent.request_id}")
     signed = sign(decode(intent.pre_command), signer.sign)

@@ -19,8 +19,8 @@ from cos_party.model import (
     ChangeRequest,
     DatedChange,
     Decided,
-    Delivery,
     Earlier,
+    Incoming,
     Intent,
     ReturnEvidence,
     SignedCommandRecord,
@@ -214,7 +214,7 @@ async def signed_command(conn: AsyncConnection, transaction: str) -> SignedComma
 
 async def record_decision(
     conn: AsyncConnection,
-    delivery: Delivery,
+    incoming: Incoming,
     at: datetime,
     outcome: Decided,
     **facts: str | int | None,
@@ -227,9 +227,9 @@ async def record_decision(
     await conn.execute(
         insert(decisions).values(
             at=at,
-            purpose=delivery.purpose,
-            transaction=delivery.transaction,
-            digest=delivery.digest,
+            purpose=incoming.purpose,
+            transaction=incoming.transaction,
+            digest=incoming.digest,
             outcome=outcome.value,
             **facts,
         )
@@ -293,12 +293,12 @@ async def record_return(
     conn: AsyncConnection, evidence: ReturnEvidence, message: Message, said: dict[str, Any]
 ) -> None:
     """Keep what a device answered; `said` is what it amounts to, as JSON-ready values."""
-    delivery, header = evidence.delivery, message.header
+    incoming, header = evidence.incoming, message.header
     await conn.execute(
         insert(returns).values(
-            digest=delivery.digest,
-            purpose=delivery.purpose,
-            transaction=delivery.transaction,
+            digest=incoming.digest,
+            purpose=incoming.purpose,
+            transaction=incoming.transaction,
             device=header.originator,
             counter=digits(header.counter),
             is_alert=int(header.cra == Cra.ALERT),
@@ -341,7 +341,7 @@ async def record_read_back(
         .join(commands, commands.c.digest == transactions.c.digest)
         .where(commands.c.device == device, commands.c.counter > command.counter)
     )
-    transaction = evidence.delivery.transaction
+    transaction = evidence.incoming.transaction
     stronger = or_(
         and_(cells.c.transaction == transaction, cells.c.status != BY_BROKER),
         cells.c.transaction.in_(later),
@@ -370,7 +370,7 @@ async def _record_cell(
         "key_identifier": key_identifier.hex(),
         "status": status,
         "at": evidence.at,
-        "transaction": evidence.delivery.transaction,
+        "transaction": evidence.incoming.transaction,
     }
     await conn.execute(
         insert(cells)

@@ -37,8 +37,8 @@ from services.link.evidence import EvidenceLog
 from services.link.identity import LinkIdentity
 from services.link.message import HttpRequest, HttpResponse, fold_headers
 from services.link.opened import encode_answer
-from services.link.renewal import trust_for
 from services.link.replies import verdict_of
+from services.link.revocation_lists import trust_for
 from services.link.rules import authenticity
 from services.link.signing import Address, sign_request
 from services.link.trust import LinkTrust

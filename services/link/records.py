@@ -77,18 +77,18 @@ def envelope_of(
         shape=profile.REQUEST if isinstance(message, HttpRequest) else profile.RESPONSE,
         own=message.first(profile.RECIPIENT) or "",
         peers=systems,
-        keys=_NOBODY if keys is None else keys,
+        keys=_NO_KEYS if keys is None else keys,
         now=datetime.fromtimestamp(0, UTC),
         request=request,
     )
 
 
-class _Nobody:
+class _NoKeys:
     def find(self, key_id: str) -> None:
         del key_id
 
 
-_NOBODY: Final = _Nobody()
+_NO_KEYS: Final = _NoKeys()
 
 
 def read_body(encoded: object) -> bytes:

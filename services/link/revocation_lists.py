@@ -5,23 +5,39 @@ the party's own authorities signed it, under that authority's name and key, what
 calls it; what is not genuine is passed over and does not spoil what stands beside it. What the
 repository can do is withhold, or bring something older: that is said in words (`Offered.missing`).
 
+The link judges every certificate by the infrastructure authority's revocation list, and gets that
+list over the link. Once it has run out, every answer would be refused, the one with the new list
+included. So that one answer, and no other, is judged as if its lists had been taken already
+(`trust_for`): each counts only under the signature of the infrastructure authority, so nothing is
+believed of whoever sends it, and what is not acceptable by the list in it is refused all the same.
+
 What it leaves to others: keeping the lists, and what a list means for a certificate.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
 from keys.crl import RevocationList, read_crl
 from keys.errors import KeysError
 from services.link.authorities import Authorities, key_of, list_key
+from services.link.trust import LinkTrust
 
 Ask = Callable[[Mapping[str, int]], Awaitable[Mapping[str, bytes | None]]]
 """Asks for the lists: the numbers known by the repository's names for them; DER, or None where the
 known one is current."""
+
+LISTS_PURPOSE: Final = "smki-revocation"
+"""The purpose in whose answers revocation lists come."""
+MOST_LISTS: Final = 16
+"""How many of them are looked at: a repository has one for each hierarchy."""
 
 _log = structlog.get_logger(__name__)
 
@@ -101,3 +117,20 @@ def _genuine(
         if key not in found or item.number > found[key].number:
             found[key] = item
     return found
+
+
+def trust_for(trust: LinkTrust, purpose: str, body: bytes) -> LinkTrust:
+    """What an answer is judged by, given what it was asked for and its body, unverified."""
+    lists = _lists(body) if purpose == LISTS_PURPOSE else []
+    return trust.renewed(lists) if lists else trust
+
+
+def _lists(body: bytes) -> list[bytes]:
+    """The lists in the body of an answer; none where it cannot be read."""
+    try:
+        told = json.loads(body)
+        lists = told["lists"].values() if isinstance(told, dict) else ()
+        texts = [text for text in lists if isinstance(text, str)][:MOST_LISTS]
+        return [base64.b64decode(text, validate=True) for text in texts]
+    except (ValueError, RecursionError, KeyError, AttributeError, binascii.Error):
+        return []

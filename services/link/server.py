@@ -23,11 +23,11 @@ from services.chassis.time.clock import Clock
 from services.chassis.web.problems import refused_to_problem
 from services.link import evidence as kinds
 from services.link import profile
+from services.link.authentic_request import AuthenticRequest, Handler
 from services.link.checks import ENVELOPE_RULES, REQUEST_SECTION, request_checks
 from services.link.envelope import Envelope
 from services.link.errors import LinkSetupError
 from services.link.evidence import EvidenceLog
-from services.link.exchange import Exchange, Handler
 from services.link.identity import LinkIdentity
 from services.link.message import HttpRequest, HttpResponse, fold_headers
 from services.link.nonces import NonceWindow
@@ -133,7 +133,7 @@ class LinkServer:
             return await self._refuse_envelope(request, run, refused)
         # step 2: spend the nonce, ask the rest, keep the evidence: one transaction
         note(caller=caller, request_id=subject)
-        return await Exchange(
+        return await AuthenticRequest(
             replies=self._replies,
             nonces=self._nonces,
             evidence=self._evidence,

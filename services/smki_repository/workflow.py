@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from keys.certificate import Certificate
 from keys.crl import RevocationList, read_crl
 from services.chassis.checks import Approved, CheckRun, Refused
 from services.chassis.foundation import Foundation
+from services.link.bodies import text
 from services.link.opened import Opened
 from services.smki_repository import folder, store
 from services.smki_repository.checks import (
@@ -123,7 +123,7 @@ class Repository:
         async with self._base.database.connect() as conn:
             found = await store.find(conn, question)
         await self._trace(opened, "answered", f"{len(found)} certificates by {question.by}", run)
-        return {"version": 1, "certificates": [_text(der) for der in found]}
+        return {"version": 1, "certificates": [text(der) for der in found]}
 
     async def revocation(self, opened: Opened) -> dict[str, Any]:
         """Answer `smki-revocation`: each list, or null where the asker holds the published one.
@@ -143,7 +143,7 @@ class Repository:
             await self._trace(opened, "refused", refused.detail, run)
             raise
         lists = {
-            name: None if known.get(name) == number else _text(der)
+            name: None if known.get(name) == number else text(der)
             for name, (number, der) in published.items()
         }
         sent = sorted(name for name, item in lists.items() if item is not None)
@@ -189,7 +189,7 @@ class Repository:
         async with self._base.database.connect() as conn:
             found = await store.find(conn, question)
         return [
-            {**_certificate_facts(Certificate.from_der(der)), "certificate": _text(der)}
+            {**_certificate_facts(Certificate.from_der(der)), "certificate": text(der)}
             for der in found
         ]
 
@@ -272,10 +272,6 @@ class Repository:
 
 def _subject(certificate: Certificate) -> str:
     return certificate.subject_eui or certificate.fingerprint
-
-
-def _text(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
 
 
 def _certificate_facts(certificate: Certificate) -> dict[str, Any]:

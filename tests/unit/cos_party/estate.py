@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from cos_party.checks import check_book
-from cos_party.model import Delivery, Limits, Thresholds
+from cos_party.model import Incoming, Limits, Thresholds
 from cos_party.peers.outbound import KnownExtract, SourceRefused, SourceUnavailable
 from cos_party.peers.pull import Puller
 from cos_party.peers.wire import RegistrationExtract
@@ -300,18 +300,18 @@ class Party:
     remembered: list[Any] = field(default_factory=list)
 
     async def command(self, content: bytes, transaction: str | None = None) -> dict[str, Any]:
-        return await self.workflow.command(self.delivery("cos-command", content, transaction))
+        return await self.workflow.command(self.incoming("cos-command", content, transaction))
 
     async def bring(self, purpose: str, content: bytes, transaction: str) -> dict[str, Any]:
-        return await self.returns.take(self.delivery(purpose, content, transaction))
+        return await self.returns.take(self.incoming(purpose, content, transaction))
 
-    def delivery(self, purpose: str, content: bytes, transaction: str | None = None) -> Delivery:
+    def incoming(self, purpose: str, content: bytes, transaction: str | None = None) -> Incoming:
         async def remember(conn: object, answer: bytes) -> None:
             del conn
             self.remembered.append(answer)
 
         opened = Opened(link_approval(purpose), evidence=1, remember=remember)
-        return Delivery(opened, transaction or str(uuid.uuid4()), content)
+        return Incoming(opened, transaction or str(uuid.uuid4()), content)
 
     async def effects(self) -> dict[str, Any]:
         """Everything a refusal must leave as it was."""

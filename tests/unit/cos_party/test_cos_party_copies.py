@@ -90,7 +90,10 @@ async def test_nothing_is_decided_on_registration_data_known_to_be_old(
         await ecos.gatherer.puller.not_ready() or ""
     )
     ecos.published.down.clear()
-    assert await Refresher(ecos.gatherer.puller.wanting, ecos.gatherer.puller.sync).once() is False
+    assert (
+        await Refresher(ecos.gatherer.puller.needs_refresh, ecos.gatherer.puller.sync).once()
+        is False
+    )
     assert await ecos.gatherer.puller.not_ready() is None
     assert (await ecos.command(estate.ask(counter=2).signed))["counter"] == 6002
 

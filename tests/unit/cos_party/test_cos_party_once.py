@@ -191,7 +191,7 @@ def an_intent() -> Intent:
 def approval(section: str, subject: str, digest: str = "00") -> Approved:
     check: Check[object] = Check("x.y", "x", "x", lambda _: None, section=section)
     run = CheckBook("x", [check]).start(subject, section=section)
-    return run.judge(SimpleNamespace(delivery=SimpleNamespace(digest=digest)))
+    return run.judge(SimpleNamespace(incoming=SimpleNamespace(digest=digest)))
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ Handler = Callable[[Opened], Awaitable[Mapping[str, Any] | BaseModel]]
 _BUSY = "The same message is being dealt with; ask again"
 
 
-class Exchange:
+class AuthenticRequest:
     """One authentic request: taken once, handled once, answered with what was answered before."""
 
     def __init__(
