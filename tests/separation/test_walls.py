@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
     "gbcs", "keys", "duis", "services", "acb", "cos_party", "ecos_party", "tcos_party",
-    "meter_sim", "cli", "tamper", "probe",
+    "meter_sim", "stack", "cli", "tamper", "probe",
 )  # fmt: skip
 
 # (what is injected, into which file, which contract must break)
