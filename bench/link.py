@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from services.link import profile
 from services.link.base import signature_base
+from services.link.checks import REQUEST_RULES, RESPONSE_RULES, verify
 from services.link.envelope import Envelope
 from services.link.message import HttpRequest, HttpResponse
 from services.link.signing import Address, Stamp, sign_request, sign_response
-from services.link.verification import REQUEST_STEPS, RESPONSE_STEPS, verify
 
 BODY = b'{"version":1,"padding":"' + b"x" * 2970 + b'"}'
 AT = datetime(2026, 3, 26, 12, tzinfo=UTC)
@@ -100,7 +100,7 @@ def measure(rounds: int = 100, repetitions: int = 15) -> list[Cost]:
             route="cos-command",
             nonce_fresh=True,
         )
-        verify(envelope, REQUEST_STEPS)
+        verify(envelope, REQUEST_RULES)
 
     def take_response() -> None:
         envelope = Envelope(
@@ -112,7 +112,7 @@ def measure(rounds: int = 100, repetitions: int = 15) -> list[Cost]:
             now=AT,
             request=question,
         )
-        verify(envelope, RESPONSE_STEPS)
+        verify(envelope, RESPONSE_RULES)
 
     base = signature_base(asked.cover(profile.REQUEST.components, "t"), question, None)
     der = acb.private.sign(base, ec.ECDSA(hashes.SHA256()))

@@ -1,6 +1,6 @@
 """The interface of a CoS Party: three routes, all of the signed link, for the broker alone.
 
-Thin: each reads its strict body and hands a `Delivery` to the workflow. Which system may call
+Thin: each reads its strict body and hands an `Incoming` to the workflow. Which system may call
 which is in the organisation's `authority.toml`.
 """
 
@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from fastapi import APIRouter
 
-from cos_party.model import Delivery
-from cos_party.peers.wire import CosCommandBody, DeviceReturnBody, octets
+from cos_party.model import Incoming
+from cos_party.peers.wire import CosCommandBody, DeviceReturnBody
 from cos_party.steps.device_messages import DeviceReturns
 from cos_party.steps.sign_command import CosWorkflow
+from services.link.bodies import octets
 from services.link.openapi import link_body
 from services.link.opened import Opened
 from services.link.server import LinkServer
@@ -38,7 +39,7 @@ def link_routes(link: LinkServer, workflow: CosWorkflow, returns: DeviceReturns)
         """A service request to be checked and signed for; answers with the signed command."""
         body = opened.read(CosCommandBody)
         return await workflow.command(
-            Delivery(opened, body.transaction, octets(body.service_request))
+            Incoming(opened, body.transaction, octets(body.service_request))
         )
 
     @router.post(
@@ -65,6 +66,6 @@ def link_routes(link: LinkServer, workflow: CosWorkflow, returns: DeviceReturns)
 
     async def _device_return(opened: Opened) -> dict[str, Any]:
         body = opened.read(DeviceReturnBody)
-        return await returns.take(Delivery(opened, body.transaction, octets(body.message)))
+        return await returns.take(Incoming(opened, body.transaction, octets(body.message)))
 
     return router

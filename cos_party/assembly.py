@@ -14,7 +14,6 @@ import httpx
 from cos_party.api import link_routes
 from cos_party.checks import check_book
 from cos_party.lab.routes import lab_routes
-from cos_party.model import Trust
 from cos_party.peers.outbound import Sources
 from cos_party.peers.pull import Puller
 from cos_party.settings import CosPartySettings
@@ -31,6 +30,7 @@ from services.chassis.data.counters import OriginatorCounter
 from services.chassis.time.refresh import Refresher
 from services.chassis.web.http import client, peer_tls
 from services.link.assembly import LinkEnd, link_end, start_errors
+from services.link.authorities import Authorities
 from services.link.checks import link_checks
 
 REGISTRATION = "registration"
@@ -101,17 +101,17 @@ async def _put_together(
 ) -> Service:
     base = link.base
     base.faults.reference = reference_of
-    trust = read_trust(settings.data / "trust")
+    trust = Authorities.read(settings.data / "trust")
     puller = Puller(
         database=base.database,
         sources=Sources(link.client(REGISTRATION, http), link.client(SMKI_REPOSITORY, http)),
         trust=trust,
         clock=base.clock,
-        heed=link.trust.offer,
+        use_list=link.trust.offer,
         link_stale=lambda: link.trust.stale(base.system_clock.now()),
         seconds=settings.source_seconds,
     )
-    refresher = Refresher(puller.wanting, puller.sync)
+    refresher = Refresher(puller.needs_refresh, puller.sync)
     gatherer = Gatherer(
         database=base.database,
         puller=puller,
@@ -138,30 +138,6 @@ async def _put_together(
         on_start=[take_first_copies, refresher.start],
         on_stop=[http.aclose, refresher.stop],
         on_reset=[gatherer.forget_thresholds],
-    )
-
-
-def read_trust(folder: Path) -> Trust:
-    """The authorities a CoS Party trusts, from its own trust folder.
-
-    Raises:
-        OSError: a file cannot be read.
-        CertificateError: a file does not hold one certificate.
-        StartError: a certificate is not an authority's or not marked as simulated.
-    """
-
-    def authority(name: str) -> Certificate:
-        found = Certificate.from_pem((folder / f"{name}.pem").read_bytes())
-        if not found.is_authority or not found.simulated:
-            raise StartError(f"{name} is not a simulated authority")
-        return found
-
-    return Trust(
-        organisation_root=authority("organisation-root"),
-        organisation_authorities=(authority("organisation-issuing"),),
-        device_root=authority("device-root"),
-        device_authorities=(authority("device-issuing"),),
-        infrastructure_root=authority("infrastructure-root"),
     )
 
 

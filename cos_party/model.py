@@ -1,7 +1,7 @@
 """The types of a CoS Party: what was opened, what is evidence, what was approved, what was signed.
 
-They mark progress. Only the link makes an `Opened`, and a `Delivery` holds one; evidence is
-gathered from a `Delivery`; only the complete list of checks makes an `Approved`; and signing
+They mark progress. Only the link makes an `Opened`, and an `Incoming` holds one; evidence is
+gathered from an `Incoming`; only the complete list of checks makes an `Approved`; and signing
 takes nothing else.
 """
 
@@ -24,11 +24,12 @@ from gbcs.payloads.details import CredentialDetails
 from keys.certificate import Certificate
 from keys.crl import RevocationList
 from keys.errors import CertificateError
+from services.link.authorities import Authorities
 from services.link.opened import Opened
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class Incoming:
     """What the link delivered: authentic, unaltered, and for the purpose it was sent for.
 
     Attributes:
@@ -96,45 +97,6 @@ class Thresholds:
     def of(cls, window_seconds: int, per_requester: int, total: int) -> Thresholds:
         """Thresholds with their window in seconds."""
         return cls(timedelta(seconds=window_seconds), per_requester, total)
-
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """What the party trusts, read once at start from its own folder: authorities, no leaf.
-
-    Attributes:
-        organisation_root: anchor of every organisation certificate.
-        organisation_authorities: issuing authorities of organisations.
-        device_root: anchor of every device certificate.
-        device_authorities: issuing authorities of devices.
-        infrastructure_root: issuer of link certificates, whose revocation list the link needs.
-    """
-
-    organisation_root: Certificate
-    organisation_authorities: tuple[Certificate, ...]
-    device_root: Certificate
-    device_authorities: tuple[Certificate, ...]
-    infrastructure_root: Certificate
-
-    @property
-    def authorities(self) -> tuple[Certificate, ...]:
-        """Whose revocation lists count."""
-        return (
-            self.organisation_root,
-            *self.organisation_authorities,
-            self.device_root,
-            *self.device_authorities,
-            self.infrastructure_root,
-        )
-
-    @property
-    def list_authorities(self) -> dict[str, Certificate]:
-        """Whose list the SMKI repository publishes under which name (the link's own three)."""
-        return {
-            "organisation": self.organisation_authorities[0],
-            "device": self.device_authorities[0],
-            "infrastructure": self.infrastructure_root,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,11 +201,11 @@ class Earlier:
 class RequestEvidence:
     """Everything the checks on a service request look at, fetched before any of them runs."""
 
-    delivery: Delivery
+    incoming: Incoming
     at: datetime
     limits: Limits
     thresholds: Thresholds
-    trust: Trust
+    trust: Authorities
     revocations: Revocations
     reading: Reading
     signatory: Certificate | None
@@ -296,38 +258,6 @@ class Decided(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """One decision, for the operators' list."""
-
-    at: datetime
-    purpose: str
-    transaction: str
-    request_id: str | None
-    requester: str | None
-    device: str | None
-    digest: str
-    outcome: Decided
-    check: str | None = None
-    code: str | None = None
-    detail: str | None = None
-    counter: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceReturn:
-    """What was taken from a device: a response or an alert, and what it said as JSON text."""
-
-    digest: str
-    purpose: str
-    transaction: str
-    device: str
-    counter: int
-    is_alert: bool
-    at: datetime
-    outcome_json: str
-
-
-@dataclass(frozen=True, slots=True)
 class SignedCommandRecord:
     """What the party remembers of a command it signed.
 
@@ -369,10 +299,10 @@ class ReturnReading:
 class ReturnEvidence:
     """Everything the checks on a device's response or alert look at."""
 
-    delivery: Delivery
+    incoming: Incoming
     at: datetime
     eui: str
-    trust: Trust
+    trust: Authorities
     revocations: Revocations
     reading: ReturnReading
     command: SignedCommandRecord | None

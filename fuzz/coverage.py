@@ -150,13 +150,10 @@ def seed_request() -> ServiceRequest:
 def link_target() -> tuple[Target, list[bytes]]:
     """The verifier of signed requests: one line per header, an empty line, the body."""
     from services.link import profile  # noqa: PLC0415
+    from services.link.checks import REQUEST_RULES, verify  # noqa: PLC0415
     from services.link.envelope import Envelope  # noqa: PLC0415
+    from services.link.errors import NotVerified  # noqa: PLC0415
     from services.link.message import HttpRequest, fold_headers  # noqa: PLC0415
-    from services.link.verification import (  # noqa: PLC0415
-        REQUEST_STEPS,
-        NotVerified,
-        verify,
-    )
 
     estates = importlib.import_module("tests.unit.services.link.estate")
     forge = importlib.import_module("tests.unit.services.link.forge")
@@ -181,7 +178,7 @@ def link_target() -> tuple[Target, list[bytes]]:
             nonce_fresh=True,
         )
         try:
-            verify(envelope, REQUEST_STEPS)
+            verify(envelope, REQUEST_RULES)
         except NotVerified:
             return
         if body != honest.body:

@@ -6,23 +6,22 @@ make the party sign anything.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cos_party.model import Thresholds
 from cos_party.steps.gather import Gatherer
-from cos_party.steps.grounds import without_ground
+from cos_party.steps.waiting_changes import no_longer_supported
 from cos_party.store import decisions as store
 from services.chassis.data.counters import OriginatorCounter
 from services.chassis.foundation import Foundation
 from services.chassis.lab.routes import After, Limit
+from services.link.bodies import Eui, Strict
 
-Eui = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
-
-class ThresholdsBody(BaseModel):
+class ThresholdsBody(Strict):
     """The anomaly detection thresholds.
 
     Attributes:
@@ -30,8 +29,6 @@ class ThresholdsBody(BaseModel):
         per_requester: most commands signed for one requester within it.
         total: most commands signed for all together within it.
     """
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     window_seconds: int = Field(ge=1, le=366 * 86_400)
     per_requester: int = Field(ge=0, le=2**31 - 1)
@@ -79,7 +76,7 @@ def lab_routes(base: Foundation, gatherer: Gatherer, counter: OriginatorCounter)
     async def grounds() -> dict[str, Any]:
         """Signed changes that wait for their date and that registration no longer bears out."""
         async with base.database.connect() as conn:
-            lost = await without_ground(conn, base.clock.now())
+            lost = await no_longer_supported(conn, base.clock.now())
         listed = [
             {
                 "request_id": change.request_id,

@@ -23,6 +23,7 @@ from cos_party.store.tables import certificates, registration, revocation_lists
 from duis.signature import SignatureReference
 from keys.certificate import Certificate
 from keys.crl import RevocationList, read_crl
+from services.link.authorities import key_of
 
 
 class RegistrationMemory:
@@ -107,11 +108,6 @@ async def certificates_of(conn: AsyncConnection, eui: str) -> tuple[Certificate,
     return tuple(Certificate.from_der(der) for der in (await conn.execute(query)).scalars())
 
 
-def list_key(issuer_name: bytes, key_identifier: bytes) -> str:
-    """Under what an authority's revocation list is kept: its name (DER) and key, both in hex."""
-    return f"{issuer_name.hex()}:{key_identifier.hex()}"
-
-
 async def known_lists(conn: AsyncConnection) -> dict[str, int]:
     """Number of each revocation list held, by `list_key`."""
     rows = await conn.execute(select(revocation_lists.c.authority, revocation_lists.c.number))
@@ -120,7 +116,7 @@ async def known_lists(conn: AsyncConnection) -> dict[str, int]:
 
 async def keep_list(conn: AsyncConnection, item: RevocationList) -> None:
     """Keep a genuine revocation list in place of an older one; never of a newer one."""
-    key = list_key(item.issuer_name, item.authority_key_identifier)
+    key = key_of(item)
     held = (await known_lists(conn)).get(key)
     if held is not None and item.number <= held:
         return

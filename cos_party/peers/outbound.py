@@ -19,10 +19,10 @@ from cos_party.peers.wire import (
     CertificatesAnswer,
     RegistrationExtract,
     RevocationAnswer,
-    octets,
     read_extract,
 )
 from duis.signature import SignatureReference
+from services.link.bodies import octets
 from services.link.errors import LinkCallError, PeerRefused
 
 M = TypeVar("M", bound=BaseModel)
@@ -48,7 +48,7 @@ class KnownExtract:
     digest: str
 
 
-class Answer(Protocol):
+class VerifiedAnswer(Protocol):
     """What a link client brings back: a verified body."""
 
     @property
@@ -59,7 +59,9 @@ class Answer(Protocol):
 class LinkCall(Protocol):
     """One peer on the signed link."""
 
-    async def call(self, path: str, purpose: str, message_id: str, body: dict[str, Any]) -> Answer:
+    async def call(
+        self, path: str, purpose: str, message_id: str, body: dict[str, Any]
+    ) -> VerifiedAnswer:
         """Send a request and return the verified answer."""
 
 

@@ -11,30 +11,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
-from typing import Final
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cos_party.model import Trust
 from cos_party.peers import copies
 from cos_party.peers.outbound import KnownExtract, SourceRefused, Sources, SourceUnavailable
 from cos_party.peers.wire import RegistrationExtract
 from cos_party.registration_copy import RegistrationCopy
-from cos_party.rules.revocation import authentic, genuine
+from cos_party.rules.revocation import authentic
 from duis.signature import SignatureReference
 from keys.certificate import Certificate
-from keys.crl import RevocationList, read_crl
+from keys.crl import RevocationList
 from keys.errors import KeysError
 from services.chassis.data.store import Database
 from services.chassis.settings import SOURCE_SECONDS
 from services.chassis.time.clock import Clock
+from services.chassis.time.freshness import Freshness
 from services.chassis.time.sharing import Shared
-
-REGISTRATION: Final = "registration data"
-REVOCATION: Final = "revocation lists"
+from services.link.authorities import Authorities
+from services.link.revocation_lists import pull_lists
 
 _log = structlog.get_logger(__name__)
 
@@ -60,7 +58,7 @@ class Pulled:
         at: when registration answered, by the party's clock; None if it did not.
         extract: a new extract, if there was one.
         confirmed: the extract that registration called current, if it did.
-        lists: newer revocation lists, genuine, by `copies.list_key`.
+        lists: newer revocation lists, genuine, by `services.link.authorities.list_key`.
         certificates: certificates that were asked for and lead to an anchor of this party.
         doubtful: certificates that were asked for and do not; they are not kept.
     """
@@ -85,7 +83,7 @@ class Puller:
         sources: who is asked.
         trust: whose lists and certificates are genuine.
         clock: domain time.
-        heed: told of each revocation list that is kept: the link looks at one of them, too.
+        use_list: told of each revocation list that is kept: the link looks at one of them, too.
         link_stale: whether that one has run out.
         seconds: the longest that one decision waits for a source; then the copies serve.
     """
@@ -95,9 +93,9 @@ class Puller:
         *,
         database: Database,
         sources: Sources,
-        trust: Trust,
+        trust: Authorities,
         clock: Clock,
-        heed: Callable[[RevocationList], None],
+        use_list: Callable[[RevocationList], None],
         link_stale: Callable[[], bool] = lambda: False,
         seconds: float = SOURCE_SECONDS,
     ) -> None:
@@ -105,43 +103,32 @@ class Puller:
         self._sources = sources
         self._trust = trust
         self._clock = clock
-        self._heed = heed
+        self._use_list = use_list
         self._link_stale = link_stale
         self._seconds = seconds
         self._registrations = Shared(self._pull_registration, seconds=seconds)
         self._revocations = Shared(self._pull_revocation, seconds=seconds)
         self._asked = 0
         self._taken = 0
-        self._failing: dict[str, tuple[datetime, str]] = {}
+        self.register = Freshness("registration data", clock)
+        self.lists = Freshness("revocation lists", clock)
         self.registration = copies.RegistrationMemory()
         self.when_registered: Callable[[AsyncConnection, RegistrationCopy], Awaitable[None]] | None
         self.when_registered = None
 
-    @property
-    def registration_since(self) -> datetime | None:
-        """Since when registration has given no answer that can be used; None if it does."""
-        return self._failing[REGISTRATION][0] if REGISTRATION in self._failing else None
-
-    def lists_unrefreshed(self, patience: timedelta, now: datetime) -> str | None:
-        """Why the revocation lists held no longer count, however long they say they hold."""
-        since, why = self._failing.get(REVOCATION, (now, ""))
-        if now - since <= patience:
-            return None
-        return f"not refreshed since {since.isoformat(timespec='seconds')}: {why}"
-
-    def wanting(self) -> bool:
+    def needs_refresh(self) -> bool:
         """Whether the copies should be brought up to date although nobody asks anything."""
-        return bool(self._failing) or self._link_stale()
+        return bool(self._failing()) or self._link_stale()
 
     async def not_ready(self) -> str | None:
         """Which copies are not known to be up to date; None if all are, as far as was asked."""
-        told = [
-            f"{what} could not be refreshed since {since.isoformat(timespec='seconds')}: {why}"
-            for what, (since, why) in sorted(self._failing.items())
-        ]
+        said = self._failing()
         if self._link_stale():
-            told.append("the revocation list of link certificates has run out")
-        return "; ".join(told) or None
+            said.append("the revocation list of link certificates has run out")
+        return "; ".join(said) or None
+
+    def _failing(self) -> list[str]:
+        return [said for copy in (self.register, self.lists) if (said := copy.failing())]
 
     async def for_request(self, reference: SignatureReference | None) -> Pulled:
         """Everything a decision on a service request looks at."""
@@ -187,7 +174,7 @@ class Puller:
             self._database.on_commit(partial(self._took, pulled.order))
         for item in pulled.lists.values():
             await copies.keep_list(conn, item)
-            self._database.on_commit(partial(self._heed, item))
+            self._database.on_commit(partial(self._use_list, item))
         for certificate in pulled.certificates:
             await copies.keep_certificate(conn, certificate)
 
@@ -195,11 +182,11 @@ class Puller:
         self._taken = max(self._taken, order)
 
     async def recall(self) -> None:
-        """Heed the lists that are held already: after a start, before anybody has answered."""
+        """Use the lists that are held already: after a start, before anybody has answered."""
         async with self._database.connect() as conn:
             held = await copies.revocations(conn)
         for item in held.lists:
-            self._heed(item)
+            self._use_list(item)
 
     async def sync(self) -> Pulled:
         """Pull and take, outside any decision."""
@@ -231,7 +218,7 @@ class Puller:
             return await self._revocations.get()
         except TimeoutError:
             said = f"the SMKI repository was not available ({self._late})"
-            self._settle(REVOCATION, [said])
+            self.lists.settle([said])
             return {}, said
 
     @property
@@ -263,84 +250,33 @@ class Puller:
                 return self._unregistered(
                     f"registration calls {answer.number} unchanged, but {number} is held"
                 )
-            self._settle(REGISTRATION, [])
+            self.register.settle([])
             said = f"extract {answer.number} is current"
             return Pulled(registration=said, order=order, at=now, confirmed=known)
-        self._settle(REGISTRATION, [])
+        self.register.settle([])
         if held.extract is not None and answer.number < held.extract.number:
             _log.warning("registration went back", held=held.extract.number, offered=answer.number)
         said = f"extract {answer.number} taken"
         return Pulled(registration=said, order=order, at=now, extract=answer)
 
     def _unregistered(self, said: str) -> Pulled:
-        self._settle(REGISTRATION, [said])
+        self.register.settle([said])
         return Pulled(registration=said)
 
     async def _pull_revocation(self) -> tuple[Mapping[str, RevocationList], str]:
-        held = await self._held(None)
-        known = {
-            name: held.lists[key]
-            for name, authority in self._trust.list_authorities.items()
-            if (key := _key(authority)) in held.lists
-        }
+        held = (await self._held(None)).lists
         try:
-            try:
-                offered = await self._sources.revocation_lists(known)
-            except SourceRefused as refused:
-                if not known:
-                    raise
-                _log.warning("the SMKI repository refused the question", reason=str(refused))
-                known = {}
-                offered = await self._sources.revocation_lists(known)
+            offered = await pull_lists(
+                self._sources.revocation_lists, SourceRefused, self._trust, held
+            )
         except SourceUnavailable as error:
             said = f"the SMKI repository was not available ({error})"
-            self._settle(REVOCATION, [said])
+            self.lists.settle([said])
             return {}, said
-        genuine_ones = self._genuine(offered)
-        wanting = []
-        for name, authority in self._trust.list_authorities.items():
-            key = _key(authority)
-            if name in known and name in offered and offered[name] is None:
-                continue
-            if key not in genuine_ones:
-                wanting.append(f"no genuine {name} list was offered")
-            elif genuine_ones[key].number < held.lists.get(key, 0):
-                wanting.append(f"an older {name} list was offered")
-        self._settle(REVOCATION, wanting)
-        newer = {
-            key: item for key, item in genuine_ones.items() if item.number > held.lists.get(key, -1)
-        }
+        self.lists.settle(offered.missing)
+        newer = {k: item for k, item in offered.lists.items() if item.number > held.get(k, -1)}
         taken = ", ".join(item.issuer for item in newer.values()) or "none newer"
-        return newer, "; ".join([f"lists taken: {taken}", *wanting])
-
-    def _genuine(self, offered: Mapping[str, bytes | None]) -> dict[str, RevocationList]:
-        """The newest list of each authority among those offered; what is not genuine is left."""
-        found: dict[str, RevocationList] = {}
-        for name, der in sorted(offered.items()):
-            if der is None:
-                continue
-            try:
-                item = read_crl(der)
-            except KeysError as error:
-                _log.warning("revocation list not readable", list=name[:40], reason=str(error))
-                continue
-            if not genuine(item, self._trust):
-                _log.warning("revocation list not genuine", list=name[:40], issuer=item.issuer)
-                continue
-            key = copies.list_key(item.issuer_name, item.authority_key_identifier)
-            if key not in found or item.number > found[key].number:
-                found[key] = item
-        return found
-
-    def _settle(self, what: str, wanting: Sequence[str]) -> None:
-        """Note how a refresh went: what is wanting, or that nothing is."""
-        if not wanting:
-            self._failing.pop(what, None)
-            return
-        why = "; ".join(wanting)
-        since, _ = self._failing.get(what, (self._clock.now(), ""))
-        self._failing[what] = since, why
-        _log.warning("not refreshed", what=what, reason=why)
+        return newer, "; ".join([f"lists taken: {taken}", *offered.missing])
 
     async def _signatory(
         self, reference: SignatureReference | None, held: Held
@@ -385,10 +321,6 @@ class Puller:
                 serial=str(certificate.serial),
             )
         return real, doubtful
-
-
-def _key(authority: Certificate) -> str:
-    return copies.list_key(authority.subject_name, authority.key_identifier)
 
 
 def _readable(found: Iterable[bytes]) -> list[Certificate]:

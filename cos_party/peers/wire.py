@@ -6,8 +6,6 @@ specification of the real systems is not published (December 2022 consultation, 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import gc
 import hashlib
 import json
@@ -18,7 +16,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, AwareDatetime, Field, TypeAdapter
 
 from cos_party.registration_copy import (
     MeterPoint,
@@ -27,18 +25,17 @@ from cos_party.registration_copy import (
     SupplyPeriod,
 )
 from services.chassis.data.canonical import canonical
+from services.link.bodies import Eui, Strict, Version, octets, text
 
-Eui = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
-
-def _is_base64(text: str) -> str:
+def _is_base64(carried: str) -> str:
     try:
-        octets = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+        data = octets(carried)
+    except ValueError:
         raise ValueError("not padded base64") from None
-    if base64.b64encode(octets).decode() != text:
+    if text(data) != carried:
         raise ValueError("not the one way to write these octets in base64")
-    return text
+    return carried
 
 
 LONGEST_BASE64: Final = 400_000
@@ -48,14 +45,8 @@ LongBase64 = Annotated[str, Field(max_length=8 * 1024 * 1024), AfterValidator(_i
 """A revocation list may be long; nothing else is."""
 
 
-Version = Annotated[int, Field(ge=1, le=1)]
-"""The number 1. A `Literal` would take `true` and `1.0` for it, also where types are strict."""
-
-
-class Body(BaseModel):
-    """What every body is: exact types, no unknown member."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+class Body(Strict):
+    """What every body is: a version, exact types, no unknown member."""
 
     version: Version
 
@@ -77,23 +68,19 @@ class DeviceReturnBody(Body):
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class _Participant(_Row):
+class _Participant(Strict):
     id: str
     name: str
     euis: list[Eui]
 
 
-class _Registration(_Row):
+class _Registration(Strict):
     participant: str
     effective_from: AwareDatetime
     effective_to: AwareDatetime | None
 
 
-class _MeterPoint(_Row):
+class _MeterPoint(Strict):
     mpxn: str
     devices: list[Eui]
     registrations: list[_Registration]
@@ -203,13 +190,3 @@ class RevocationAnswer(Body):
     """The answer to `smki-revocation`: lists by name; null where the known one is current."""
 
     lists: dict[str, LongBase64 | None]
-
-
-def octets(text: str) -> bytes:
-    """The octets of a base64 text that a model has already accepted."""
-    return base64.b64decode(text, validate=True)
-
-
-def text(data: bytes) -> str:
-    """Octets as the base64 text the link carries."""
-    return base64.b64encode(data).decode()

@@ -14,11 +14,16 @@ share is the threshold by the number of requesters in the window, rounded up.
 from __future__ import annotations
 
 from cos_party.model import RequestEvidence
-from services.chassis.checks import CheckFailed
+from services.chassis.checks import CheckFailed, check
 
 
+@check(
+    "anomaly.threshold",
+    source="docs/sources.md#anomaly-detection; SEC glossary, Threshold Anomaly Detection",
+    code="A01",
+)
 def threshold(evidence: RequestEvidence) -> None:
-    """One more command passes neither the requester's threshold nor that of all together."""
+    """No more commands than the anomaly thresholds allow."""
     limits = evidence.thresholds
     earlier = evidence.earlier
     share = -(-limits.total // earlier.requesters)

@@ -17,6 +17,7 @@ from cos_party.model import RequestEvidence
 from cos_party.rules.need import need
 from cos_party.rules.registration import decisive_moment
 from cos_party.rules.revocation import revoked_in, revoked_where_listed
+from cos_party.rules.sources import OBLIGATIONS, PROFILES, WARRANT
 from gbcs.codes import KeyUsage
 from gbcs.payloads.credentials import CellId
 from keys.certificate import Certificate
@@ -24,7 +25,7 @@ from keys.errors import PathError
 from keys.path import validate_path
 from keys.roles import OrganisationRole, Usage
 from keys.simulated import ORGANISATION_POLICY
-from services.chassis.checks import CheckFailed
+from services.chassis.checks import CheckFailed, check
 
 USAGE_OF_CELL = {
     KeyUsage.DIGITAL_SIGNATURE: Usage.DIGITAL_SIGNATURE,
@@ -33,8 +34,9 @@ USAGE_OF_CELL = {
 """What a certificate's key must be for, by what the key of its cell is for."""
 
 
+@check("certificates.profile", source=PROFILES, code="K01")
 def profile(evidence: RequestEvidence) -> None:
-    """Each replacement and path certificate is readable and of its simulated profile."""
+    """Every certificate is readable and of its profile."""
     need(evidence.reading.request, "service request")
     for index, path_certificate in enumerate(evidence.path_certificates, start=1):
         where = f"path certificate {index}"
@@ -56,8 +58,9 @@ def profile(evidence: RequestEvidence) -> None:
             )
 
 
+@check("certificates.role", source=OBLIGATIONS, code="K02")
 def role(evidence: RequestEvidence) -> None:
-    """Each replacement certificate is a supplier's (OU 02)."""
+    """Every replacement is a supplier's certificate (OU 02)."""
     for cell, certificate in _replacements(evidence):
         if certificate.role != OrganisationRole.SUPPLIER:
             raise CheckFailed(
@@ -67,8 +70,9 @@ def role(evidence: RequestEvidence) -> None:
             )
 
 
+@check("certificates.owner", source=WARRANT, code="K03")
 def owner(evidence: RequestEvidence) -> None:
-    """Each replacement certificate belongs to the requester's own participant."""
+    """Every replacement belongs to the requester's participant."""
     copy = need(evidence.registration, "registration data")
     request = need(evidence.reading.request, "service request")
     allowed = copy.euis_with(request.header.request_id.originator)
@@ -81,8 +85,9 @@ def owner(evidence: RequestEvidence) -> None:
             )
 
 
+@check("certificates.usage", source="docs/sources.md#update-payload, #device-checks", code="K04")
 def usage(evidence: RequestEvidence) -> None:
-    """Each replacement certificate's key is for what its cell is for."""
+    """Every replacement is for what its cell is for."""
     for cell, certificate in _replacements(evidence):
         wanted = USAGE_OF_CELL[cell.key_usage]
         if certificate.usage != wanted:
@@ -93,8 +98,9 @@ def usage(evidence: RequestEvidence) -> None:
             )
 
 
+@check("certificates.path", source="docs/sources.md#device-checks, #outcomes", code="K05")
 def path(evidence: RequestEvidence) -> None:
-    """Each replacement leads, through the supplied certificates alone, to the organisation root.
+    """Every replacement leads to the root through the path supplied.
 
     The device will have nothing else: the party's own copies of the authorities do not count.
     """
@@ -111,8 +117,9 @@ def path(evidence: RequestEvidence) -> None:
             ) from error
 
 
+@check("certificates.revoked", source=OBLIGATIONS, code="K06")
 def revoked(evidence: RequestEvidence) -> None:
-    """No replacement certificate and no path certificate is on a revocation list.
+    """No replacement is revoked.
 
     The list that covers a replacement must be held and current. A list that covers an authority
     is used where one is held: the estate's root issues none (reconstruction).
@@ -125,8 +132,13 @@ def revoked(evidence: RequestEvidence) -> None:
     revoked_where_listed(evidence.revocations, _supplied(evidence), evidence.at)
 
 
+@check(
+    "certificates.path_unused",
+    source="reconstruction: nothing goes to a device that it does not need",
+    code="K07",
+)
 def path_unused(evidence: RequestEvidence) -> None:
-    """Every supplied path certificate is needed by some replacement, and none comes twice."""
+    """No path certificate is without use."""
     supplied = _supplied(evidence)
     if len({certificate.der for certificate in supplied}) != len(supplied):
         raise CheckFailed("a path certificate is supplied twice", expected="each once")
@@ -142,8 +154,13 @@ def path_unused(evidence: RequestEvidence) -> None:
             )
 
 
+@check(
+    "certificates.distinct",
+    source="GBCS 0.8.1 p141: one certificate, one key usage",
+    code="K08",
+)
 def distinct(evidence: RequestEvidence) -> None:
-    """No key is meant for two cells."""
+    """No key serves two cells."""
     seen: dict[bytes, CellId] = {}
     for cell, certificate in _replacements(evidence):
         first = seen.setdefault(certificate.key_identifier, cell)

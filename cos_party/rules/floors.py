@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from cos_party.model import RequestEvidence
 from cos_party.rules.need import need
-from services.chassis.checks import CheckFailed
+from services.chassis.checks import CheckFailed, check
 
 LARGEST_FLOOR = (1 << 63) - 1
 
 
+@check("floors.headroom", source="reconstruction: docs/sources.md#counters", code="F01")
 def headroom(evidence: RequestEvidence) -> None:
-    """Every floor leaves the supplier enough counter values above it."""
+    """The floors leave counter values above them."""
     body = need(evidence.reading.request, "service request").body
     highest = LARGEST_FLOOR - evidence.limits.floor_headroom
     for name, floor in (
@@ -32,8 +33,9 @@ def headroom(evidence: RequestEvidence) -> None:
             )
 
 
+@check("floors.top_up", source="GBCS 0.8.1 p179; docs/sources.md#update-payload", code="F02")
 def top_up(evidence: RequestEvidence) -> None:
-    """A floor for top-ups comes only with a key agreement certificate for top-ups."""
+    """A top-up floor comes with a top-up certificate."""
     body = need(evidence.reading.request, "service request").body
     if body.prepayment_top_up_floor is not None and body.key_agreement_top_up is None:
         raise CheckFailed(

@@ -8,34 +8,48 @@ that in the record. Nothing is ever decided by it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cos_party.model import ReturnEvidence
+from cos_party.rules import response
 from cos_party.rules.need import need
 from cos_party.rules.response import RESPONSE_PURPOSE
 from gbcs.codes import Cra, MessageCode, RemotePartyRole, StatusCode
-from services.chassis.checks import CheckFailed
+from services.chassis.checks import CheckFailed, check
 
 CODE = MessageCode.PROVIDE_SECURITY_CREDENTIAL_DETAILS
+
+known_command = replace(response.known_command, id="read_back.known_command", code="B01")
+decodes = replace(response.decodes, id="read_back.decode", code="B02")
+originator = replace(response.originator, id="read_back.originator", code="B03")
+"""The same rules as on a response, under names and codes of their own."""
 
 
 def is_read_back(evidence: ReturnEvidence) -> bool:
     """Whether a message is judged here: by its message code, and by how it is brought."""
     message = evidence.reading.message
     return (
-        evidence.delivery.purpose == RESPONSE_PURPOSE
+        evidence.incoming.purpose == RESPONSE_PURPOSE
         and message is not None
         and message.message_code == CODE
     )
 
 
+@check("read_back.answer", source="docs/sources.md#device-credentials", code="B04")
 def answers_question(evidence: ReturnEvidence) -> None:
-    """It is a device's answer to somebody's question, and not such a question itself."""
+    """Is a device's answer."""
     header = need(evidence.reading.message, "readable message").header
     if header.cra is not Cra.RESPONSE:
         raise CheckFailed("not an answer", expected=Cra.RESPONSE.label, found=header.cra.label)
 
 
+@check(
+    "read_back.role",
+    source="reconstruction: docs/sources.md#device-credentials, #party-checks",
+    code="B05",
+)
 def tells_supplier_cells(evidence: ReturnEvidence) -> None:
-    """It tells of the supplier's cells, which the command was to change, and of no other's."""
+    """Tells of the cells that the command was to change."""
     told = need(evidence.reading.details, "readable payload").roles
     if [one.role for one in told] != [RemotePartyRole.SUPPLIER] or (
         told[0].status != StatusCode.SUCCESS

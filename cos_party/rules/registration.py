@@ -12,15 +12,17 @@ from typing import Final
 from cos_party.model import DatedChange, RequestEvidence
 from cos_party.registration_copy import RegistrationCopy
 from cos_party.rules.need import need
-from services.chassis.checks import CheckFailed
+from cos_party.rules.sources import OBLIGATIONS, WARRANT
+from services.chassis.checks import CheckFailed, check
 
 NOT_FINAL: Final = 503
 """The status of a no that is none yet: the link remembers no such answer, and the broker, which
 takes it for an absence, asks again."""
 
 
+@check("registration.fresh", source=OBLIGATIONS, code="R01")
 def fresh(evidence: RequestEvidence) -> None:
-    """Registration was asked for this decision and said what is registered now.
+    """The registration data to judge by is recent.
 
     If it could not be, its older word is good for a yes or a no only within
     `Limits.registration_max_age`. Otherwise nothing is decided (503: the same request may be asked
@@ -47,8 +49,9 @@ def fresh(evidence: RequestEvidence) -> None:
     )
 
 
+@check("registration.mpxn_known", source=OBLIGATIONS, code="R02")
 def mpxn_known(evidence: RequestEvidence) -> None:
-    """Registration knows the MPxN the request names."""
+    """Registration knows the MPxN."""
     copy = need(evidence.registration, "registration data")
     mpxn = need(evidence.reading.request, "service request").body.import_mpxn
     if mpxn not in copy.meter_points:
@@ -63,8 +66,9 @@ def decisive_moment(evidence: RequestEvidence) -> datetime:
     return body.execution_date_time
 
 
+@check("registration.incoming_supplier", source=WARRANT, code="R03")
 def incoming_supplier(evidence: RequestEvidence) -> None:
-    """The requester is the registered supplier of the MPxN when the change is to happen.
+    """The requester supplies the MPxN when the change happens.
 
     For a cancellation there is no such moment: the requester must be registered now or from a
     later date. That it withdraws nobody else's change is for `pending_change` to see to.
@@ -90,8 +94,9 @@ def incoming_supplier(evidence: RequestEvidence) -> None:
         )
 
 
+@check("registration.device_mpxn", source=OBLIGATIONS, code="R04")
 def device_mpxn(evidence: RequestEvidence) -> None:
-    """The device the command is for belongs to the MPxN."""
+    """The device belongs to the MPxN."""
     copy = need(evidence.registration, "registration data")
     request = need(evidence.reading.request, "service request")
     point = copy.meter_points.get(request.body.import_mpxn)
@@ -104,8 +109,13 @@ def device_mpxn(evidence: RequestEvidence) -> None:
         )
 
 
+@check(
+    "registration.pending_change",
+    source="reconstruction: docs/sources.md#future-dating, #party-checks",
+    code="R05",
+)
 def pending_change(evidence: RequestEvidence) -> None:
-    """It takes the place of no other supplier's dated change that waits and is its to make.
+    """Takes the place of no other supplier's waiting change.
 
     A device keeps one dated command of a CoS Party: a newer one replaces it and a cancellation
     drops it, whoever asked (docs/sources.md#future-dating). So whose it is must be held here: by

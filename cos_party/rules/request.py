@@ -12,12 +12,13 @@ from cos_party.model import RequestEvidence
 from cos_party.rules.need import need
 from cos_party.rules.reading import change_request
 from cos_party.rules.revocation import revoked_in
+from cos_party.rules.sources import FORM, OBLIGATIONS, PROFILES
 from duis.errors import DuisError
 from duis.signature import verify_document
 from keys.errors import PathError
 from keys.path import validate_path
 from keys.roles import OrganisationRole, Usage
-from services.chassis.checks import CheckFailed
+from services.chassis.checks import CheckFailed, check
 
 SERVICE_REFERENCE = "6.23"
 COMMAND_VARIANT = 1
@@ -28,21 +29,27 @@ def failed(error: DuisError) -> CheckFailed:
     return CheckFailed(error.detail or str(error), found=f"{error.reason} {error.where}".strip())
 
 
+@check("request.wellformed", source=FORM, code="C01")
 def wellformed(evidence: RequestEvidence) -> None:
-    """The bytes are one XML document with nothing in it that a request has no use for."""
+    """One XML document with nothing hidden in it."""
     if evidence.reading.malformed is not None:
         raise failed(evidence.reading.malformed)
 
 
+@check("request.schema", source=FORM, code="C02")
 def schema(evidence: RequestEvidence) -> None:
-    """The document follows the schema of the user interface."""
+    """Follows the schema of the user interface."""
     need(evidence.reading.document, "document that can be read")
     if evidence.reading.schema is not None:
         raise failed(evidence.reading.schema)
 
 
+@check("request.supported", source=OBLIGATIONS, code="C03")
 def supported(evidence: RequestEvidence) -> None:
-    """It is service request 6.23, Update Security Credentials (CoS), in name and in body."""
+    """Is service request 6.23, Update Security Credentials (CoS).
+
+    In its header and in its body.
+    """
     reading = evidence.reading
     if reading.unsupported is not None:
         raise failed(reading.unsupported)
@@ -58,15 +65,17 @@ def supported(evidence: RequestEvidence) -> None:
         )
 
 
+@check("request.signature_form", source=FORM, code="C04")
 def signature_form(evidence: RequestEvidence) -> None:
-    """There is exactly one XML signature, in the one form and place allowed."""
+    """Carries one XML signature in the one form allowed."""
     need(evidence.reading.document, "document that can be read")
     if evidence.reading.signature_form is not None:
         raise failed(evidence.reading.signature_form)
 
 
+@check("request.certificate_known", source=OBLIGATIONS, code="C05")
 def certificate_known(evidence: RequestEvidence) -> None:
-    """The SMKI repository knows the certificate the signature names by issuer and serial."""
+    """Names a signing certificate that the SMKI repository knows."""
     reference = need(evidence.reading.reference, "signature")
     if evidence.signatory is None:
         raise CheckFailed(
@@ -76,8 +85,12 @@ def certificate_known(evidence: RequestEvidence) -> None:
         )
 
 
+@check("request.certificate_path", source=OBLIGATIONS, code="C06")
 def certificate_path(evidence: RequestEvidence) -> None:
-    """The signing certificate leads to the organisation root and is within its validity now."""
+    """Its signing certificate leads to the organisation root.
+
+    And is within its validity now.
+    """
     certificate = need(evidence.signatory, "signing certificate")
     trust = evidence.trust
     try:
@@ -93,14 +106,19 @@ def certificate_path(evidence: RequestEvidence) -> None:
         ) from error
 
 
+@check("request.certificate_revoked", source=OBLIGATIONS, code="C07")
 def certificate_revoked(evidence: RequestEvidence) -> None:
-    """The signing certificate is on no revocation list, and the list is there and current."""
+    """Its signing certificate is not revoked.
+
+    The list that says so is there and current.
+    """
     certificate = need(evidence.signatory, "signing certificate")
     revoked_in(evidence.revocations, (certificate,), evidence.at)
 
 
+@check("request.signing_role", source=PROFILES, code="C08")
 def signing_role(evidence: RequestEvidence) -> None:
-    """The signing certificate is for XML signing (OU 87) and for digital signatures."""
+    """Its signing certificate is for XML signing (OU 87)."""
     certificate = need(evidence.signatory, "signing certificate")
     if certificate.role != OrganisationRole.XML_SIGNING:
         raise CheckFailed(
@@ -116,8 +134,12 @@ def signing_role(evidence: RequestEvidence) -> None:
         )
 
 
+@check("request.originator", source=OBLIGATIONS, code="C09")
 def originator(evidence: RequestEvidence) -> None:
-    """Who signed is who asks: the certificate's entity identifier is the request's originator."""
+    """Was signed by the party that asks.
+
+    The certificate's entity identifier is the request's originator.
+    """
     request = need(evidence.reading.request, "service request")
     certificate = need(evidence.signatory, "signing certificate")
     if certificate.subject_eui != request.header.request_id.originator:
@@ -128,15 +150,16 @@ def originator(evidence: RequestEvidence) -> None:
         )
 
 
+@check("request.signature", source=FORM, code="C10")
 def signature(evidence: RequestEvidence) -> None:
-    """The signature covers the whole document and was made with the certificate's key.
+    """Its signature covers all of it and holds.
 
     What is approved is what was signed: the values read before are compared with the values in
     the bytes the signature covers.
     """
     certificate = need(evidence.signatory, "signing certificate")
     try:
-        verified = verify_document(evidence.delivery.content, certificate.der)
+        verified = verify_document(evidence.incoming.content, certificate.der)
         signed = change_request(verified.signed_xml)
     except DuisError as error:
         raise failed(error) from error
@@ -144,8 +167,9 @@ def signature(evidence: RequestEvidence) -> None:
         raise CheckFailed("the signature covers other values than the request shows")
 
 
+@check("request.command_variant", source=FORM, code="C11")
 def command_variant(evidence: RequestEvidence) -> None:
-    """Command variant 1: a service request that is to become a command."""
+    """Asks for a command to a device (command variant 1)."""
     if evidence.reading.variant is not None:
         raise failed(evidence.reading.variant)
     header = need(evidence.reading.request, "service request").header
@@ -157,8 +181,13 @@ def command_variant(evidence: RequestEvidence) -> None:
         )
 
 
+@check(
+    "request.execution_date",
+    source="reconstruction: docs/sources.md#future-dating, #party-checks",
+    code="C12",
+)
 def execution_date(evidence: RequestEvidence) -> None:
-    """The execution date is absent, or the cancelling date, or in whole seconds not far ahead."""
+    """Executes now or soon enough, or cancels."""
     body = need(evidence.reading.request, "service request").body
     wanted = body.execution_date_time
     if wanted is None or body.cancels:
@@ -177,9 +206,13 @@ def execution_date(evidence: RequestEvidence) -> None:
         )
 
 
+@check("request.duplicate", source=OBLIGATIONS, code="C13")
 def duplicate(evidence: RequestEvidence) -> None:
-    """Neither the request identifier nor the transaction was seen before with other bytes."""
-    digest = evidence.delivery.digest
+    """Was not seen before with other bytes.
+
+    Neither the request identifier nor the transaction.
+    """
+    digest = evidence.incoming.digest
     earlier = evidence.earlier
     if earlier.request_digest not in (None, digest):
         raise CheckFailed(
@@ -195,8 +228,13 @@ def duplicate(evidence: RequestEvidence) -> None:
         )
 
 
+@check(
+    "request.order",
+    source="reconstruction: docs/sources.md#service-requests, #party-checks",
+    code="C14",
+)
 def order(evidence: RequestEvidence) -> None:
-    """No newer request of this requester for this device was signed for.
+    """Is not older than what was signed for this requester and device.
 
     By the supplier's own counter, in the identifier that it signed: whoever brings its requests
     cannot bring an older one after a newer one. The same counter again is for `duplicate`.

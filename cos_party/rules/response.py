@@ -10,6 +10,7 @@ from __future__ import annotations
 from cos_party.model import ReturnEvidence, SignedCommandRecord
 from cos_party.rules.need import need
 from cos_party.rules.revocation import revoked_in
+from cos_party.rules.sources import DEVICE
 from gbcs.codes import AlertCode, Cra, CredentialsReplacementMode, MessageCode, StatusCode
 from gbcs.errors import GbcsError, SignatureInvalid
 from gbcs.message import Message, decode
@@ -19,59 +20,65 @@ from keys.certificate import Certificate
 from keys.errors import PathError
 from keys.path import validate_path
 from keys.roles import Usage
-from services.chassis.checks import CheckFailed
+from services.chassis.checks import CheckFailed, check
 
 RESPONSE_PURPOSE = "device-response"
 
 
+@check("response.known_command", source=DEVICE, code="D01")
 def known_command(evidence: ReturnEvidence) -> None:
-    """The transaction is one for which this party signed a command."""
+    """Belongs to a command this party signed."""
     if evidence.command is None:
         raise CheckFailed(
             "this party signed no command in this transaction",
-            found=f"transaction {evidence.delivery.transaction}",
+            found=f"transaction {evidence.incoming.transaction}",
         )
 
 
+@check("response.decode", source=DEVICE, code="D02")
 def decodes(evidence: ReturnEvidence) -> None:
-    """The bytes are one GBCS message with a payload of its kind."""
+    """Is one readable GBCS message."""
     failure = evidence.reading.failure
     if failure is not None:
         raise CheckFailed(f"cannot be read: {failure.reason}", found=f"octet {failure.offset}")
 
 
+@check("response.originator", source=DEVICE, code="D03")
 def originator(evidence: ReturnEvidence) -> None:
-    """The message says it is from the device the command was for."""
+    """Comes from the device the command was for."""
     command = _command(evidence)
     found = _message(evidence).header.originator
     if found != command.device:
         raise CheckFailed("it speaks for another device", command.device, found)
 
 
+@check("response.recipient", source=DEVICE, code="D04")
 def recipient(evidence: ReturnEvidence) -> None:
-    """The message is addressed to this CoS Party."""
+    """Is addressed to this CoS Party."""
     found = _message(evidence).header.recipient
     if found != evidence.eui:
         raise CheckFailed("it is addressed to another party", evidence.eui, found)
 
 
+@check("response.message_code", source=DEVICE, code="D05")
 def message_code(evidence: ReturnEvidence) -> None:
-    """It is the response, or the alert, of the use case the command belongs to."""
+    """Is of the command's use case."""
     header = _message(evidence).header
-    if evidence.delivery.purpose == RESPONSE_PURPOSE:
+    if evidence.incoming.purpose == RESPONSE_PURPOSE:
         cra, code = Cra.RESPONSE, MessageCode.SUPPLIER_BY_TRANS_COS
     else:
         cra, code = Cra.ALERT, MessageCode.UPDATE_SECURITY_CREDENTIALS_ALERT
     if (header.cra, header.other.message_code) != (cra, code):
         raise CheckFailed(
-            f"not what a {evidence.delivery.purpose} is",
+            f"not what a {evidence.incoming.purpose} is",
             expected=f"{cra.label} {code:#06x}",
             found=f"{header.cra.label} {header.other.message_code:#06x}",
         )
 
 
+@check("response.counter", source=DEVICE, code="D06")
 def counter(evidence: ReturnEvidence) -> None:
-    """It answers that very command; an alert is also newer than the device's last alert.
+    """Answers that command and no other.
 
     A response repeats the command's counter in its header. An alert counts for itself and names
     the command's counter inside (docs/sources.md#outcomes).
@@ -94,8 +101,9 @@ def counter(evidence: ReturnEvidence) -> None:
         )
 
 
+@check("response.signature", source="GBCS 0.8.1 p35; docs/sources.md#signature", code="D07")
 def signature(evidence: ReturnEvidence) -> None:
-    """The device signed it, by a certificate of the SMKI repository that leads to the device root.
+    """Is signed by the device.
 
     A device may hold one of several certificates; it is enough that one of them verifies. A
     device's certificate runs without end, so the path is judged by the party's own clock.
@@ -126,8 +134,9 @@ def signature(evidence: ReturnEvidence) -> None:
     raise CheckFailed(detail, expected="a signature by the device", found=found)
 
 
+@check("response.outcome", source=DEVICE, code="D08")
 def outcome(evidence: ReturnEvidence) -> None:
-    """What the device says it did fits what it was told to do.
+    """Says what the command could have led to.
 
     An immediate command has an outcome at once, a future-dated one only its acceptance and later
     an alert of its own time; the mode and the cells are the command's; a replaced cell holds the

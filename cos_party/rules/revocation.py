@@ -1,8 +1,9 @@
-"""What is genuine, and whether a certificate is revoked, by the party's own copies of the lists.
+"""Whether a certificate is authentic, and whether it is revoked, by the party's own copies.
 
 Devices check no revocation (docs/sources.md#hierarchy), so this is the last place that does. A list
-counts only if its authority signed it, which is settled when it is taken into the store
-(`genuine`); whether it covers a certificate and is current is asked here, for each decision.
+counts only if its authority signed it, which is settled when it is pulled
+(`services.link.revocation_lists`); whether it covers a certificate and is current is asked here,
+for each decision.
 """
 
 from __future__ import annotations
@@ -10,25 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from cos_party.model import Revocations, Trust
+from cos_party.model import Revocations
 from keys.certificate import Certificate
 from keys.crl import RevocationList
 from keys.errors import PathError
 from keys.path import validate_path
 from services.chassis.checks import CheckFailed
+from services.link.authorities import Authorities
 
 
-def genuine(item: RevocationList, trust: Trust) -> bool:
-    """Whether one of the authorities this party trusts issued and signed the list."""
-    return any(
-        authority.subject_name == item.issuer_name
-        and authority.key_identifier == item.authority_key_identifier
-        and item.signed_by(authority)
-        for authority in trust.authorities
-    )
-
-
-def authentic(certificate: Certificate, trust: Trust) -> bool:
+def authentic(certificate: Certificate, trust: Authorities) -> bool:
     """Whether the certificate leads to one of the party's own anchors, whenever it holds."""
     paths = (
         (trust.organisation_authorities, trust.organisation_root),

@@ -15,20 +15,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cos_party.checks import READ_BACK_SECTION, RETURN_SECTION
 from cos_party.model import (
     Decided,
-    Decision,
-    Delivery,
-    DeviceReturn,
+    Incoming,
     ReturnEvidence,
     ReturnReading,
 )
 from cos_party.rules.read_back import is_read_back
 from cos_party.rules.reading import read_return
 from cos_party.steps.gather import Gatherer
-from cos_party.steps.judging import affords_refusal, run_all, write_refusal
+from cos_party.steps.judging import judge
 from cos_party.store import decisions as store
-from gbcs.codes import Cra, StatusCode
+from gbcs.codes import StatusCode
 from gbcs.payloads.credentials import CredentialsOutcome
-from services.chassis.checks import Refused
+from services.chassis.checks import Approved, Refused
 from services.chassis.foundation import Foundation
 from services.chassis.log import about
 
@@ -41,7 +39,7 @@ class DeviceReturns:
         self._gatherer = gatherer
         self._party = base.settings.party
 
-    async def take(self, delivery: Delivery) -> dict[str, Any]:
+    async def take(self, incoming: Incoming) -> dict[str, Any]:
         """Judge what a device sent back and record what its cells hold now.
 
         Raises:
@@ -49,88 +47,70 @@ class DeviceReturns:
         """
         # 1. the very same bytes, recorded before: the same answer
         async with self._base.database.connect() as conn:
-            known = await _recorded(conn, delivery)
+            known = await _recorded(conn, incoming)
         if known is not None:
             return known
         # 2. read it, as far as it can be read
-        reading = read_return(delivery.content)
+        reading = read_return(incoming.content)
         # 3. bring the party's own copies up to date
         device = None if reading.message is None else reading.message.header.originator
         pulled = await self._gatherer.puller.for_return(device)
         # 4. judge, and commit either the refusal or what the device said, with the answer
         async with self._base.database.begin() as conn:
-            known = await _recorded(conn, delivery)
+            known = await _recorded(conn, incoming)
             if known is not None:  # recorded while step 3 waited for others
                 return known
-            evidence = await self._gatherer.return_evidence(conn, delivery, reading, pulled)
-            refused, answer = await self._judge_return(conn, evidence)
-            if refused is None:
-                await delivery.opened.remember(conn, answer)
-        if refused is not None:
-            raise refused
-        return answer
+            evidence = await self._gatherer.return_evidence(conn, incoming, reading, pulled)
+            command = evidence.command
+            subject = incoming.transaction if command is None else command.request_id
+            if command is not None:
+                about(duis_request_id=subject)
+            section = READ_BACK_SECTION if is_read_back(evidence) else RETURN_SECTION
+            judged = await judge(self._base, conn, evidence, section=section, subject=subject)
+            if not isinstance(judged, Refused):
+                return await self._record(conn, judged)
+        raise judged
 
-    async def _judge_return(
-        self, conn: AsyncConnection, evidence: ReturnEvidence
-    ) -> tuple[Refused | None, dict[str, Any]]:
-        delivery, reading = evidence.delivery, evidence.reading
-        subject = delivery.transaction if evidence.command is None else evidence.command.request_id
-        if evidence.command is not None:
-            about(duis_request_id=subject)
-        section = READ_BACK_SECTION if is_read_back(evidence) else RETURN_SECTION
-        run = self._base.book.start(subject, section=section)
-        try:
-            approved = run_all(self._base, run, evidence)
-        except Refused as refused:
-            kept = affords_refusal(self._base, delivery, run)
-            await write_refusal(self._base, conn, delivery, run=run, refused=refused, kept=kept)
-            return refused, {}
-        if reading.message is None or evidence.command is None:
+    async def _record(
+        self, conn: AsyncConnection, approved: Approved[ReturnEvidence]
+    ) -> dict[str, Any]:
+        """Record what the device said, with the answer, and give the answer."""
+        evidence = approved.evidence
+        incoming, reading, command = evidence.incoming, evidence.reading, evidence.command
+        if reading.message is None or command is None:
             raise RuntimeError("approved, but there is nothing to record")
+        device = reading.message.header.originator
         said = describe_outcome(reading)
-        header = reading.message.header
-        taken = DeviceReturn(
-            digest=delivery.digest,
-            purpose=delivery.purpose,
-            transaction=delivery.transaction,
-            device=header.originator,
-            counter=header.counter,
-            is_alert=header.cra == Cra.ALERT,
-            at=evidence.at,
-            outcome_json=json.dumps(said),
-        )
-        await store.record_return(conn, taken)
+        await store.record_return(conn, evidence, reading.message, said)
         if reading.outcome is not None:
-            await store.record_cells(conn, taken, reading.outcome)
+            await store.record_cells(conn, evidence, device, reading.outcome)
         for told in () if reading.details is None else reading.details.roles:
-            await store.record_read_back(conn, taken, evidence.command, told)
+            await store.record_read_back(conn, evidence, device, command, told)
         await store.record_decision(
             conn,
-            Decision(
-                at=evidence.at,
-                purpose=delivery.purpose,
-                transaction=delivery.transaction,
-                request_id=evidence.command.request_id,
-                requester=evidence.command.requester,
-                device=evidence.command.device,
-                digest=delivery.digest,
-                outcome=Decided.RECORDED,
-                counter=evidence.command.counter,
-            ),
+            incoming,
+            evidence.at,
+            Decided.RECORDED,
+            request_id=command.request_id,
+            requester=command.requester,
+            device=command.device,
+            counter=command.counter,
         )
         await self._base.traces.record(
-            subject,
+            approved.subject,
             "recorded",
-            sender=delivery.opened.sender,
+            sender=incoming.opened.sender,
             receiver=self._party,
-            name=delivery.purpose,
+            name=incoming.purpose,
             summary=said["summary"],
-            message=delivery.content,
+            message=incoming.content,
             gbcs_ref=reading.message.reference,
             verdicts=approved.verdicts,
             conn=conn,
         )
-        return None, _accepted(delivery, said)
+        answer = _accepted(incoming, said)
+        await incoming.opened.remember(conn, answer)
+        return answer
 
 
 def describe_outcome(reading: ReturnReading) -> dict[str, Any]:
@@ -163,21 +143,21 @@ def _summary(outcome: CredentialsOutcome) -> str:
     return f"{len(outcome.outcomes) - len(failed)} of {len(outcome.outcomes)} cells replaced"
 
 
-async def _recorded(conn: AsyncConnection, delivery: Delivery) -> dict[str, Any] | None:
+async def _recorded(conn: AsyncConnection, incoming: Incoming) -> dict[str, Any] | None:
     """The answer to the very same bytes in the same transaction, if they were recorded before."""
     known = await store.known_return(
         conn,
-        digest=delivery.digest,
-        purpose=delivery.purpose,
-        transaction=delivery.transaction,
+        digest=incoming.digest,
+        purpose=incoming.purpose,
+        transaction=incoming.transaction,
     )
-    return None if known is None else _accepted(delivery, json.loads(known))
+    return None if known is None else _accepted(incoming, json.loads(known))
 
 
-def _accepted(delivery: Delivery, said: dict[str, Any]) -> dict[str, Any]:
+def _accepted(incoming: Incoming, said: dict[str, Any]) -> dict[str, Any]:
     return {
         "version": 1,
-        "transaction": delivery.transaction,
+        "transaction": incoming.transaction,
         "accepted": True,
         "outcome": said,
     }

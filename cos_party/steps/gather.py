@@ -7,12 +7,11 @@ evidence is read from the copies alone. Nothing here talks to the network, and n
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cos_party.model import (
-    Delivery,
+    Incoming,
     Limits,
     Reading,
     RequestEvidence,
@@ -20,7 +19,6 @@ from cos_party.model import (
     ReturnReading,
     Revocations,
     Thresholds,
-    Trust,
 )
 from cos_party.peers import copies
 from cos_party.peers.pull import Pulled, Puller
@@ -28,6 +26,7 @@ from cos_party.rules.reading import read_path_certificates, read_replacements
 from cos_party.store import decisions as store
 from services.chassis.data.store import Database
 from services.chassis.time.clock import Clock
+from services.link.authorities import Authorities
 
 
 class Gatherer:
@@ -38,7 +37,7 @@ class Gatherer:
         *,
         database: Database,
         puller: Puller,
-        trust: Trust,
+        trust: Authorities,
         limits: Limits,
         thresholds: Thresholds,
         eui: str,
@@ -62,7 +61,7 @@ class Gatherer:
             await store.write_thresholds(conn, None)
 
     async def request_evidence(
-        self, conn: AsyncConnection, delivery: Delivery, reading: Reading, pulled: Pulled
+        self, conn: AsyncConnection, incoming: Incoming, reading: Reading, pulled: Pulled
     ) -> RequestEvidence:
         """The evidence on a service request, as the copies stand in this transaction."""
         await self.puller.take(conn, pulled)
@@ -76,12 +75,12 @@ class Gatherer:
                 # not kept; a check says what is wrong with it
                 signatory = next(iter(pulled.doubtful), None)
         return RequestEvidence(
-            delivery=delivery,
+            incoming=incoming,
             at=now,
             limits=self._limits,
             thresholds=thresholds,
             trust=self._trust,
-            revocations=await self._revocations(conn, now),
+            revocations=await self._revocations(conn),
             reading=reading,
             signatory=signatory,
             signatory_detail=pulled.signatory,
@@ -90,12 +89,12 @@ class Gatherer:
             registration=await self.puller.registration.read(conn),
             registration_detail=pulled.registration,
             registration_refreshed=pulled.at is not None,
-            registration_failing_since=self.puller.registration_since,
+            registration_failing_since=self.puller.register.failing_since,
             earlier=await store.earlier(
                 conn,
-                digest=delivery.digest,
+                digest=incoming.digest,
                 request_id=None if request_id is None else request_id.text,
-                transaction=delivery.transaction,
+                transaction=incoming.transaction,
                 requester=None if request_id is None else request_id.originator,
                 device=None if request_id is None else request_id.target,
                 since=now - thresholds.window,
@@ -103,26 +102,26 @@ class Gatherer:
         )
 
     async def return_evidence(
-        self, conn: AsyncConnection, delivery: Delivery, reading: ReturnReading, pulled: Pulled
+        self, conn: AsyncConnection, incoming: Incoming, reading: ReturnReading, pulled: Pulled
     ) -> ReturnEvidence:
         """The evidence on a device's response or alert, as the copies stand here."""
         await self.puller.take(conn, pulled)
         device = "" if reading.message is None else reading.message.header.originator
         now = self._clock.now()
         return ReturnEvidence(
-            delivery=delivery,
+            incoming=incoming,
             at=now,
             eui=self._eui,
             trust=self._trust,
-            revocations=await self._revocations(conn, now),
+            revocations=await self._revocations(conn),
             reading=reading,
-            command=await store.signed_command(conn, delivery.transaction),
+            command=await store.signed_command(conn, incoming.transaction),
             device_certificates=await copies.certificates_of(conn, device),
             last_alert_counter=await store.last_alert_counter(conn, device),
         )
 
-    async def _revocations(self, conn: AsyncConnection, now: datetime) -> Revocations:
+    async def _revocations(self, conn: AsyncConnection) -> Revocations:
         """The lists held, and whether they still count."""
         held = await copies.revocations(conn)
-        unrefreshed = self.puller.lists_unrefreshed(self._limits.revocation_patience, now)
+        unrefreshed = self.puller.lists.outdated(self._limits.revocation_patience)
         return replace(held, unrefreshed=unrefreshed)

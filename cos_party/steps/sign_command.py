@@ -1,6 +1,6 @@
 """How a CoS Party signs for a change of supplier, its steps numbered.
 
-Bytes -> `Delivery` (authentic) -> evidence -> `Approved` -> `Signed`. The access control broker's
+Bytes -> `Incoming` (authentic) -> evidence -> `Approved` -> `Signed`. The access control broker's
 word counts for nothing here: everything is decided from the service request the supplier signed,
 and from what this party fetched by itself.
 
@@ -12,8 +12,6 @@ second counter, and no command leaves that was not recorded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -21,21 +19,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cos_party.checks import REQUEST_SECTION
 from cos_party.model import (
     Decided,
-    Decision,
-    Delivery,
+    Incoming,
     Intent,
     Reading,
     RequestEvidence,
     Signed,
 )
-from cos_party.peers.wire import text
 from cos_party.rules.build import pre_command
 from cos_party.rules.reading import read_request
 from cos_party.rules.registration import displaced
 from cos_party.steps.gather import Gatherer
-from cos_party.steps.grounds import Grounds
-from cos_party.steps.judging import affords_refusal, run_all, write_refusal
+from cos_party.steps.judging import judge
 from cos_party.steps.signing import sign_intent
+from cos_party.steps.waiting_changes import WaitingChanges
 from cos_party.store import decisions as store
 from gbcs.errors import GbcsError
 from gbcs.message import decode, encode
@@ -45,15 +41,7 @@ from services.chassis.data.counters import OriginatorCounter
 from services.chassis.foundation import Foundation
 from services.chassis.log import about
 from services.chassis.web.problems import Problem
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """How the checks ended: an approval and what was recorded under it, or a refusal."""
-
-    approved: Approved[Any] | None
-    intent: Intent | None
-    refused: Refused | None
+from services.link.bodies import text
 
 
 class CosWorkflow:
@@ -68,121 +56,89 @@ class CosWorkflow:
         self._counter = counter
         self._party = base.settings.party
         self._eui = signer.certificate.subject_eui or ""
-        gatherer.puller.when_registered = Grounds(base).look
+        gatherer.puller.when_registered = WaitingChanges(base).review
 
-    async def command(self, delivery: Delivery) -> dict[str, Any]:
+    async def command(self, incoming: Incoming) -> dict[str, Any]:
         """Decide on a service request and answer with the signed command.
 
         Raises:
             Refused: a check said no; nothing was counted, recorded as intent, or signed.
         """
         # 1. the very same bytes, answered before: the same command again
-        repeated = await self._repeated(delivery)
+        repeated = await self._repeated(incoming)
         if repeated is not None:
             return repeated
         # 2. read it, as far as it can be read
-        reading = read_request(delivery.content)
+        reading = read_request(incoming.content)
         if reading.request is not None:
             about(duis_request_id=reading.request.header.request_id.text)
         # 3. bring the party's own copies up to date
         pulled = await self._gatherer.puller.for_request(reading.reference)
         # 4. judge, and commit either the refusal or the intent
         async with self._base.database.begin() as conn:
-            evidence = await self._gatherer.request_evidence(conn, delivery, reading, pulled)
-            judged = await self._judge(conn, evidence)
-        if judged.refused is not None:
-            raise judged.refused
-        if judged.approved is None or judged.intent is None:
-            raise RuntimeError("neither approved nor refused")
+            evidence = await self._gatherer.request_evidence(conn, incoming, reading, pulled)
+            judged = await judge(
+                self._base,
+                conn,
+                evidence,
+                section=REQUEST_SECTION,
+                subject=_subject(incoming, reading),
+            )
+            intent = None if isinstance(judged, Refused) else await self._intend(conn, judged)
+        if isinstance(judged, Refused):
+            raise judged
+        assert intent is not None
         # 5. sign exactly what was intended
-        signed = sign_intent(judged.approved, judged.intent, self._signer, section=REQUEST_SECTION)
+        signed = sign_intent(judged, intent, self._signer)
         # 6. keep the command and the answer in one transaction, then let it go
-        return await self._deliver(delivery, judged.intent, signed)
+        return await self._deliver(judged, intent, signed)
 
-    async def _repeated(self, delivery: Delivery) -> dict[str, Any] | None:
+    async def _repeated(self, incoming: Incoming) -> dict[str, Any] | None:
         """The answer to bytes that were signed for before, unless the transaction says otherwise.
 
         A transaction that was begun with other bytes goes on to `request.duplicate`.
         """
         async with self._base.database.connect() as conn:
-            intent = await store.intent_for(conn, delivery.digest)
+            intent = await store.intent_for(conn, incoming.digest)
         if intent is None or intent.command is None:
             return None
         async with self._base.database.begin() as conn:
             # asked here, where it is written: other bytes may have begun the transaction meanwhile
-            begun_with = await store.transaction_digest(conn, delivery.transaction)
-            if begun_with not in (None, delivery.digest):
+            begun_with = await store.transaction_digest(conn, incoming.transaction)
+            if begun_with not in (None, incoming.digest):
                 return None
-            await store.note_transaction(conn, delivery.transaction, delivery.digest)
+            await store.note_transaction(conn, incoming.transaction, incoming.digest)
             await self._base.traces.record(
                 intent.request_id,
                 "repeated",
-                sender=delivery.opened.sender,
+                sender=incoming.opened.sender,
                 receiver=self._party,
                 name="Service request",
                 summary="the same bytes again: the command signed before is given again",
                 conn=conn,
             )
-        return self._answer(delivery, intent, intent.command)
+        return self._answer(incoming, intent, intent.command)
 
-    async def _judge(self, conn: AsyncConnection, evidence: RequestEvidence) -> Judged:
-        """Run the whole list; on yes take a counter and record the intent, in `conn`."""
-        delivery, reading = evidence.delivery, evidence.reading
-        subject = _subject(delivery, reading)
-        came = self._base.system_clock.now()
-        run = self._base.book.start(subject, section=REQUEST_SECTION)
-        try:
-            approved = run_all(self._base, run, evidence)
-        except Refused as refused:
-            kept = affords_refusal(self._base, delivery, run, reading.request)
-            if kept:
-                await self._received(conn, delivery, subject, came)
-            await write_refusal(
-                self._base,
-                conn,
-                delivery,
-                run=run,
-                refused=refused,
-                kept=kept,
-                request=reading.request,
-            )
-            return Judged(None, None, refused)
-        await self._received(conn, delivery, subject, came)
-        intent = await self._intend(conn, evidence)
+    async def _intend(self, conn: AsyncConnection, approved: Approved[RequestEvidence]) -> Intent:
+        """The intent for an approved request, recorded: the one a crash left, or a new one."""
+        intent = await self._left_or_new(conn, approved.evidence)
         await self._base.traces.record(
-            subject,
+            approved.subject,
             "checked",
             name="Approved",
             summary=f"every check said yes; counter {intent.counter} is taken",
             verdicts=approved.verdicts,
             conn=conn,
         )
-        return Judged(approved, intent, None)
+        return intent
 
-    async def _received(
-        self, conn: AsyncConnection, delivery: Delivery, subject: str, came: datetime
-    ) -> None:
-        await self._base.traces.record(
-            subject,
-            "received",
-            sender=delivery.opened.sender,
-            receiver=self._party,
-            name="Service request",
-            summary=f"transaction {delivery.transaction}",
-            message=delivery.content,
-            verdicts=delivery.opened.verdicts,
-            at=came,
-            conn=conn,
-        )
-
-    async def _intend(self, conn: AsyncConnection, evidence: RequestEvidence) -> Intent:
-        """The intent for an approved request: the one a crash left, or a new one."""
-        delivery, request = evidence.delivery, evidence.reading.request
+    async def _left_or_new(self, conn: AsyncConnection, evidence: RequestEvidence) -> Intent:
+        incoming, request = evidence.incoming, evidence.reading.request
         if request is None:
             raise self._unbuildable("there is no request that could be read")
         request_id = request.header.request_id
-        await store.note_transaction(conn, delivery.transaction, delivery.digest)
-        left = await store.intent_for(conn, delivery.digest)
+        await store.note_transaction(conn, incoming.transaction, incoming.digest)
+        left = await store.intent_for(conn, incoming.digest)
         if left is not None:
             return left
         counter = await self._counter.next(conn)
@@ -192,7 +148,7 @@ class CosWorkflow:
             raise self._unbuildable(error.reason) from error
         intent = Intent(
             request_id=request_id.text,
-            digest=delivery.digest,
+            digest=incoming.digest,
             requester=request_id.originator,
             device=request_id.target,
             counter=counter,
@@ -205,7 +161,7 @@ class CosWorkflow:
             conn,
             "cos.intent",
             intent.request_id,
-            {"transaction": delivery.transaction, "counter": counter, "device": intent.device},
+            {"transaction": incoming.transaction, "counter": counter, "device": intent.device},
             intent.pre_command,
         )
         return intent
@@ -214,47 +170,46 @@ class CosWorkflow:
         """With every check on this cannot be; a weakened party says so and keeps its counter."""
         return Problem(422, "No command can be built from this", reason, party=self._party)
 
-    async def _deliver(self, delivery: Delivery, intent: Intent, signed: Signed) -> dict[str, Any]:
+    async def _deliver(
+        self, approved: Approved[RequestEvidence], intent: Intent, signed: Signed
+    ) -> dict[str, Any]:
+        incoming = approved.evidence.incoming
         now = self._base.clock.now()
         async with self._base.database.begin() as conn:
             command = await store.record_signed(conn, intent.digest, signed.command, now)
-            answer = self._answer(delivery, intent, command)
+            answer = self._answer(incoming, intent, command)
             await self._base.audit.append(
                 conn, "cos.signed", intent.request_id, {"counter": intent.counter}, command
             )
             await store.record_decision(
                 conn,
-                Decision(
-                    at=now,
-                    purpose=delivery.purpose,
-                    transaction=delivery.transaction,
-                    request_id=intent.request_id,
-                    requester=intent.requester,
-                    device=intent.device,
-                    digest=delivery.digest,
-                    outcome=Decided.SIGNED,
-                    counter=intent.counter,
-                ),
+                incoming,
+                now,
+                Decided.SIGNED,
+                request_id=intent.request_id,
+                requester=intent.requester,
+                device=intent.device,
+                counter=intent.counter,
             )
             message = decode(command)
             await self._base.traces.record(
                 intent.request_id,
                 "signed",
                 sender=self._party,
-                receiver=delivery.opened.sender,
+                receiver=incoming.opened.sender,
                 name="Signed command",
                 summary=f"counter {intent.counter}",
                 message=command,
                 gbcs_ref=message.reference,
                 conn=conn,
             )
-            await delivery.opened.remember(conn, answer)
+            await incoming.opened.remember(conn, answer)
         return answer
 
-    def _answer(self, delivery: Delivery, intent: Intent, command: bytes) -> dict[str, Any]:
+    def _answer(self, incoming: Incoming, intent: Intent, command: bytes) -> dict[str, Any]:
         answer: dict[str, Any] = {
             "version": 1,
-            "transaction": delivery.transaction,
+            "transaction": incoming.transaction,
             "signed_command": text(command),
             "originator": self._eui,
             "counter": intent.counter,
@@ -264,8 +219,8 @@ class CosWorkflow:
         return answer
 
 
-def _subject(delivery: Delivery, reading: Reading) -> str:
+def _subject(incoming: Incoming, reading: Reading) -> str:
     """What the trace and the approval are about: the request, or what little is known of it."""
     if reading.request is None:
-        return delivery.transaction
+        return incoming.transaction
     return reading.request.header.request_id.text

@@ -6,9 +6,8 @@ that no complete list of checks approved has no way to the key.
 
 from __future__ import annotations
 
-from typing import Any
-
-from cos_party.model import Intent, Signed
+from cos_party.checks import REQUEST_SECTION
+from cos_party.model import Intent, RequestEvidence, Signed
 from gbcs.message import decode, encode
 from gbcs.protect import sign
 from keys.stores.store import Signer
@@ -19,7 +18,7 @@ class NotApprovedError(RuntimeError):
     """An approval was presented for something else: a programming error, never an answer."""
 
 
-def sign_intent(approved: Approved[Any], intent: Intent, signer: Signer, *, section: str) -> Signed:
+def sign_intent(approved: Approved[RequestEvidence], intent: Intent, signer: Signer) -> Signed:
     """Sign exactly the bytes of the intent.
 
     The result is the command without its MAC: ``DF ... 40 r s``. Adding the MAC, and reaching the
@@ -29,13 +28,16 @@ def sign_intent(approved: Approved[Any], intent: Intent, signer: Signer, *, sect
         approved: what the complete list of checks gave.
         intent: what was recorded, under that approval, before this call.
         signer: the CoS digital signing key.
-        section: the section of the check book that must have approved.
 
     Raises:
-        NotApprovedError: the approval is of another section or about another request.
+        NotApprovedError: the approval is of another section or of another request's bytes.
         gbcs.errors.GbcsError: the intent is not a message, or the signer gave no signature.
     """
-    if approved.section != section or approved.subject != intent.request_id:
+    if (
+        approved.section != REQUEST_SECTION
+        or approved.subject != intent.request_id
+        or approved.evidence.incoming.digest != intent.digest
+    ):
         raise NotApprovedError(f"{approved!r} does not approve {intent.request_id}")
     signed = sign(decode(intent.pre_command), signer.sign)
     return Signed(signed.header.originator, signed.header.counter, encode(signed))

@@ -18,10 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cos_party.model import (
     ChangeRequest,
     DatedChange,
-    Decision,
-    DeviceReturn,
+    Decided,
     Earlier,
+    Incoming,
     Intent,
+    ReturnEvidence,
     SignedCommandRecord,
     Thresholds,
 )
@@ -34,7 +35,8 @@ from cos_party.store.tables import (
     thresholds,
     transactions,
 )
-from gbcs.codes import StatusCode
+from gbcs.codes import Cra, StatusCode
+from gbcs.message import Message
 from gbcs.payloads.credentials import CellId, CredentialsOutcome
 from gbcs.payloads.details import RoleDetails
 
@@ -210,22 +212,26 @@ async def signed_command(conn: AsyncConnection, transaction: str) -> SignedComma
     )
 
 
-async def record_decision(conn: AsyncConnection, decision: Decision) -> None:
-    """Add one decision to the list operators see."""
+async def record_decision(
+    conn: AsyncConnection,
+    incoming: Incoming,
+    at: datetime,
+    outcome: Decided,
+    **facts: str | int | None,
+) -> None:
+    """Add one decision to the list operators see.
+
+    `facts` are the columns `request_id`, `requester`, `device`, `counter`, and of a refusal
+    `check`, `code` and `detail`, as far as they are known.
+    """
     await conn.execute(
         insert(decisions).values(
-            at=decision.at,
-            purpose=decision.purpose,
-            transaction=decision.transaction,
-            request_id=decision.request_id,
-            requester=decision.requester,
-            device=decision.device,
-            digest=decision.digest,
-            outcome=decision.outcome.value,
-            check=decision.check,
-            code=decision.code,
-            detail=decision.detail,
-            counter=decision.counter,
+            at=at,
+            purpose=incoming.purpose,
+            transaction=incoming.transaction,
+            digest=incoming.digest,
+            outcome=outcome.value,
+            **facts,
         )
     )
 
@@ -283,46 +289,47 @@ async def last_alert_counter(conn: AsyncConnection, device: str) -> int | None:
     return None if found is None else int(found)
 
 
-async def record_return(conn: AsyncConnection, taken: DeviceReturn) -> None:
-    """Keep what a device answered."""
+async def record_return(
+    conn: AsyncConnection, evidence: ReturnEvidence, message: Message, said: dict[str, Any]
+) -> None:
+    """Keep what a device answered; `said` is what it amounts to, as JSON-ready values."""
+    incoming, header = evidence.incoming, message.header
     await conn.execute(
         insert(returns).values(
-            digest=taken.digest,
-            purpose=taken.purpose,
-            transaction=taken.transaction,
-            device=taken.device,
-            counter=digits(taken.counter),
-            is_alert=int(taken.is_alert),
-            at=taken.at,
-            outcome=taken.outcome_json,
+            digest=incoming.digest,
+            purpose=incoming.purpose,
+            transaction=incoming.transaction,
+            device=header.originator,
+            counter=digits(header.counter),
+            is_alert=int(header.cra == Cra.ALERT),
+            at=evidence.at,
+            outcome=json.dumps(said),
         )
     )
 
 
 async def record_cells(
-    conn: AsyncConnection, taken: DeviceReturn, outcome: CredentialsOutcome
+    conn: AsyncConnection,
+    evidence: ReturnEvidence,
+    device: str,
+    outcome: CredentialsOutcome,
 ) -> None:
     """Note what each cell of the outcome holds now, by the device's own word.
 
     For a cell that failed the device reports what it still holds (docs/sources.md#outcomes).
     """
     for cell in outcome.outcomes:
-        values = {
-            "subject": cell.replacing_subject.hex(),
-            "key_identifier": cell.replacing_key_id.hex(),
-            "status": StatusCode(cell.status).label,
-            "at": taken.at,
-            "transaction": taken.transaction,
-        }
-        await conn.execute(
-            insert(cells)
-            .values(device=taken.device, cell=cell.cell.name, **values)
-            .on_conflict_do_update(index_elements=["device", "cell"], set_=values)
-        )
+        status = StatusCode(cell.status).label
+        held = cell.replacing_subject, cell.replacing_key_id
+        await _record_cell(conn, evidence, device, cell.cell.name, held=held, status=status)
 
 
 async def record_read_back(
-    conn: AsyncConnection, taken: DeviceReturn, command: SignedCommandRecord, told: RoleDetails
+    conn: AsyncConnection,
+    evidence: ReturnEvidence,
+    device: str,
+    command: SignedCommandRecord,
+    told: RoleDetails,
 ) -> None:
     """Note what cells hold by the broker's word that the device said so, marked as that.
 
@@ -332,30 +339,44 @@ async def record_read_back(
     later = (
         select(transactions.c.transaction)
         .join(commands, commands.c.digest == transactions.c.digest)
-        .where(commands.c.device == taken.device, commands.c.counter > command.counter)
+        .where(commands.c.device == device, commands.c.counter > command.counter)
     )
+    transaction = evidence.incoming.transaction
     stronger = or_(
-        and_(cells.c.transaction == taken.transaction, cells.c.status != BY_BROKER),
+        and_(cells.c.transaction == transaction, cells.c.status != BY_BROKER),
         cells.c.transaction.in_(later),
     )
-    query = select(cells.c.cell).where(cells.c.device == taken.device, stronger)
+    query = select(cells.c.cell).where(cells.c.device == device, stronger)
     settled = set((await conn.execute(query)).scalars())
     for item in told.held or ():
         name = CellId(told.role, item.key_usage, item.cell_usage).name
-        if name in settled:
-            continue
-        values = {
-            "subject": item.subject.hex(),
-            "key_identifier": item.key_id.hex(),
-            "status": BY_BROKER,
-            "at": taken.at,
-            "transaction": taken.transaction,
-        }
-        await conn.execute(
-            insert(cells)
-            .values(device=taken.device, cell=name, **values)
-            .on_conflict_do_update(index_elements=["device", "cell"], set_=values)
-        )
+        if name not in settled:
+            held = item.subject, item.key_id
+            await _record_cell(conn, evidence, device, name, held=held, status=BY_BROKER)
+
+
+async def _record_cell(
+    conn: AsyncConnection,
+    evidence: ReturnEvidence,
+    device: str,
+    name: str,
+    *,
+    held: tuple[bytes, bytes],
+    status: str,
+) -> None:
+    subject, key_identifier = held
+    values = {
+        "subject": subject.hex(),
+        "key_identifier": key_identifier.hex(),
+        "status": status,
+        "at": evidence.at,
+        "transaction": evidence.incoming.transaction,
+    }
+    await conn.execute(
+        insert(cells)
+        .values(device=device, cell=name, **values)
+        .on_conflict_do_update(index_elements=["device", "cell"], set_=values)
+    )
 
 
 async def device_cells(conn: AsyncConnection, device: str) -> dict[str, dict[str, Any]]:

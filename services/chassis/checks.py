@@ -24,7 +24,7 @@ Errors::
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Generic, Literal, NoReturn, TypeVar
 
 import structlog
@@ -158,16 +158,24 @@ def check(
         code: the field's own code for this refusal, if it has one.
         status: HTTP status when it refuses.
         section: the ordered list it belongs to; if not said, the identifier's second part.
+
+    A rule that several parties or sections ask has a name without a party (``request.schema``);
+    `placed` makes it the check of one of them.
     """
 
     def named(rule: Callable[[E], None]) -> Check[E]:
         title = (rule.__doc__ or "").partition("\n")[0].removesuffix(".")
         if not title:
             raise CheckMisusedError(f"{identifier} has no docstring, so no title")
-        belongs = identifier.split(".")[1] if section is None else section
+        belongs = "".join(identifier.split(".")[1:2]) if section is None else section
         return Check(identifier, title, source, rule, code, status, belongs)
 
     return named
+
+
+def placed(prefix: str, section: str, rules: Iterable[Check[E]]) -> list[Check[E]]:
+    """Shared rules as the checks of one party and section: in order, their names under `prefix`."""
+    return [replace(rule, id=f"{prefix}.{rule.id}", section=section) for rule in rules]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,10 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import BaseModel
 
-from services.chassis.checks import Approved, CheckBook, Refused, Verdict
+from services.chassis.checks import Approved, CheckBook, CheckFailed, Refused, Verdict
 from services.chassis.time.clock import Clock
-from services.link import authenticity, profile
 from services.link import evidence as kinds
+from services.link import profile
 from services.link.checks import REQUEST_SECTION, RESPONSE_SECTION, SETTLED, response_checks
 from services.link.envelope import Envelope
 from services.link.errors import (
@@ -32,17 +32,18 @@ from services.link.errors import (
     LinkSetupError,
     PeerRefused,
     PeerUnavailable,
-    StepFailed,
 )
 from services.link.evidence import EvidenceLog
 from services.link.identity import LinkIdentity
 from services.link.message import HttpRequest, HttpResponse, fold_headers
 from services.link.opened import encode_answer
-from services.link.renewal import trust_for
 from services.link.replies import verdict_of
+from services.link.revocation_lists import trust_for
+from services.link.rules import authenticity
 from services.link.signing import Address, sign_request
 from services.link.trust import LinkTrust
-from services.link.verification import RESPONSE_STEPS
+
+_BODY: Final = f"{RESPONSE_SECTION}.{authenticity.answered_body.id}"
 
 MAX_ANSWER: Final = 8 * 1024 * 1024
 """Longest answer read, in octets."""
@@ -155,10 +156,10 @@ class LinkClient:
         async with self._evidence.database.begin() as conn:
             sent = await self._evidence.request(conn, kinds.REQUEST_SENT, request)
         response = await self._send(request)
-        envelope, approved = await self._verify(request, response)
+        approved = await self._verify(request, response)
         async with self._evidence.database.begin() as conn:
             seq = await self._evidence.response(conn, kinds.RESPONSE_RECEIVED, response, request)
-        document = _document(envelope)
+        document = _document(approved.evidence)
         if 200 <= response.status < 300:
             return LinkAnswer(
                 response.status, document, response.body, sent, seq, approved.verdicts
@@ -200,9 +201,7 @@ class LinkClient:
             parts.append(part)
         return b"".join(parts)
 
-    async def _verify(
-        self, request: HttpRequest, response: HttpResponse
-    ) -> tuple[Envelope, Approved[Any]]:
+    async def _verify(self, request: HttpRequest, response: HttpResponse) -> Approved[Envelope]:
         """Run every check of section "link.response".
 
         Raises:
@@ -221,10 +220,11 @@ class LinkClient:
             request.first(profile.MESSAGE_ID) or "(none)", section=RESPONSE_SECTION
         )
         try:
-            for step in RESPONSE_STEPS:
-                if step.run is authenticity.body and len(response.body) >= LONG_BODY:
+            for check in self._book.section(RESPONSE_SECTION):
+                if check.id == _BODY and len(response.body) >= LONG_BODY:
                     await asyncio.to_thread(_document, envelope)  # and it is read once
-                run.apply(f"{RESPONSE_SECTION}.{step.name}", envelope)
+                run.apply(check, envelope)
+            return run.judge(envelope)
         except Refused as refused:
             async with self._evidence.database.begin() as conn:
                 await self._evidence.response(
@@ -235,7 +235,6 @@ class LinkClient:
                     verdict_of(refused),
                 )
             raise LinkRefused(self._peer, refused.check, refused.detail) from None
-        return envelope, run.approve()
 
     def _no(self, status: int, problem: dict[str, Any], seq: int) -> PeerRefused | PeerUnavailable:
         """What a verified answer that is not a yes amounts to."""
@@ -256,7 +255,7 @@ def _document(envelope: Envelope) -> dict[str, Any]:
     """The body; nothing where it is none, which only a check turned off lets pass."""
     try:
         return envelope.document
-    except StepFailed:
+    except CheckFailed:
         return {}
 
 

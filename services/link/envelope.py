@@ -1,8 +1,7 @@
 """One signed message as it arrived, with all that its checks look at. Pure.
 
-An `Envelope` proves nothing: it only reads. The steps in `services.link.form` and
-`services.link.authenticity` decide. Reading is
-lazy and never raises anything but `StepFailed`, so that a step that is turned off leaves the ones
+An `Envelope` proves nothing: it only reads. The checks in `services.link.rules` decide. Reading is
+lazy and never raises anything but `CheckFailed`, so that a check that is turned off leaves the ones
 after it with a message that they refuse, not with one that breaks them.
 """
 
@@ -17,8 +16,9 @@ from typing import Any, Protocol, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from services.chassis.checks import CheckFailed
 from services.link import profile
-from services.link.errors import FieldError, StepFailed
+from services.link.errors import FieldError
 from services.link.fields import Dictionary, InnerList, Item, Member, Parameters, read_dictionary
 from services.link.message import HttpRequest, HttpResponse
 from services.link.parts import MOST, count_parts, most_parts
@@ -72,7 +72,7 @@ class EarlierMessage:
 
 @dataclass
 class Envelope:
-    """Evidence for the steps.
+    """Evidence for the checks.
 
     Attributes:
         message: what arrived.
@@ -114,14 +114,14 @@ class Envelope:
         """The structured field in a header.
 
         Raises:
-            StepFailed: it cannot be read.
+            CheckFailed: it cannot be read.
         """
         found = self._fields.get(name)
         if found is None:
             try:
                 found = read_dictionary(", ".join(self.message.values(name)))
             except FieldError as error:
-                raise StepFailed(f"{name} cannot be read: {error}") from error
+                raise CheckFailed(f"{name} cannot be read: {error}") from error
             self._fields[name] = found
         return found
 
@@ -135,11 +135,11 @@ class Envelope:
         """The covered components and parameters of our signature.
 
         Raises:
-            StepFailed: Signature-Input cannot be read or holds something else.
+            CheckFailed: Signature-Input cannot be read or holds something else.
         """
         member = self._member(profile.SIGNATURE_INPUT)
         if not isinstance(member, InnerList):
-            raise StepFailed("the signature input is not a list of components")
+            raise CheckFailed("the signature input is not a list of components")
         return member
 
     @cached_property
@@ -147,7 +147,7 @@ class Envelope:
         """The covered components as they are written, in order.
 
         Raises:
-            StepFailed: as for `covered`.
+            CheckFailed: as for `covered`.
         """
         return tuple([item.text for item in self.covered.items])
 
@@ -156,11 +156,11 @@ class Envelope:
         """The octets of our signature.
 
         Raises:
-            StepFailed: Signature cannot be read or holds something else.
+            CheckFailed: Signature cannot be read or holds something else.
         """
         member = self._member(profile.SIGNATURE)
         if not isinstance(member, Item) or not isinstance(member.value, bytes):
-            raise StepFailed("the signature is not a byte sequence")
+            raise CheckFailed("the signature is not a byte sequence")
         return member.value
 
     @property
@@ -168,7 +168,7 @@ class Envelope:
         """The parameters of our signature's own member; a profile signature has none.
 
         Raises:
-            StepFailed: Signature cannot be read.
+            CheckFailed: Signature cannot be read.
         """
         member = self._member(profile.SIGNATURE)
         return member.params
@@ -183,12 +183,12 @@ class Envelope:
         """The pinned key that the signature names.
 
         Raises:
-            StepFailed: it names none that is known here.
+            CheckFailed: it names none that is known here.
         """
         key_id = self.parameter("keyid", str)
         found = None if key_id is None else self.keys.find(key_id)
         if found is None:
-            raise StepFailed("no link certificate of that key identifier is pinned here")
+            raise CheckFailed("no link certificate of that key identifier is pinned here")
         return found
 
     @property
@@ -196,19 +196,19 @@ class Envelope:
         """The body as one JSON object. It is read once, whatever came of it.
 
         Raises:
-            StepFailed: it is not one.
+            CheckFailed: it is not one.
         """
-        if isinstance(self._document, StepFailed):
+        if isinstance(self._document, CheckFailed):
             raise self._document
         return self._document
 
     @cached_property
-    def _document(self) -> dict[str, Any] | StepFailed:
+    def _document(self) -> dict[str, Any] | CheckFailed:
         asked = self.message if self.request is None else self.request
         most = most_parts(asked.first(profile.PURPOSE) or "", answer=self.request is not None)
         try:
             return read_json_object(self.message.body, most)
-        except StepFailed as failed:
+        except CheckFailed as failed:
             return failed
 
 
@@ -220,11 +220,11 @@ def read_json_object(body: bytes, most: int = MOST) -> dict[str, Any]:
         most: how many parts it may have (`services.link.parts`); of more, nothing is read.
 
     Raises:
-        StepFailed: it is anything else.
+        CheckFailed: it is anything else.
     """
     parts = count_parts(body)
     if parts > most:
-        raise StepFailed(
+        raise CheckFailed(
             "the body has too many parts", expected=f"at most {most}", found=f"{parts}"
         )
     try:
@@ -235,9 +235,9 @@ def read_json_object(body: bytes, most: int = MOST) -> dict[str, Any]:
             # text to Python, but nothing that could be stored or sent on
             json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise StepFailed(f"the body is not JSON: {type(error).__name__}") from error
+        raise CheckFailed(f"the body is not JSON: {type(error).__name__}") from error
     if not isinstance(found, dict):
-        raise StepFailed("the body is not a JSON object")
+        raise CheckFailed("the body is not a JSON object")
     return found
 
 

@@ -7,7 +7,7 @@
     ├── BaseError           a signature base that cannot be built
     ├── DigestError         a Content-Digest field that cannot be read
     ├── SignatureError      a signature that does not verify
-    ├── StepFailed          one step of the verification list said no
+    ├── NotVerified         a message does not pass a check, asked outside a party
     ├── LinkSetupError      the link was put together wrongly (stops the process at start)
     ├── EvidenceError       kept evidence that does not prove what it claims
     └── LinkCallError       a call that brought no yes
@@ -55,16 +55,13 @@ class SignatureError(LinkError):
     """A signature does not verify."""
 
 
-class StepFailed(LinkError):  # noqa: N818 - a verdict, as `Refused` is
-    """One step of the verification list said no."""
+class NotVerified(LinkError):  # noqa: N818 - a verdict, as `Refused` is
+    """A message does not pass a list of checks; `check` is the name of the one that said no."""
 
-    def __init__(
-        self, detail: str, *, expected: str | None = None, found: str | None = None
-    ) -> None:
-        super().__init__(detail)
+    def __init__(self, check: str, detail: str) -> None:
+        super().__init__(f"{check}: {detail}")
+        self.check = check
         self.detail = detail
-        self.expected = expected
-        self.found = found
 
 
 class LinkSetupError(LinkError):
@@ -89,34 +86,36 @@ class LinkCallError(LinkError):
         self.detail = detail
 
 
-class PeerRefused(LinkCallError):  # noqa: N818 - a verdict, as `Refused` is
-    """The peer's own rules said no, in an answer that is signed and bound to our request.
+class ProvenRefusal(LinkCallError):  # noqa: N818 - a verdict, as `Refused` is
+    """A no in an answer that is signed and bound to our request.
 
-    `problem` is its problem document, `check` the check it names, `status` the HTTP status,
-    `evidence` the number of the audit entry that holds the exact signed bytes.
+    `status` is its HTTP status, `problem` its problem document; `check` and `party` are those that
+    it names, if it names any.
     """
 
-    verified = True
+    def __init__(self, peer: str, status: int, problem: Mapping[str, object]) -> None:
+        super().__init__(peer, str(problem.get("detail") or problem.get("title") or status))
+        self.status = status
+        self.problem = dict(problem)
+        self.check = self._named("check")
+        self.party = self._named("party")
+
+    def _named(self, what: str) -> str | None:
+        named = self.problem.get(what)
+        return named if isinstance(named, str) else None
+
+
+class PeerRefused(ProvenRefusal):
+    """The peer's own rules said no.
+
+    `evidence` is the number of the audit entry that holds the exact signed bytes.
+    """
 
     def __init__(
         self, peer: str, status: int, problem: Mapping[str, object], evidence: int | None
     ) -> None:
-        super().__init__(peer, str(problem.get("detail") or problem.get("title") or status))
-        self.status = status
-        self.problem = dict(problem)
+        super().__init__(peer, status, problem)
         self.evidence = evidence
-
-    @property
-    def check(self) -> str | None:
-        """The check that the peer says refused, if it named one."""
-        named = self.problem.get("check")
-        return named if isinstance(named, str) else None
-
-    @property
-    def party(self) -> str | None:
-        """The party that the peer says refused, if it named one."""
-        named = self.problem.get("party")
-        return named if isinstance(named, str) else None
 
 
 class PeerUnavailable(LinkCallError):  # noqa: N818 - says what happened to the peer
@@ -135,22 +134,9 @@ class LinkRefused(PeerUnavailable):
         self.reason = detail
 
 
-class EnvelopeRefused(PeerUnavailable):
-    """The peer, in a signed and bound answer, did not accept our envelope.
+class EnvelopeRefused(ProvenRefusal, PeerUnavailable):
+    """The peer did not accept our envelope.
 
     Whoever sits on the wire can provoke such an answer to a good request (by spoiling or
     replaying a copy of it), so it says nothing of whether the message was acted on.
     """
-
-    verified = True
-
-    def __init__(self, peer: str, status: int, problem: Mapping[str, object]) -> None:
-        super().__init__(peer, str(problem.get("detail") or problem.get("title") or status))
-        self.status = status
-        self.problem = dict(problem)
-
-    @property
-    def check(self) -> str | None:
-        """The check of the link that the peer says refused."""
-        named = self.problem.get("check")
-        return named if isinstance(named, str) else None

@@ -17,14 +17,24 @@ from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.chassis.checks import Check
 from services.chassis.data.audit import AuditLog
 from services.chassis.data.store import Database
 from services.chassis.data.strangers import Strangers
 from services.link import profile
 from services.link.base import signature_base
+from services.link.checks import (
+    AUTHENTICITY,
+    FORM,
+    INPUT,
+    REQUEST_RULES,
+    RESPONSE_RULES,
+    TARGET,
+    verify,
+)
 from services.link.digest import read_content_digest
 from services.link.envelope import Envelope
-from services.link.errors import BaseError, EvidenceError, SignatureError
+from services.link.errors import BaseError, EvidenceError, NotVerified, SignatureError
 from services.link.message import HttpRequest, HttpResponse
 from services.link.records import (
     VERSION,
@@ -34,19 +44,9 @@ from services.link.records import (
     request_record,
     response_record,
 )
+from services.link.rules import authenticity
 from services.link.signing import verify_signature
 from services.link.trust import LinkTrust
-from services.link.verification import (
-    AUTHENTICITY,
-    FORM,
-    INPUT,
-    REQUEST_STEPS,
-    RESPONSE_STEPS,
-    TARGET,
-    NotVerified,
-    Step,
-    verify,
-)
 
 REQUEST_SENT: Final = "link.request.sent"
 REQUEST_RECEIVED: Final = "link.request.received"
@@ -56,14 +56,14 @@ RESPONSE_RECEIVED: Final = "link.response.received"
 RESPONSE_REFUSED: Final = "link.response.refused"
 
 _UNTIMED = frozenset({"future", "stale"})
-"""Steps about the moment of arrival: they were for the receiver, then."""
+"""Checks about the moment of arrival: they were for the receiver, then."""
 _REPEATABLE = frozenset(
-    step.name
-    for step in (*FORM, *INPUT, *AUTHENTICITY, *RESPONSE_STEPS)
-    if step.name not in _UNTIMED | {"key", "certificate", "peer", "query"}
+    rule.id
+    for rule in (*FORM, *INPUT, *AUTHENTICITY, *RESPONSE_RULES)
+    if rule.id not in _UNTIMED | {"key", "certificate", "peer", "query"}
 )
 _ASKS_LISTS = frozenset({"purpose", "message_id"})
-"""Steps that, of a request, ask what its receiver allows and remembers."""
+"""Checks that, of a request, ask what its receiver allows and remembers."""
 
 
 class EvidenceLog:
@@ -160,33 +160,34 @@ def verify_evidence(
 
     Raises:
         EvidenceError: naming the part that was changed: "body", a covered component such as
-            '"cos-purpose"', "signature_base", "signature", "record", or the step of the link's
-            verification that the message does not pass.
+            '"cos-purpose"', "signature_base", "signature", "record", or the check of the link
+            that the message does not pass.
     """
     body = read_body(entry.get("body"))
     record = entry.get("record")
     message, request, recorded = rebuild(record, body)
     envelope = envelope_of(message, request, trust, trust.systems)
+    to_key, after_key = _rules(message)
     try:
-        verify(envelope, _steps(message, before="key"))
-        verify(envelope, _steps(message, only=("key",)))
+        verify(envelope, to_key)
         base = signature_base(envelope.covered, message, request)
     except NotVerified as failed:
-        raise EvidenceError(failed.step, failed.detail) from failed
+        raise EvidenceError(failed.check, failed.detail) from failed
     except BaseError as error:
         raise EvidenceError("record", str(error)) from error
     _compare(envelope, base, recorded)
     created, expires = _time(envelope, "created"), _time(envelope, "expires")
     envelope.now = created
-    steps = _steps(message, after="key")
     if refused:
-        steps = steps[: [step.name for step in steps].index("content_digest") + 1]
+        after_key = after_key[: after_key.index(authenticity.content_digest) + 1]
+    if withheld:
+        after_key.remove(authenticity.content_digest)
     try:
-        verify(envelope, [step for step in steps if step.name != "content_digest" or not withheld])
+        verify(envelope, after_key)
         if withheld and _stated(envelope) != entry.get("body_digest"):
             raise EvidenceError("body", "that is withheld is not the one that was signed")
     except NotVerified as failed:
-        part = "body" if failed.step == "content_digest" else failed.step
+        part = "body" if failed.check == "content_digest" else failed.check
         raise EvidenceError(part, failed.detail) from failed
     return Proof(
         kind=envelope.shape.kind,
@@ -202,27 +203,27 @@ def verify_evidence(
     )
 
 
-def passes(entry: Mapping[str, Any], trust: LinkTrust, own: str, step: str) -> bool:
-    """Whether a kept message passes a step by which its receiver says that it refused it.
+def passes(entry: Mapping[str, Any], trust: LinkTrust, own: str, check: str) -> bool:
+    """Whether a kept message passes a check by which its receiver says that it refused it.
 
-    Only what the entry alone can answer: False for steps that ask a clock, a memory or the
+    Only what the entry alone can answer: False for checks that ask a clock, a memory or the
     receiver's own lists, and for messages that cannot be read.
 
     Args:
         entry: the exported audit entry, with its body.
         trust: the public trust material.
         own: the system that refused it.
-        step: the step's name, as at the end of a check's identifier.
+        check: the end of its identifier, for example ``signature``.
     """
     try:
         message, request, _ = rebuild(entry.get("record"), read_body(entry.get("body")))
     except EvidenceError:
         return False
-    listed = REQUEST_STEPS if isinstance(message, HttpRequest) else RESPONSE_STEPS
-    found = [one for one in listed if one.name == step and step in _REPEATABLE]
+    listed = REQUEST_RULES if isinstance(message, HttpRequest) else RESPONSE_RULES
+    found = [rule for rule in listed if rule.id == check and check in _REPEATABLE]
     envelope = envelope_of(message, request, trust, trust.systems)
     envelope.own = own
-    if not found or (isinstance(message, HttpRequest) and step in _ASKS_LISTS):
+    if not found or (isinstance(message, HttpRequest) and check in _ASKS_LISTS):
         return False
     try:
         verify(envelope, found)
@@ -242,21 +243,14 @@ def _stated(envelope: Envelope) -> str:
     return read_content_digest(envelope.header(profile.CONTENT_DIGEST)).hex()
 
 
-def _steps(
+def _rules(
     message: HttpRequest | HttpResponse,
-    *,
-    before: str | None = None,
-    after: str | None = None,
-    only: tuple[str, ...] = (),
-) -> list[Step]:
+) -> tuple[list[Check[Envelope]], list[Check[Envelope]]]:
+    """What is asked of a kept message until its key is known, and what is asked then."""
     target = TARGET if isinstance(message, HttpRequest) else ()
-    listed = [step for step in (*FORM, *target, *INPUT, *AUTHENTICITY) if step.name not in _UNTIMED]
-    names = [step.name for step in listed]
-    if only:
-        return [step for step in listed if step.name in only]
-    if before is not None:
-        return listed[: names.index(before)]
-    return listed[names.index(after) + 1 :] if after is not None else listed
+    listed = [rule for rule in (*FORM, *target, *INPUT, *AUTHENTICITY) if rule.id not in _UNTIMED]
+    at = listed.index(authenticity.key) + 1
+    return listed[:at], listed[at:]
 
 
 def _compare(envelope: Envelope, base: bytes, recorded: str) -> None:
@@ -269,7 +263,7 @@ def _compare(envelope: Envelope, base: bytes, recorded: str) -> None:
     if not _signed(envelope, kept):
         raise EvidenceError("signature", "is neither over the base that was kept nor the message")
     theirs, ours = recorded.split("\n"), base.decode("ascii").split("\n")
-    # the components are the same in both, or the signature input would not have passed its steps
+    # the components are the same in both, or the signature input would not have passed its checks
     changed = [now for was, now in zip(theirs, ours, strict=False) if was != now]
     raise EvidenceError((changed or ["record"])[0].split(": ", 1)[0], "is not what was signed")
 

@@ -16,7 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.checks import Approved, Verdict
 from services.chassis.web.problems import Problem
+from services.link import profile
 from services.link.checks import REQUEST_SECTION
+from services.link.envelope import Envelope
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -60,24 +62,20 @@ class Opened:
 
     def __init__(
         self,
-        approved: object,
+        approved: Approved[Envelope],
         *,
-        sender: str,
-        purpose: str,
-        message_id: str,
-        body: bytes,
-        received_at: datetime,
         evidence: int,
         remember: Remember,
     ) -> None:
-        if not isinstance(approved, Approved) or approved.section != REQUEST_SECTION:
+        # whatever a caller says that it is
+        if not isinstance(approved, Approved) or approved.section != REQUEST_SECTION:  # type: ignore[redundant-expr]
             raise TypeError("an Opened comes only from an approved run of the link's checks")
         values = {
-            "sender": sender,
-            "purpose": purpose,
-            "message_id": message_id,
-            "body": body,
-            "received_at": received_at,
+            "sender": approved.evidence.key.system,
+            "purpose": approved.evidence.header(profile.PURPOSE),
+            "message_id": approved.evidence.header(profile.MESSAGE_ID),
+            "body": approved.evidence.message.body,
+            "received_at": approved.evidence.now,
             "evidence": evidence,
             "verdicts": approved.verdicts,
             "_remember": remember,

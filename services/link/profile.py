@@ -53,7 +53,6 @@ NONCE_FORM: Final = re.compile(r"[A-Za-z0-9_-]{22,86}")
 """Base64url without padding, 128 to 512 bits."""
 MESSAGE_ID_FORM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 PURPOSE_FORM: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
-SYSTEM_FORM: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 PATH_FORM: Final = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)+")
 """Nothing that could be written in two ways: no percent-encoding, no empty or dotted segment."""
 

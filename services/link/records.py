@@ -13,10 +13,11 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from services.chassis.checks import CheckFailed
 from services.link import profile
 from services.link.base import signature_base
 from services.link.envelope import Envelope, KeyDirectory
-from services.link.errors import BaseError, EvidenceError, StepFailed
+from services.link.errors import BaseError, EvidenceError
 from services.link.message import Headers, HttpRequest, HttpResponse
 
 VERSION: Final = 1
@@ -60,7 +61,7 @@ def _base_text(message: HttpRequest | HttpResponse, request: HttpRequest | None)
     envelope = envelope_of(message, request)
     try:
         return signature_base(envelope.covered, message, request).decode("ascii")
-    except (StepFailed, BaseError):
+    except (CheckFailed, BaseError):
         return None
 
 
@@ -70,24 +71,24 @@ def envelope_of(
     keys: KeyDirectory | None = None,
     systems: Collection[str] = (),
 ) -> Envelope:
-    """What the steps look at when there is only the record: whoever it was for is taken as us."""
+    """What the checks look at when there is only the record: whoever it was for is taken as us."""
     return Envelope(
         message=message,
         shape=profile.REQUEST if isinstance(message, HttpRequest) else profile.RESPONSE,
         own=message.first(profile.RECIPIENT) or "",
         peers=systems,
-        keys=_NOBODY if keys is None else keys,
+        keys=_NO_KEYS if keys is None else keys,
         now=datetime.fromtimestamp(0, UTC),
         request=request,
     )
 
 
-class _Nobody:
+class _NoKeys:
     def find(self, key_id: str) -> None:
         del key_id
 
 
-_NOBODY: Final = _Nobody()
+_NO_KEYS: Final = _NoKeys()
 
 
 def read_body(encoded: object) -> bytes:

@@ -17,23 +17,22 @@ from collections.abc import Awaitable, Callable, Mapping
 from fastapi import Request
 from starlette.responses import Response
 
-from services.chassis.checks import CheckBook, CheckRun, Refused
+from services.chassis.checks import CheckBook, CheckFailed, CheckRun, Refused
 from services.chassis.log import note
 from services.chassis.time.clock import Clock
 from services.chassis.web.problems import refused_to_problem
 from services.link import evidence as kinds
 from services.link import profile
-from services.link.checks import REQUEST_SECTION, request_checks
+from services.link.authentic_request import AuthenticRequest, Handler
+from services.link.checks import ENVELOPE_RULES, REQUEST_SECTION, request_checks
 from services.link.envelope import Envelope
-from services.link.errors import LinkSetupError, StepFailed
+from services.link.errors import LinkSetupError
 from services.link.evidence import EvidenceLog
-from services.link.exchange import Exchange, Handler
 from services.link.identity import LinkIdentity
 from services.link.message import HttpRequest, HttpResponse, fold_headers
 from services.link.nonces import NonceWindow
 from services.link.replies import Replies, verdict_of
 from services.link.trust import LinkTrust
-from services.link.verification import REQUEST_ENVELOPE
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -127,14 +126,14 @@ class LinkServer:
         )
         try:
             # step 1: what can be asked without writing anything down
-            for step in REQUEST_ENVELOPE:
-                run.apply(f"{REQUEST_SECTION}.{step.name}", envelope)
+            for rule in ENVELOPE_RULES:
+                run.apply(f"{REQUEST_SECTION}.{rule.id}", envelope)
             caller = self._caller(envelope)
         except Refused as refused:
             return await self._refuse_envelope(request, run, refused)
         # step 2: spend the nonce, ask the rest, keep the evidence: one transaction
         note(caller=caller, request_id=subject)
-        return await Exchange(
+        return await AuthenticRequest(
             replies=self._replies,
             nonces=self._nonces,
             evidence=self._evidence,
@@ -152,7 +151,7 @@ class LinkServer:
         """
         try:
             return envelope.key.system
-        except StepFailed as failed:
+        except CheckFailed as failed:
             check = self._book.get(f"{REQUEST_SECTION}.key")
             raise Refused(
                 party=self._book.party,

@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from services.link import profile
-from services.link.base import signature_base
+from services.link.base import Message, signature_base
 from services.link.digest import content_digest
 from services.link.errors import BaseError, SignatureError
 from services.link.fields import MAX_FIELD, InnerList, Item, write_dictionary
-from services.link.message import HttpRequest, HttpResponse
+from services.link.message import Headers, HttpRequest, HttpResponse
 
 Sign = Callable[[bytes], bytes]
 
@@ -74,13 +74,19 @@ def smaller_form(signature: bytes) -> bytes:
     return signature[:32] + ((profile.ORDER - s) % profile.ORDER).to_bytes(32, "big")
 
 
-def signature_fields(covered: InnerList, signature: bytes) -> tuple[tuple[str, str], ...]:
+def signature_fields(covered: InnerList, signature: bytes) -> Headers:
     """The two headers that carry a signature (r||s), under the label of this profile."""
     signature = smaller_form(signature)
     return (
         (profile.SIGNATURE_INPUT, write_dictionary(((profile.LABEL, covered),))),
         (profile.SIGNATURE, write_dictionary(((profile.LABEL, Item(signature)),))),
     )
+
+
+def _signature(
+    covered: InnerList, message: Message, request: HttpRequest | None, sign: Sign
+) -> Headers:
+    return signature_fields(covered, sign(signature_base(covered, message, request)))
 
 
 def sign_request(path: str, body: bytes, address: Address, stamp: Stamp, sign: Sign) -> HttpRequest:
@@ -104,9 +110,7 @@ def sign_request(path: str, body: bytes, address: Address, stamp: Stamp, sign: S
         body,
     )
     covered = stamp.cover(profile.REQUEST.components, profile.REQUEST_TAG)
-    return plain.with_headers(
-        signature_fields(covered, sign(signature_base(covered, plain, request=None)))
-    )
+    return plain.with_headers(_signature(covered, plain, None, sign))
 
 
 def sign_response(
@@ -139,9 +143,7 @@ def sign_response(
         body,
     )
     covered = stamp.cover(profile.RESPONSE.components, profile.RESPONSE_TAG)
-    return plain.with_headers(
-        signature_fields(covered, sign(signature_base(covered, plain, request)))
-    )
+    return plain.with_headers(_signature(covered, plain, request, sign))
 
 
 def _the_one(request: HttpRequest, name: str) -> str:
@@ -169,9 +171,7 @@ def sign_refusal(status: int, body: bytes, sender: str, stamp: Stamp, sign: Sign
         body,
     )
     covered = stamp.cover(profile.REFUSAL_COMPONENTS, profile.REFUSAL_TAG)
-    return plain.with_headers(
-        signature_fields(covered, sign(signature_base(covered, plain, request=None)))
-    )
+    return plain.with_headers(_signature(covered, plain, None, sign))
 
 
 def content_type_for(status: int) -> str:

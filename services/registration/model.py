@@ -13,21 +13,11 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.chassis.data.canonical import canonical
+from services.link.bodies import Eui, Strict, Version
 
-Eui = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Mpxn = Annotated[str, Field(pattern=r"^[0-9]{6,13}$")]
 """An MPAN core has 13 digits, an MPRN 6 to 10."""
 ParticipantId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
-
-
-Version = Annotated[int, Field(ge=1, le=1)]
-"""The number 1. A `Literal` would take `true` and `1.0` for it, also where types are strict."""
-
-
-class Strict(BaseModel):
-    """Exact types, nothing unknown."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 class Participant(Strict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import Column, Integer, MetaData, Table, Text, delete, insert, select
@@ -83,10 +84,10 @@ async def put_participant(conn: AsyncConnection, participant: Participant) -> No
     )
 
 
-async def put_devices(conn: AsyncConnection, mpxn: str, devices: list[str]) -> None:
+async def put_devices(conn: AsyncConnection, mpxn: str, devices: Sequence[str]) -> None:
     """Write which devices belong to an MPxN, which may be new."""
     await conn.execute(delete(meter_points).where(meter_points.c.mpxn == mpxn))
-    await conn.execute(insert(meter_points).values(mpxn=mpxn, devices=canonical(devices)))
+    await conn.execute(insert(meter_points).values(mpxn=mpxn, devices=canonical(list(devices))))
 
 
 async def put_periods(conn: AsyncConnection, mpxn: str, periods: list[SupplyPeriod]) -> None:

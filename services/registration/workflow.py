@@ -167,15 +167,14 @@ class Registration:
         async def act(conn: AsyncConnection) -> dict[str, Any]:
             _, held = await store.read(conn)
             now = self._base.clock.now()
-            evidence = checks.RegistrationEvidence(wanted, held, now)
-            run.judge(evidence)
-            point = evidence.point
-            periods, withdrawn = after_switch(point.registrations if point else [], wanted)
+            approved = run.judge(checks.RegistrationEvidence(wanted, held, now)).evidence
+            point, new = approved.point, approved.wanted
+            periods, withdrawn = after_switch(point.registrations if point else [], new)
             if point is None:
-                await store.put_devices(conn, wanted.mpxn, [])
-            await store.put_periods(conn, wanted.mpxn, periods)
+                await store.put_devices(conn, new.mpxn, [])
+            await store.put_periods(conn, new.mpxn, periods)
             return {
-                "mpxn": wanted.mpxn,
+                "mpxn": new.mpxn,
                 "registrations": [period.model_dump(mode="json") for period in periods],
                 "withdrawn": [period.model_dump(mode="json") for period in withdrawn],
             }
@@ -199,9 +198,9 @@ class Registration:
                 for device in point.devices
             }
             evidence = checks.MeterPointEvidence(mpxn, tuple(devices), belongs)
-            run.judge(evidence)
-            await store.put_devices(conn, mpxn, devices)
-            return {"mpxn": mpxn, "devices": devices}
+            approved = run.judge(evidence).evidence
+            await store.put_devices(conn, approved.mpxn, approved.devices)
+            return {"mpxn": approved.mpxn, "devices": list(approved.devices)}
 
         return await self._change("meter_point", mpxn, run, act)
 
@@ -216,9 +215,9 @@ class Registration:
         async def act(conn: AsyncConnection) -> dict[str, Any]:
             _, held = await store.read(conn)
             evidence = checks.ParticipantEvidence(participant, tuple(held.participants))
-            run.judge(evidence)
-            await store.put_participant(conn, participant)
-            return participant.model_dump(mode="json")
+            approved = run.judge(evidence).evidence.wanted
+            await store.put_participant(conn, approved)
+            return approved.model_dump(mode="json")
 
         return await self._change("participant", participant.id, run, act)
 

@@ -15,7 +15,7 @@ from keys.certificate import Certificate
 from keys.crl import RevocationList
 from keys.errors import PathError
 from keys.path import validate_path
-from services.chassis.checks import Check, CheckFailed
+from services.chassis.checks import Check, CheckFailed, check
 from services.smki_repository.model import LISTS, CertificatesQuestion
 
 SOURCE: Final = "reconstruction: docs/sources.md#certificates"
@@ -84,7 +84,9 @@ class ListEvidence:
         return None
 
 
-def _query(question: CertificatesQuestion) -> None:
+@check("smki.certificates.query", source=SOURCE, status=422)
+def query(question: CertificatesQuestion) -> None:
+    """The question gives exactly what it asks by."""
     needed, given = _NEEDED[question.by], question.given()
     if given != needed:
         raise CheckFailed(
@@ -94,7 +96,9 @@ def _query(question: CertificatesQuestion) -> None:
         )
 
 
-def _names(evidence: RevocationEvidence) -> None:
+@check("smki.revocation.names", source=SOURCE, status=422)
+def names(evidence: RevocationEvidence) -> None:
+    """Only lists that are published are asked for."""
     unknown = sorted(set(evidence.known) - set(LISTS))
     if unknown:
         raise CheckFailed(
@@ -102,8 +106,12 @@ def _names(evidence: RevocationEvidence) -> None:
         )
 
 
-def _numbers(evidence: RevocationEvidence) -> None:
-    """An asker ahead of us has seen what we have lost: older lists are not offered to it."""
+@check("smki.revocation.numbers", source=SOURCE, status=409)
+def numbers(evidence: RevocationEvidence) -> None:
+    """The asker does not hold a later list than this repository.
+
+    An asker ahead of us has seen what we have lost: older lists are not offered to it.
+    """
     for name, known in evidence.known.items():
         published = evidence.published.get(name, 0)
         if known is not None and known > published:
@@ -114,12 +122,16 @@ def _numbers(evidence: RevocationEvidence) -> None:
             )
 
 
-def _simulated(evidence: CertificateEvidence) -> None:
+@check("smki.publish.simulated", source=SOURCE, status=409, section="publish.certificate")
+def simulated(evidence: CertificateEvidence) -> None:
+    """A published certificate is marked as simulated."""
     if not evidence.certificate.simulated:
         raise CheckFailed("the certificate is not marked as simulated")
 
 
-def _path(evidence: CertificateEvidence) -> None:
+@check("smki.publish.path", source=PROFILE, status=409, section="publish.certificate")
+def path(evidence: CertificateEvidence) -> None:
+    """A published certificate has a path to a root of this repository."""
     failures: list[str] = []
     for hierarchy in evidence.hierarchies:
         if any(evidence.certificate.der == known.der for known in hierarchy.authorities):
@@ -137,7 +149,9 @@ def _path(evidence: CertificateEvidence) -> None:
     )
 
 
-def _unique(evidence: CertificateEvidence) -> None:
+@check("smki.publish.unique", source="RFC 5280 4.1.2.2", status=409, section="publish.certificate")
+def unique(evidence: CertificateEvidence) -> None:
+    """Issuer and serial number name one certificate."""
     if evidence.same_name - {evidence.certificate.fingerprint}:
         raise CheckFailed(
             "another certificate of that issuer and serial number is published",
@@ -145,7 +159,9 @@ def _unique(evidence: CertificateEvidence) -> None:
         )
 
 
-def _list_issuer(evidence: ListEvidence) -> None:
+@check("smki.publish.list_issuer", source=PROFILE, status=409, section="publish.list")
+def list_issuer(evidence: ListEvidence) -> None:
+    """A published list names an authority of its hierarchy."""
     if evidence.issuer is None:
         raise CheckFailed(
             f"no authority of the {evidence.name} hierarchy is named as issuer",
@@ -153,13 +169,17 @@ def _list_issuer(evidence: ListEvidence) -> None:
         )
 
 
-def _list_signature(evidence: ListEvidence) -> None:
+@check("smki.publish.list_signature", source=PROFILE, status=409, section="publish.list")
+def list_signature(evidence: ListEvidence) -> None:
+    """A published list is signed by its issuer."""
     issuer = evidence.issuer
     if issuer is None or not evidence.item.signed_by(issuer):
         raise CheckFailed("the list was not signed by its issuer", found=evidence.item.issuer)
 
 
-def _list_number(evidence: ListEvidence) -> None:
+@check("smki.publish.list_number", source="RFC 5280 5.2.3", status=409, section="publish.list")
+def list_number(evidence: ListEvidence) -> None:
+    """A published list is later than the one before."""
     if evidence.published is not None and evidence.item.number <= evidence.published:
         raise CheckFailed(
             "the list is not later than the one published",
@@ -168,87 +188,14 @@ def _list_number(evidence: ListEvidence) -> None:
         )
 
 
-QUERY: Final = Check(
-    "smki.certificates.query",
-    "The question gives exactly what it asks by",
-    SOURCE,
-    _query,
-    status=422,
-    section="certificates",
-)
-NAMES: Final = Check(
-    "smki.revocation.names",
-    "Only lists that are published are asked for",
-    SOURCE,
-    _names,
-    status=422,
-    section="revocation",
-)
-NUMBERS: Final = Check(
-    "smki.revocation.numbers",
-    "The asker does not hold a later list than this repository",
-    SOURCE,
-    _numbers,
-    status=409,
-    section="revocation",
-)
-SIMULATED: Final = Check(
-    "smki.publish.simulated",
-    "A published certificate is marked as simulated",
-    SOURCE,
-    _simulated,
-    status=409,
-    section="publish.certificate",
-)
-PATH: Final = Check(
-    "smki.publish.path",
-    "A published certificate has a path to a root of this repository",
-    PROFILE,
-    _path,
-    status=409,
-    section="publish.certificate",
-)
-UNIQUE: Final = Check(
-    "smki.publish.unique",
-    "Issuer and serial number name one certificate",
-    "RFC 5280 4.1.2.2",
-    _unique,
-    status=409,
-    section="publish.certificate",
-)
-LIST_ISSUER: Final = Check(
-    "smki.publish.list_issuer",
-    "A published list names an authority of its hierarchy",
-    PROFILE,
-    _list_issuer,
-    status=409,
-    section="publish.list",
-)
-LIST_SIGNATURE: Final = Check(
-    "smki.publish.list_signature",
-    "A published list is signed by its issuer",
-    PROFILE,
-    _list_signature,
-    status=409,
-    section="publish.list",
-)
-LIST_NUMBER: Final = Check(
-    "smki.publish.list_number",
-    "A published list is later than the one before",
-    "RFC 5280 5.2.3",
-    _list_number,
-    status=409,
-    section="publish.list",
-)
-
 CHECKS: Final[tuple[Check[Any], ...]] = (
-    QUERY,
-    NAMES,
-    NUMBERS,
-    SIMULATED,
-    PATH,
-    UNIQUE,
-    LIST_ISSUER,
-    LIST_SIGNATURE,
-    LIST_NUMBER,
+    query,
+    names,
+    numbers,
+    simulated,
+    path,
+    unique,
+    list_issuer,
+    list_signature,
+    list_number,
 )

@@ -13,6 +13,7 @@ from pathlib import Path
 from keys.certificate import Certificate
 from keys.crl import RevocationList, read_crl_pem
 from keys.errors import KeysError
+from services.link.authorities import Authorities
 from services.smki_repository.checks import Hierarchy
 from services.smki_repository.model import LISTS
 
@@ -27,20 +28,14 @@ def read_hierarchies(trust: Path) -> tuple[Hierarchy, ...]:
     Raises:
         FolderError: An authority is missing, unreadable, not one, or not marked as simulated.
     """
-
-    def authority(name: str) -> Certificate:
-        path = trust / f"{name}.pem"
-        found = _certificate(path)
-        if not (found.is_authority and found.simulated):
-            raise FolderError(f"{path} is not a simulated authority")
-        return found
-
+    try:
+        found = Authorities.read(trust)
+    except KeysError as error:
+        raise FolderError(str(error)) from None
     return (
-        Hierarchy(
-            "organisation", authority("organisation-root"), (authority("organisation-issuing"),)
-        ),
-        Hierarchy("device", authority("device-root"), (authority("device-issuing"),)),
-        Hierarchy("infrastructure", authority("infrastructure-root")),
+        Hierarchy("organisation", found.organisation_root, found.organisation_authorities),
+        Hierarchy("device", found.device_root, found.device_authorities),
+        Hierarchy("infrastructure", found.infrastructure_root),
     )
 
 

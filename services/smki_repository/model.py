@@ -8,23 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from services.link.bodies import Strict, Version
 
 LISTS: Final = ("organisation", "device", "infrastructure")
 """The revocation lists, one per hierarchy."""
 
 ListName = Literal["organisation", "device", "infrastructure"]
 Base64 = Annotated[str, Field(max_length=8 * 1024 * 1024)]
-
-
-Version = Annotated[int, Field(ge=1, le=1)]
-"""The number 1. A `Literal` would take `true` and `1.0` for it, also where types are strict."""
-
-
-class Strict(BaseModel):
-    """Exact types, nothing unknown."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 class CertificatesQuestion(Strict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,11 +11,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keys.certificate import Certificate
 from keys.crl import RevocationList, read_crl
-from services.chassis.checks import CheckRun, Refused
+from services.chassis.checks import Approved, CheckRun, Refused
 from services.chassis.foundation import Foundation
+from services.link.bodies import text
 from services.link.opened import Opened
-from services.smki_repository import checks, folder, store
-from services.smki_repository.checks import Hierarchy
+from services.smki_repository import folder, store
+from services.smki_repository.checks import (
+    CertificateEvidence,
+    Hierarchy,
+    ListEvidence,
+    RevocationEvidence,
+)
 from services.smki_repository.model import LISTS, CertificatesQuestion, RevocationQuestion
 
 CERTIFICATE: Final = "publish.certificate"
@@ -31,13 +36,13 @@ class Repository:
         base: Foundation,
         hierarchies: tuple[Hierarchy, ...],
         repository: Path,
-        heed: Callable[[RevocationList], None],
+        use_list: Callable[[RevocationList], None],
     ) -> None:
-        """Put it together; `heed` is told of each list published: its own link looks at one."""
+        """Put it together; `use_list` is told of each list published: its own link looks at one."""
         self._base = base
         self._hierarchies = hierarchies
         self._folder = repository
-        self._heed = heed
+        self._use_list = use_list
 
     async def load(self) -> None:
         """Publish what the repository folder holds and is not published yet.
@@ -56,13 +61,13 @@ class Repository:
                     continue
                 run = self._base.book.start(name, section=LIST)
                 try:
-                    await self._ask_list(conn, name, item, run)
+                    approved = await self._judge_list(conn, name, item, run)
                 except Refused as refused:
                     raise folder.FolderError(f"{name}.crl: {refused}") from None
-                await self._publish_list(conn, name, item, run)
+                await self._publish_list(conn, approved)
             held = await store.published_lists(conn)
         for _, der in held.values():
-            self._heed(read_crl(der))
+            self._use_list(read_crl(der))
 
     async def _load_certificates(self, conn: AsyncConnection) -> None:
         """All that are new in one go: a ceremony may have made a meter park's worth."""
@@ -74,11 +79,11 @@ class Repository:
                 continue
             run = self._base.book.start(file, section=CERTIFICATE)
             try:
-                self._ask_certificate(certificate, frozenset(same_name), run)
+                approved = self._judge_certificate(certificate, frozenset(same_name), run)
             except Refused as refused:
                 raise folder.FolderError(f"{file}: {refused}") from None
             same_name.add(certificate.fingerprint)
-            new.append(certificate)
+            new.append(approved.evidence.certificate)
         if not new:
             return
         await store.add(conn, new)
@@ -111,15 +116,14 @@ class Repository:
         question = opened.read(CertificatesQuestion)
         run = self._base.book.start(opened.message_id, section="certificates")
         try:
-            run.apply(checks.QUERY, question)
-            run.approve()
+            question = run.judge(question).evidence
         except Refused as refused:
             await self._trace(opened, "refused", refused.detail, run)
             raise
         async with self._base.database.connect() as conn:
             found = await store.find(conn, question)
         await self._trace(opened, "answered", f"{len(found)} certificates by {question.by}", run)
-        return {"version": 1, "certificates": [_text(der) for der in found]}
+        return {"version": 1, "certificates": [text(der) for der in found]}
 
     async def revocation(self, opened: Opened) -> dict[str, Any]:
         """Answer `smki-revocation`: each list, or null where the asker holds the published one.
@@ -133,16 +137,13 @@ class Repository:
             published = await store.published_lists(conn)
         numbers = {name: number for name, (number, _) in published.items()}
         run = self._base.book.start(opened.message_id, section="revocation")
-        evidence = checks.RevocationEvidence(question.known, numbers)
         try:
-            run.apply(checks.NAMES, evidence)
-            run.apply(checks.NUMBERS, evidence)
-            run.approve()
+            known = run.judge(RevocationEvidence(question.known, numbers)).evidence.known
         except Refused as refused:
             await self._trace(opened, "refused", refused.detail, run)
             raise
         lists = {
-            name: None if question.known.get(name) == number else _text(der)
+            name: None if known.get(name) == number else text(der)
             for name, (number, der) in published.items()
         }
         sent = sorted(name for name, item in lists.items() if item is not None)
@@ -160,11 +161,10 @@ class Repository:
         try:
             async with self._base.database.begin() as conn:
                 same_name = await store.same_name(conn, certificate)
-                self._ask_certificate(certificate, same_name, run)
+                approved = self._judge_certificate(certificate, same_name, run)
                 new = certificate.fingerprint not in same_name
                 if new:
-                    await store.add(conn, [certificate])
-                    await self._record_certificate(conn, certificate, run)
+                    await self._publish_certificate(conn, approved)
         except Refused as refused:
             await self._trace_refusal(_subject(certificate), "certificate", refused, run)
             raise
@@ -179,8 +179,7 @@ class Repository:
         run = self._base.book.start(name, section=LIST)
         try:
             async with self._base.database.begin() as conn:
-                await self._ask_list(conn, name, item, run)
-                return await self._publish_list(conn, name, item, run)
+                return await self._publish_list(conn, await self._judge_list(conn, name, item, run))
         except Refused as refused:
             await self._trace_refusal(name, "revocation list", refused, run)
             raise
@@ -190,7 +189,7 @@ class Repository:
         async with self._base.database.connect() as conn:
             found = await store.find(conn, question)
         return [
-            {**_certificate_facts(Certificate.from_der(der)), "certificate": _text(der)}
+            {**_certificate_facts(Certificate.from_der(der)), "certificate": text(der)}
             for der in found
         ]
 
@@ -204,32 +203,25 @@ class Repository:
             "lists": {name: _list_facts(read_crl(der)) for name, (_, der) in published.items()},
         }
 
-    def _ask_certificate(
+    def _judge_certificate(
         self, certificate: Certificate, same_name: frozenset[str], run: CheckRun
-    ) -> None:
-        evidence = checks.CertificateEvidence(certificate, self._hierarchies, same_name)
-        run.apply(checks.SIMULATED, evidence)
-        run.apply(checks.PATH, evidence)
-        run.apply(checks.UNIQUE, evidence)
-        run.approve()
+    ) -> Approved[CertificateEvidence]:
+        return run.judge(CertificateEvidence(certificate, self._hierarchies, same_name))
 
-    async def _ask_list(
+    async def _judge_list(
         self, conn: AsyncConnection, name: str, item: RevocationList, run: CheckRun
-    ) -> None:
+    ) -> Approved[ListEvidence]:
         published = (await store.published_lists(conn)).get(name)
         hierarchy = next((h for h in self._hierarchies if h.name == name), None)
         number = None if published is None else published[0]
-        evidence = checks.ListEvidence(name, item, hierarchy, number)
-        run.apply(checks.LIST_ISSUER, evidence)
-        run.apply(checks.LIST_SIGNATURE, evidence)
-        run.apply(checks.LIST_NUMBER, evidence)
-        run.approve()
+        return run.judge(ListEvidence(name, item, hierarchy, number))
 
     async def _publish_list(
-        self, conn: AsyncConnection, name: str, item: RevocationList, run: CheckRun
+        self, conn: AsyncConnection, approved: Approved[ListEvidence]
     ) -> dict[str, Any]:
+        name, item = approved.evidence.name, approved.evidence.item
         await store.put_list(conn, name, item)
-        self._base.database.on_commit(partial(self._heed, item))
+        self._base.database.on_commit(partial(self._use_list, item))
         facts = {"name": name, **_list_facts(item)}
         await self._base.audit.append(conn, "smki.list", name, facts, item.der)
         await self._base.traces.record(
@@ -237,14 +229,16 @@ class Repository:
             "published",
             name="revocation list",
             summary=f"number {item.number}",
-            verdicts=run.verdicts(),
+            verdicts=approved.verdicts,
             conn=conn,
         )
         return facts
 
-    async def _record_certificate(
-        self, conn: AsyncConnection, certificate: Certificate, run: CheckRun
+    async def _publish_certificate(
+        self, conn: AsyncConnection, approved: Approved[CertificateEvidence]
     ) -> None:
+        certificate = approved.evidence.certificate
+        await store.add(conn, [certificate])
         facts = _certificate_facts(certificate)
         subject = _subject(certificate)
         await self._base.audit.append(conn, "smki.certificate", subject, facts, certificate.der)
@@ -253,7 +247,7 @@ class Repository:
             "published",
             name="certificate",
             summary=f"{certificate.issuer} {certificate.serial}",
-            verdicts=run.verdicts(),
+            verdicts=approved.verdicts,
             conn=conn,
         )
 
@@ -278,10 +272,6 @@ class Repository:
 
 def _subject(certificate: Certificate) -> str:
     return certificate.subject_eui or certificate.fingerprint
-
-
-def _text(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
 
 
 def _certificate_facts(certificate: Certificate) -> dict[str, Any]:

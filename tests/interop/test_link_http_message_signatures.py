@@ -16,11 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.link import profile
+from services.link.checks import ENVELOPE_RULES, RESPONSE_RULES, verify
 from services.link.envelope import Envelope
+from services.link.errors import NotVerified
 from services.link.fields import FieldError, InnerList, read_dictionary
 from services.link.message import HttpRequest, HttpResponse
 from services.link.signing import Address, Stamp, sign_request, sign_response, smaller_form
-from services.link.verification import REQUEST_ENVELOPE, RESPONSE_STEPS, NotVerified, verify
 from tests.unit.services.link.estate import Estate, Held
 from tests.unit.services.link.forge import NONCE
 
@@ -218,9 +219,9 @@ def test_we_verify_the_requests_they_sign(
     )
     pairs = pairs_of(message)
     received = HttpRequest("POST", path, "", pairs, body)
-    verify(envelope(received), REQUEST_ENVELOPE)
+    verify(envelope(received), ENVELOPE_RULES)
     with pytest.raises(NotVerified):
-        verify(envelope(HttpRequest("POST", path + "x", "", pairs, body)), REQUEST_ENVELOPE)
+        verify(envelope(HttpRequest("POST", path + "x", "", pairs, body)), ENVELOPE_RULES)
 
 
 @SLOW
@@ -251,7 +252,7 @@ def test_we_verify_the_responses_they_sign(path: str, status: int):
         covered_component_ids=[item.text for item in profile.RESPONSE.components],
     )
     pairs = pairs_of(message)
-    verify(envelope(HttpResponse(status, pairs, b"{}"), request), RESPONSE_STEPS)
+    verify(envelope(HttpResponse(status, pairs, b"{}"), request), RESPONSE_RULES)
 
 
 @settings(deadline=None, max_examples=400)

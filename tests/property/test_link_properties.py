@@ -10,7 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from services.chassis.checks import CheckFailed
 from services.link import profile
+from services.link.checks import (
+    ENVELOPE_RULES,
+    REQUEST_RULES,
+    RESPONSE_RULES,
+    verify,
+)
 from services.link.digest import content_digest, read_content_digest
 from services.link.envelope import Envelope, read_json_object
 from services.link.errors import (
@@ -18,7 +25,7 @@ from services.link.errors import (
     DigestError,
     EvidenceError,
     FieldError,
-    StepFailed,
+    NotVerified,
 )
 from services.link.evidence import verify_evidence
 from services.link.fields import (
@@ -31,13 +38,6 @@ from services.link.fields import (
 from services.link.message import Headers, HttpRequest, HttpResponse, fold_headers
 from services.link.records import request_record, response_record
 from services.link.signing import Stamp, sign_refusal, sign_response
-from services.link.verification import (
-    REQUEST_ENVELOPE,
-    REQUEST_STEPS,
-    RESPONSE_STEPS,
-    NotVerified,
-    verify,
-)
 from tests.unit.services.link.estate import NOW, Estate
 from tests.unit.services.link.forge import NONCE, AnswerForge, Forge
 
@@ -98,8 +98,8 @@ def response_envelope(message: HttpResponse, request: HttpRequest = REQUEST) -> 
 
 
 def test_the_messages_these_tests_change_are_good():
-    verify(request_envelope(REQUEST), REQUEST_STEPS)
-    verify(response_envelope(RESPONSE), RESPONSE_STEPS)
+    verify(request_envelope(REQUEST), REQUEST_RULES)
+    verify(response_envelope(RESPONSE), RESPONSE_RULES)
 
 
 @MANY
@@ -109,13 +109,13 @@ def test_no_header_makes_the_verifier_of_requests_break(
 ):
     message = HttpRequest("POST", path, query, fold_headers(pairs) + also, body)
     envelope = request_envelope(message)
-    for step in REQUEST_STEPS:  # each of them alone too, as when those before it are turned off
+    for step in REQUEST_RULES:  # each of them alone too, as when those before it are turned off
         try:
-            step.run(envelope)
-        except StepFailed:
+            step(envelope)
+        except CheckFailed:
             continue
     with pytest.raises(NotVerified):
-        verify(envelope, REQUEST_STEPS)
+        verify(envelope, REQUEST_RULES)
     stamp = Stamp(ECOS.key_id, NONCE, int(NOW.timestamp()))
     try:
         sign_response(message, 401, b"{}", sender="ecos_party", stamp=stamp, sign=ECOS.sign)
@@ -131,14 +131,14 @@ def test_no_header_makes_the_verifier_of_responses_break(
 ):
     message = HttpResponse(status, fold_headers(pairs) + also, body)
     envelope = response_envelope(message)
-    for step in RESPONSE_STEPS:
+    for step in RESPONSE_RULES:
         try:
-            step.run(envelope)
-        except StepFailed:
+            step(envelope)
+        except CheckFailed:
             continue
     if message != RESPONSE:
         with pytest.raises(NotVerified):
-            verify(envelope, RESPONSE_STEPS)
+            verify(envelope, RESPONSE_RULES)
     response_record(message, REQUEST)
 
 
@@ -156,7 +156,7 @@ def test_no_character_of_a_signed_header_can_be_changed(which: int, position: in
         return
     pairs = tuple((n, other if n == name else v) for n, v in REQUEST.headers)
     with pytest.raises(NotVerified):
-        verify(request_envelope(replace(REQUEST, headers=pairs)), REQUEST_ENVELOPE)
+        verify(request_envelope(replace(REQUEST, headers=pairs)), ENVELOPE_RULES)
 
 
 @MANY
@@ -168,7 +168,7 @@ def test_no_character_of_a_signed_answer_can_be_changed(which: int, position: in
         return
     pairs = tuple((n, other if n == name else v) for n, v in RESPONSE.headers)
     with pytest.raises(NotVerified):
-        verify(response_envelope(replace(RESPONSE, headers=pairs)), RESPONSE_STEPS)
+        verify(response_envelope(replace(RESPONSE, headers=pairs)), RESPONSE_RULES)
 
 
 @MANY
@@ -177,8 +177,8 @@ def test_no_other_body_is_accepted(body: bytes):
     if body == REQUEST.body:
         return
     with pytest.raises(NotVerified) as refused:
-        verify(request_envelope(replace(REQUEST, body=body)), REQUEST_STEPS)
-    assert refused.value.step == "content_digest"
+        verify(request_envelope(replace(REQUEST, body=body)), REQUEST_RULES)
+    assert refused.value.check == "content_digest"
 
 
 @MANY
@@ -187,8 +187,8 @@ def test_no_other_status_is_accepted(status: int):
     if status == RESPONSE.status:
         return
     with pytest.raises(NotVerified) as refused:
-        verify(response_envelope(replace(RESPONSE, status=status)), RESPONSE_STEPS)
-    assert refused.value.step == "signature"
+        verify(response_envelope(replace(RESPONSE, status=status)), RESPONSE_RULES)
+    assert refused.value.check == "signature"
 
 
 @settings(max_examples=40, deadline=None)
@@ -198,8 +198,8 @@ def test_an_answer_fits_no_request_but_its_own(body: bytes, method: str, nonce: 
     other = FORGE.but(body=b'{"b":"' + body.hex().encode() + b'"}', nonce=f"{nonce:022d}").request()
     for request in (replace(other, method=method), FORGE.request()):
         with pytest.raises(NotVerified) as refused:
-            verify(response_envelope(RESPONSE, request), RESPONSE_STEPS)
-        assert refused.value.step == "signature"
+            verify(response_envelope(RESPONSE, request), RESPONSE_RULES)
+        assert refused.value.check == "signature"
 
 
 keys = st.from_regex(r"[a-z*][a-z0-9_.*-]{0,8}", fullmatch=True)
@@ -247,7 +247,7 @@ def test_a_digest_is_read_back_and_any_text_returns_or_refuses(data: bytes):
 @MANY
 @given(st.one_of(st.binary(max_size=60), st.text('{}[]":,0123eE.-aN', max_size=40).map(str.encode)))
 def test_the_body_reader_returns_an_object_or_refuses(body: bytes):
-    with contextlib.suppress(StepFailed):
+    with contextlib.suppress(CheckFailed):
         assert isinstance(read_json_object(body), dict)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -46,7 +47,36 @@ VIOLATIONS = [
     ("import bench", "fuzz/devices.py", "do without each other"),
     ("import httpx", "acb/checks.py", "Rules decide"),
     ("import sqlalchemy", "cos_party/checks.py", "Rules decide"),
+    ("import httpx", "services/link/rules/form.py", "Rules decide"),
+    ("import httpx", "services/registration/checks.py", "Rules decide"),
 ]
+
+
+PARTIES = ("services", "acb", "cos_party", "ecos_party", "tcos_party", "meter_sim")
+
+
+def refuses(module: Path) -> bool:
+    """Whether a module holds a check, or raises what a check raises."""
+    for node in ast.walk(ast.parse(module.read_text())):
+        match node:
+            case ast.Call(func=ast.Name(id="check" | "Check" | "CheckFailed")):
+                return True
+    return False
+
+
+def test_every_module_that_can_refuse_is_one_that_may_not_fetch() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (rules,) = (c for c in contracts["contracts"] if c["name"].startswith("Rules decide"))
+    assert "httpx" in rules["forbidden_modules"]
+    named = tuple(f"{module}." for module in rules["source_modules"])
+    refusing = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for party in PARTIES
+        for path in sorted((ROOT / party).rglob("*.py"))
+        if refuses(path)
+    ]
+    assert len(refusing) > 20
+    assert [module for module in refusing if not f"{module}.".startswith(named)] == []
 
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:

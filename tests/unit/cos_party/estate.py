@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from cos_party.checks import check_book
-from cos_party.model import Delivery, Limits, Thresholds, Trust
+from cos_party.model import Incoming, Limits, Thresholds
 from cos_party.peers.outbound import KnownExtract, SourceRefused, SourceUnavailable
 from cos_party.peers.pull import Puller
 from cos_party.peers.wire import RegistrationExtract
@@ -35,6 +36,7 @@ from services.chassis.data.counters import OriginatorCounter
 from services.chassis.foundation import Foundation
 from services.chassis.settings import Listen
 from services.chassis.time.clock import LabClock
+from services.link.authorities import Authorities
 from services.link.opened import Opened
 from tests.unit.cos_party import pki
 from tests.unit.cos_party.pki import NOW, Authority, Identity
@@ -70,7 +72,7 @@ class Estate:
         self.device_root = pki.authority("SIM-E0", "00", policy=pki.DEVICE)
         self.device_issuing = pki.authority("SIM-E1", "07", self.device_root, pki.DEVICE)
         self.link = InfrastructureAuthority()
-        self.trust = Trust(
+        self.trust = Authorities(
             organisation_root=self.root.certificate,
             organisation_authorities=(
                 self.issuing.certificate,
@@ -298,27 +300,18 @@ class Party:
     remembered: list[Any] = field(default_factory=list)
 
     async def command(self, content: bytes, transaction: str | None = None) -> dict[str, Any]:
-        return await self.workflow.command(self.delivery("cos-command", content, transaction))
+        return await self.workflow.command(self.incoming("cos-command", content, transaction))
 
     async def bring(self, purpose: str, content: bytes, transaction: str) -> dict[str, Any]:
-        return await self.returns.take(self.delivery(purpose, content, transaction))
+        return await self.returns.take(self.incoming(purpose, content, transaction))
 
-    def delivery(self, purpose: str, content: bytes, transaction: str | None = None) -> Delivery:
+    def incoming(self, purpose: str, content: bytes, transaction: str | None = None) -> Incoming:
         async def remember(conn: object, answer: bytes) -> None:
             del conn
             self.remembered.append(answer)
 
-        opened = Opened(
-            link_approval(),
-            sender="acb",
-            purpose=purpose,
-            message_id=str(uuid.uuid4()),
-            body=b"{}",
-            received_at=NOW,
-            evidence=1,
-            remember=remember,
-        )
-        return Delivery(opened, transaction or str(uuid.uuid4()), content)
+        opened = Opened(link_approval(purpose), evidence=1, remember=remember)
+        return Incoming(opened, transaction or str(uuid.uuid4()), content)
 
     async def effects(self) -> dict[str, Any]:
         """Everything a refusal must leave as it was."""
@@ -335,14 +328,19 @@ class Party:
             return {"counter": await self.counter.last(conn), "signed": self.signer.used, **rows}
 
 
-def link_approval() -> Approved:
-    """An approval of the link's section, as its server would give."""
+def link_approval(purpose: str) -> Approved:
+    """An approval of the link's section, as its server would give, of a message of the broker's."""
+    headers = {"cos-purpose": purpose, "cos-message-id": str(uuid.uuid4())}
+    envelope = SimpleNamespace(
+        key=SimpleNamespace(system="acb"),
+        header=headers.get,
+        message=SimpleNamespace(body=b"{}"),
+        now=NOW,
+    )
     check: Check[object] = Check(
         "link.request.test", "test", "test", lambda _: None, section="link.request"
     )
-    run = CheckBook("test", [check]).start("test", section="link.request")
-    run.apply(check, None)
-    return run.approve()
+    return CheckBook("test", [check]).start("test", section="link.request").judge(envelope)
 
 
 async def open_party(
@@ -354,7 +352,7 @@ async def open_party(
     limits: Limits | None = None,
     first_counter: int = 6001,
     published: Published | None = None,
-    heed: Callable[[RevocationList], None] = lambda _: None,
+    use_list: Callable[[RevocationList], None] = lambda _: None,
 ) -> Party:
     """A CoS Party on a store of its own; its clock stands at NOW."""
     name, eui = PARTIES[prefix]
@@ -371,7 +369,7 @@ async def open_party(
         sources=sources,  # type: ignore[arg-type]  # the same questions, answered here
         trust=estate.trust,
         clock=clock,
-        heed=heed,
+        use_list=use_list,
         seconds=60.0,
     )
     gatherer = Gatherer(

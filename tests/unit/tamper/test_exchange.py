@@ -8,11 +8,12 @@ import pytest
 
 from cli.keys_commands import hold_ceremony
 from services.chassis.time.clock import SystemClock
+from services.link.checks import ENVELOPE_RULES, RESPONSE_RULES, verify
 from services.link.envelope import Envelope
+from services.link.errors import NotVerified
 from services.link.message import HttpRequest
 from services.link.profile import REQUEST, RESPONSE
 from services.link.trust import LinkTrust
-from services.link.verification import REQUEST_ENVELOPE, RESPONSE_STEPS, NotVerified, verify
 from tamper.errors import TamperError
 from tamper.exchange import Exchange, Request, Response
 from tamper.proxy import Proxy
@@ -68,7 +69,7 @@ def test_a_request_is_signed_so_that_its_receiver_takes_it(data: Path) -> None:
     one = exchange()
     one.request.body = b'{"version":2}'
     sign(data, one, "acb", "acb")
-    verify(envelope(data, one, "ecos_party"), REQUEST_ENVELOPE)
+    verify(envelope(data, one, "ecos_party"), ENVELOPE_RULES)
     assert one.acts == ["re-signed as acb with the key of acb"]
 
 
@@ -76,8 +77,8 @@ def test_a_request_under_anothers_key_is_that_others(data: Path) -> None:
     one = exchange()
     sign(data, one, "ecos_party", "acb")
     with pytest.raises(NotVerified) as caught:
-        verify(envelope(data, one, "ecos_party"), REQUEST_ENVELOPE)
-    assert caught.value.step == "sender"
+        verify(envelope(data, one, "ecos_party"), ENVELOPE_RULES)
+    assert caught.value.check == "sender"
 
 
 def test_an_answer_is_bound_to_the_request_that_really_came(data: Path) -> None:
@@ -87,7 +88,7 @@ def test_an_answer_is_bound_to_the_request_that_really_came(data: Path) -> None:
     one.request.body = b"something else was passed on"
     one.response = Response([("cos-sender", "nobody")], b'{"made":"up"}', 200)
     sign(data, one, "ecos_party", "ecos_party")
-    verify(envelope(data, one, "acb", one.received), RESPONSE_STEPS)
+    verify(envelope(data, one, "acb", one.received), RESPONSE_RULES)
 
 
 def test_what_lacks_an_address_cannot_be_signed(data: Path) -> None:

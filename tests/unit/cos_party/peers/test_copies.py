@@ -18,6 +18,7 @@ from duis.signature import SignatureReference
 from keys.crl import read_crl
 from services.chassis.checks import Refused
 from services.chassis.time.refresh import Refresher
+from services.link.authorities import list_key
 from services.link.errors import PeerUnavailable
 from services.link.trust import LinkTrust
 from services.registration.model import Register
@@ -39,7 +40,7 @@ from tests.unit.services.link.estate import Authority
 
 def key_of(authority: pki.Authority | Authority) -> str:
     certificate = authority.certificate
-    return copies.list_key(certificate.subject_name, certificate.key_identifier)
+    return list_key(certificate.subject_name, certificate.key_identifier)
 
 
 async def lists_held(party: Party) -> dict[str, int]:
@@ -89,7 +90,10 @@ async def test_nothing_is_decided_on_registration_data_known_to_be_old(
         await ecos.gatherer.puller.not_ready() or ""
     )
     ecos.published.down.clear()
-    assert await Refresher(ecos.gatherer.puller.wanting, ecos.gatherer.puller.sync).once() is False
+    assert (
+        await Refresher(ecos.gatherer.puller.needs_refresh, ecos.gatherer.puller.sync).once()
+        is False
+    )
     assert await ecos.gatherer.puller.not_ready() is None
     assert (await ecos.command(estate.ask(counter=2).signed))["counter"] == 6002
 
@@ -432,7 +436,7 @@ async def test_a_list_of_link_certificates_is_taken_in_and_heeded(
         return trust.failure(held.certificate, LINK_NOW)
 
     published = Published(estate)
-    first = await open_party(tmp_path, estate, published=published, heed=trust.offer)
+    first = await open_party(tmp_path, estate, published=published, use_list=trust.offer)
     await first.command(estate.ask(counter=1).signed)
     assert failure() is None
     published.lists["infrastructure"] = estate.link.revocation_list(
@@ -448,7 +452,7 @@ async def test_a_list_of_link_certificates_is_taken_in_and_heeded(
 
     published.down.add("smki")
     trust = LinkTrust(estate.link.certificate, {"acb": held.certificate})
-    second = await open_party(tmp_path, estate, published=published, heed=trust.offer)
+    second = await open_party(tmp_path, estate, published=published, use_list=trust.offer)
     assert failure() is None
     await second.gatherer.puller.recall()
     assert failure() == "revoked"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cos_party.checks import read_back_checks_of
+from cos_party.checks import READ_BACK
 from cos_party.store.decisions import BY_BROKER, device_cells
 from gbcs.codes import Cra, MessageCode, RemotePartyRole, StatusCode
 from gbcs.message import GroupingHeader, Message, OtherInformation, decode, encode
@@ -118,9 +118,7 @@ def with_payload(command: bytes, payload: bytes) -> bytes:
 
 
 def test_every_check_has_a_case() -> None:
-    assert [f"ecos.read_back.{name}" for name in CASES] == [
-        check.id for check in read_back_checks_of("ecos")
-    ]
+    assert [f"read_back.{name}" for name in CASES] == [check.id for check in READ_BACK]
 
 
 @pytest.mark.parametrize("name", CASES)

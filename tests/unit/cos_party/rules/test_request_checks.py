@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from respelling import oddly
 
-from cos_party.checks import request_checks_of
+from cos_party.checks import READ_BACK, REQUEST
+from cos_party.checks import RETURN as RETURN_CHECKS
 from cos_party.model import Thresholds
-from cos_party.rules.codes import ECOS_ERROR_CODES
 from cos_party.store import decisions as store
 from duis.model import CANCEL_DATE, Header, ReadInventory, ServiceRequest
 from duis.xml import request_to_xml
@@ -479,10 +479,10 @@ each_case = pytest.mark.parametrize(
 
 
 def test_every_check_has_a_case_and_a_code_of_three_characters() -> None:
-    names = {check.id.removeprefix("ecos.") for check in request_checks_of("ecos")}
-    assert {case.check for case in CASES} == names
-    assert all(len(code) == 3 for code in ECOS_ERROR_CODES.values())
-    assert len(set(ECOS_ERROR_CODES.values())) == len(ECOS_ERROR_CODES)
+    assert {case.check for case in CASES} == {check.id for check in REQUEST}
+    codes = [check.code or "" for check in (*REQUEST, *RETURN_CHECKS, *READ_BACK)]
+    assert all(len(code) == 3 for code in codes)
+    assert len(set(codes)) == len(codes)
 
 
 @each_case
@@ -497,7 +497,7 @@ async def test_refused_by_exactly_that_check_and_nothing_came_of_it(
         await party.command(content, "t-1")
     refused = refusal.value
     assert (refused.party, refused.check) == (party.base.settings.party, check)
-    assert refused.code == ECOS_ERROR_CODES[case.check]
+    assert refused.code == party.base.book.get(check).code
     assert await party.effects() == before
     assert len(party.remembered) == kept
     verdicts = await last_verdicts(party)

@@ -6,6 +6,7 @@ import asyncio
 import base64
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -187,27 +188,29 @@ def an_intent() -> Intent:
     return Intent("r-1", "00", "0" * 16, "1" * 16, 6001, NOW, b"\xdf")
 
 
-def approval(section: str, subject: str) -> Approved:
+def approval(section: str, subject: str, digest: str = "00") -> Approved:
     check: Check[object] = Check("x.y", "x", "x", lambda _: None, section=section)
     run = CheckBook("x", [check]).start(subject, section=section)
-    run.apply(check, None)
-    return run.approve()
+    return run.judge(SimpleNamespace(incoming=SimpleNamespace(digest=digest)))
 
 
-@pytest.mark.parametrize(("section", "subject"), [("response", "r-1"), ("request", "r-2")])
+@pytest.mark.parametrize(
+    ("section", "subject", "digest"),
+    [("response", "r-1", "00"), ("request", "r-2", "00"), ("request", "r-1", "01")],
+)
 def test_an_approval_of_something_else_does_not_reach_the_key(
-    estate: Estate, section: str, subject: str
+    estate: Estate, section: str, subject: str, digest: str
 ) -> None:
     signer = estate.cos_signer(PARTIES["ecos"][1])
     with pytest.raises(NotApprovedError):
-        sign_intent(approval(section, subject), an_intent(), signer, section="request")
+        sign_intent(approval(section, subject, digest), an_intent(), signer)
 
 
 async def test_an_approval_signs_exactly_what_was_intended(ecos: Party, estate: Estate) -> None:
     await ecos.command(estate.ask().signed)
     row = (await ecos.effects())["cos_command"][0]
     intent = replace(an_intent(), pre_command=row.pre_command)
-    signed = sign_intent(approval("request", "r-1"), intent, ecos.signer, section="request")
+    signed = sign_intent(approval("request", "r-1"), intent, ecos.signer)
     assert signed.command[: len(row.pre_command)] == row.pre_command
     assert len(signed.command) == len(row.pre_command) + 65
     verify_signature(decode(signed.command), ecos.signer.certificate.der)

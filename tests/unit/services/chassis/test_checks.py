@@ -18,6 +18,8 @@ from services.chassis.checks import (
     Refused,
     UnknownCheckError,
     Verdict,
+    check,
+    placed,
 )
 
 
@@ -203,3 +205,18 @@ def test_a_no_that_is_not_final_has_a_status_of_its_own() -> None:
     with pytest.raises(Refused) as refusal:
         book.start("request 1").apply("p.now", 1)
     assert (refusal.value.check, refusal.value.status) == ("p.now", 503)
+
+
+def test_a_shared_rule_is_the_check_of_one_party_and_section():
+    @check("request.shared", source="test", code="C01", status=409)
+    def shared(evidence: object) -> None:
+        """Is shared."""
+        del evidence
+
+    book = CheckBook(
+        "x", [*placed("x", "request", [shared]), *placed("x.again", "other", [shared])]
+    )
+    assert [(c.id, c.section, c.title, c.code, c.status) for c in book] == [
+        ("x.request.shared", "request", "Is shared", "C01", 409),
+        ("x.again.request.shared", "other", "Is shared", "C01", 409),
+    ]

@@ -322,15 +322,7 @@ async def test_the_link_is_put_together_completely_or_not_at_all(
 
 
 def test_nobody_but_an_approved_run_makes_an_opened():
-    given = {
-        "sender": "acb",
-        "purpose": "cos-command",
-        "message_id": "m-1",
-        "body": b"",
-        "received_at": None,
-        "evidence": 1,
-        "remember": None,
-    }
+    given = {"evidence": 1, "remember": None}
     with pytest.raises(TypeError, match="approved run"):
         Opened(object(), **given)
     book = CheckBook("x", link_checks())

@@ -61,7 +61,6 @@ async def test_a_no_of_the_peers_rules_is_a_proven_no(
         403,
     )
     assert (no.problem["expected"], no.problem["found"]) == ("A", "B")
-    assert no.verified
     assert (await acb.rows())[-1]["kind"] == "link.response.received"
     assert (await acb.rows())[-1]["seq"] == no.evidence
     await acb.database.close()

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from services.chassis.checks import CheckFailed
 from services.link import envelope, parts
 from services.link.envelope import read_json_object
-from services.link.errors import StepFailed
 
 
 def register(homes: int) -> bytes:
@@ -43,7 +43,7 @@ def test_a_body_of_too_many_parts_is_not_read_at_all(monkeypatch: pytest.MonkeyP
         raise AssertionError("it was read")
 
     monkeypatch.setattr(envelope.json, "loads", read)
-    with pytest.raises(StepFailed, match="too many parts") as failed:
+    with pytest.raises(CheckFailed, match="too many parts") as failed:
         read_json_object(body)
     assert (failed.value.expected, failed.value.found) == (
         f"at most {parts.MOST}",

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from keys.crl import read_crl
 from services.link.client import LinkClient
 from services.link.errors import LinkRefused
-from services.link.renewal import LISTS_PURPOSE, trust_for
+from services.link.revocation_lists import LISTS_PURPOSE, trust_for
 from services.link.trust import LinkTrust
 from tests.unit.services.link.estate import NOW, Authority, Estate, HeldClock, Party, open_caller
 from tests.unit.services.link.forge import AnswerForge, Wire

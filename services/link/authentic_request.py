@@ -25,14 +25,14 @@ from services.link.message import HttpRequest, HttpResponse
 from services.link.nonces import KnownMessage, MessageKey, NonceWindow
 from services.link.opened import Opened, encode_answer
 from services.link.replies import Replies, verdict_of
-from services.link.verification import MESSAGE, NONCE
+from services.link.rules import authenticity
 
 Handler = Callable[[Opened], Awaitable[Mapping[str, Any] | BaseModel]]
 
 _BUSY = "The same message is being dealt with; ask again"
 
 
-class Exchange:
+class AuthenticRequest:
     """One authentic request: taken once, handled once, answered with what was answered before."""
 
     def __init__(
@@ -64,13 +64,12 @@ class Exchange:
     async def answer(self) -> HttpResponse:
         """Take the request, then answer it."""
         refused: Refused | None = None
-        approved: Approved[Any] | None = None
+        approved: Approved[Envelope] | None = None
         known: KnownMessage | None = None
         seq, kept = 0, True
         async with self._nonces.database.begin() as conn:
             try:
-                known = await self._take(conn)
-                approved = self._run.approve()
+                known, approved = await self._take(conn)
             except Refused as said_no:
                 # caught inside the transaction: the nonce stays spent
                 refused = said_no
@@ -101,7 +100,7 @@ class Exchange:
 
     async def _keep_refusal(self, conn: AsyncConnection, refused: Refused) -> bool:
         """Keep what was refused; of copies that anybody on the wire can make, not without end."""
-        copy = refused.check == f"{REQUEST_SECTION}.{NONCE.name}"
+        copy = refused.check == f"{REQUEST_SECTION}.{authenticity.nonce.id}"
         if copy and not self._evidence.strangers.afford(len(self._request.body)):
             note(unkept=True)
             return False
@@ -109,7 +108,7 @@ class Exchange:
         await self._evidence.request(conn, kinds.REQUEST_REFUSED, self._request, verdict)
         return True
 
-    async def _take(self, conn: AsyncConnection) -> KnownMessage | None:
+    async def _take(self, conn: AsyncConnection) -> tuple[KnownMessage | None, Approved[Envelope]]:
         """Spend the nonce and ask the last checks.
 
         Raises:
@@ -126,12 +125,10 @@ class Exchange:
                 expires=int(envelope.now_seconds) if expires is None else expires,
                 now=envelope.now,
             )
-        self._run.apply(f"{REQUEST_SECTION}.{NONCE.name}", envelope)
+        self._run.apply(f"{REQUEST_SECTION}.{authenticity.nonce.id}", envelope)
         known = await nonces.known(conn, self._key, envelope.now)
         envelope.earlier = None if known is None else EarlierMessage(known.body_digest)
-        for step in MESSAGE:
-            self._run.apply(f"{REQUEST_SECTION}.{step.name}", envelope)
-        return known
+        return known, self._run.judge(envelope)
 
     def _is_new(self, known: KnownMessage | None) -> bool:
         """Whether this message is to be remembered: not one that contradicts what is."""
@@ -139,17 +136,8 @@ class Exchange:
             return True
         return known.status is None and known.body_digest == self._digest
 
-    async def _handle(self, approved: Approved[Any], seq: int) -> HttpResponse:
-        opened = Opened(
-            approved,
-            sender=self._key.sender,
-            purpose=self._key.purpose,
-            message_id=self._key.message_id,
-            body=self._request.body,
-            received_at=self._envelope.now,
-            evidence=seq,
-            remember=self._remember,
-        )
+    async def _handle(self, approved: Approved[Envelope], seq: int) -> HttpResponse:
+        opened = Opened(approved, evidence=seq, remember=self._remember)
         try:
             said = await self._handler(opened)
             status, body = 200, opened.remembered or encode_answer(said)

@@ -1,64 +1,72 @@
-"""How a signed message is written: one function for each question that needs no key. Pure.
+"""How a signed message is written: one check for each question that needs no key. Pure.
 
-Each function is satisfied (returns) or raises `StepFailed`. Their order is in
-`services.link.verification`. Details never hold more than the sender wrote or the profile says.
+Their order is in `services.link.checks`. Details never hold more than the sender wrote or the
+profile says.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 
+from services.chassis.checks import CheckFailed, check
 from services.link import profile
 from services.link.envelope import Envelope
-from services.link.errors import StepFailed
 from services.link.fields import write_dictionary
 from services.link.message import HttpRequest
+from services.link.rules.sources import PROFILE, SIGNATURES
 
 
+@check("header_once", source=PROFILE, status=400)
 def header_once(envelope: Envelope) -> None:
     """No header of the profile is repeated."""
     for name in envelope.shape.headers:
         count = len(envelope.message.values(name))
         if count > 1:
-            raise StepFailed(
+            raise CheckFailed(
                 f"header {name} is there {count} times", expected="1", found=str(count)
             )
 
 
+@check("header_present", source=PROFILE, status=401)
 def header_present(envelope: Envelope) -> None:
     """Every header of the profile is there."""
     for name in envelope.shape.headers:
         if not envelope.message.values(name):
-            raise StepFailed(f"header {name} is missing", expected=name)
+            raise CheckFailed(f"header {name} is missing", expected=name)
 
 
+@check("content_encoding", source=PROFILE, status=400)
 def content_encoding(envelope: Envelope) -> None:
     """The body is sent as it is: what is signed is what is read."""
     if envelope.message.values(profile.CONTENT_ENCODING):
-        raise StepFailed("the body has a content coding", expected="no Content-Encoding header")
+        raise CheckFailed("the body has a content coding", expected="no Content-Encoding header")
 
 
+@check("path", source=PROFILE, status=400)
 def path(envelope: Envelope) -> None:
     """The path can be written in one way only."""
     message = envelope.message
     if isinstance(message, HttpRequest) and not profile.PATH_FORM.fullmatch(message.path):
-        raise StepFailed("the path is not in plain segments")
+        raise CheckFailed("the path is not in plain segments")
 
 
+@check("query", source=PROFILE, status=400)
 def query(envelope: Envelope) -> None:
     """There is no query: it would not be covered by the signature."""
     message = envelope.message
     if isinstance(message, HttpRequest) and message.query:
-        raise StepFailed("the request has a query", expected="no query")
+        raise CheckFailed("the request has a query", expected="no query")
 
 
+@check("signature_input_form", source=f"{SIGNATURES} section 4.1", status=400)
 def signature_input_form(envelope: Envelope) -> None:
     """Signature-Input is readable and canonically written."""
     canonical(envelope, profile.SIGNATURE_INPUT)
     if any(not isinstance(item.value, str) for item in envelope.covered.items):
-        raise StepFailed("a covered component is not a string")
+        raise CheckFailed("a covered component is not a string")
 
 
+@check("signature_form", source=f"{SIGNATURES} section 4.2", status=400)
 def signature_form(envelope: Envelope) -> None:
     """Signature is readable, canonically written, 64 octets of the one form, nothing beside them.
 
@@ -68,50 +76,54 @@ def signature_form(envelope: Envelope) -> None:
     """
     canonical(envelope, profile.SIGNATURE)
     if envelope.signature_parameters:
-        raise StepFailed("the signature has parameters, which nothing covers")
+        raise CheckFailed("the signature has parameters, which nothing covers")
     found = len(envelope.signature)
     if found != profile.SIGNATURE_OCTETS:
-        raise StepFailed(
+        raise CheckFailed(
             "the signature is not r and s",
             expected=f"{profile.SIGNATURE_OCTETS} octets",
             found=f"{found} octets",
         )
     if int.from_bytes(envelope.signature[32:], "big") > profile.ORDER // 2:
-        raise StepFailed("the signature has the larger s", expected="the smaller of s and n - s")
+        raise CheckFailed("the signature has the larger s", expected="the smaller of s and n - s")
 
 
 def canonical(envelope: Envelope, name: str) -> None:
     """A structured field is readable, and written in the one canonical way."""
     written = write_dictionary(envelope.dictionary(name))
     if written != ", ".join(envelope.message.values(name)):
-        raise StepFailed(f"{name} is not canonically written")
+        raise CheckFailed(f"{name} is not canonically written")
 
 
+@check("one_signature", source=f"{SIGNATURES} section 7.2.6", status=400)
 def one_signature(envelope: Envelope) -> None:
     """There is exactly one signature, and one input to it."""
     for name in (profile.SIGNATURE_INPUT, profile.SIGNATURE):
         count = len(envelope.dictionary(name))
         if count != 1:
-            raise StepFailed(f"{name} has {count} members", expected="1", found=str(count))
+            raise CheckFailed(f"{name} has {count} members", expected="1", found=str(count))
 
 
+@check("label", source=f"{SIGNATURES} section 7.2.5", status=400)
 def label(envelope: Envelope) -> None:
     """The signature has the label of this profile."""
     for name in (profile.SIGNATURE_INPUT, profile.SIGNATURE):
         labels = [key for key, _ in envelope.dictionary(name)]
         if profile.LABEL not in labels:
-            raise StepFailed(
+            raise CheckFailed(
                 f"{name} has another label", expected=profile.LABEL, found=", ".join(labels)
             )
 
 
+@check("component_missing", source=f"{SIGNATURES} section 7.2.1", status=401)
 def component_missing(envelope: Envelope) -> None:
     """Nothing that the profile covers is left out."""
     missing = [shown for shown in envelope.shape.shown if shown not in envelope.shown]
     if missing:
-        raise StepFailed(f"not covered: {' '.join(missing)}", expected=" ".join(missing))
+        raise CheckFailed(f"not covered: {' '.join(missing)}", expected=" ".join(missing))
 
 
+@check("component_extra", source=PROFILE, status=401)
 def component_extra(envelope: Envelope) -> None:
     """Nothing else is covered, and nothing twice."""
     extra = [
@@ -120,11 +132,12 @@ def component_extra(envelope: Envelope) -> None:
         if count > 1 or shown not in envelope.shape.shown
     ]
     if extra:
-        raise StepFailed(
+        raise CheckFailed(
             f"covered and not of this profile: {' '.join(extra)}", found=" ".join(extra)
         )
 
 
+@check("component_order", source=PROFILE, status=401)
 def component_order(envelope: Envelope) -> None:
     """What is covered is in the order of the profile."""
     if envelope.shown == envelope.shape.shown:
@@ -132,73 +145,83 @@ def component_order(envelope: Envelope) -> None:
     expected = [shown for shown in envelope.shape.shown if shown in envelope.shown]
     found = [shown for shown in envelope.shown if shown in envelope.shape.shown]
     if expected != list(dict.fromkeys(found)):
-        raise StepFailed(
+        raise CheckFailed(
             "the components are in another order",
             expected=" ".join(expected),
             found=" ".join(found),
         )
 
 
+@check("parameter_missing", source=f"{SIGNATURES} section 2.3", status=401)
 def parameter_missing(envelope: Envelope) -> None:
     """Every required parameter is there, of its type."""
     for name, kind in profile.REQUIRED_PARAMETERS.items():
         if type(envelope.covered.parameter(name)) is not kind:
-            raise StepFailed(f"parameter {name} is missing or of another type", expected=name)
+            raise CheckFailed(f"parameter {name} is missing or of another type", expected=name)
 
 
+@check("parameter_unknown", source=PROFILE, status=401)
 def parameter_unknown(envelope: Envelope) -> None:
     """No parameter is there that the profile does not know."""
     known = profile.REQUIRED_PARAMETERS | profile.OPTIONAL_PARAMETERS
     for name, value in envelope.covered.params:
         if type(value) is not known.get(name):
-            raise StepFailed(f"parameter {name} is not of this profile", found=name)
+            raise CheckFailed(f"parameter {name} is not of this profile", found=name)
 
 
+@check("algorithm", source=f"{SIGNATURES} section 7.3.6", status=401)
 def algorithm(envelope: Envelope) -> None:
     """The algorithm, if named, is the profile's."""
     named = envelope.covered.parameter("alg")
     if named is not None and named != profile.ALGORITHM:
-        raise StepFailed("another algorithm is named", expected=profile.ALGORITHM, found=str(named))
+        raise CheckFailed(
+            "another algorithm is named", expected=profile.ALGORITHM, found=str(named)
+        )
 
 
+@check("tag", source=f"{SIGNATURES} section 7.2.7", status=401)
 def tag(envelope: Envelope) -> None:
     """The signature was made for this application and this kind of message."""
     named = envelope.parameter("tag", str)
     if named is not None and named != envelope.shape.tag:
-        raise StepFailed("another tag", expected=envelope.shape.tag, found=named)
+        raise CheckFailed("another tag", expected=envelope.shape.tag, found=named)
 
 
+@check("nonce_form", source=f"{SIGNATURES} section 7.2.2", status=401)
 def nonce_form(envelope: Envelope) -> None:
     """The nonce is long enough to be unique."""
     named = envelope.parameter("nonce", str)
     if named is not None and not profile.NONCE_FORM.fullmatch(named):
-        raise StepFailed(
+        raise CheckFailed(
             "the nonce is not base64url of 128 to 512 bits", found=f"{len(named)} characters"
         )
 
 
+@check("lifetime", source=PROFILE, status=401)
 def lifetime(envelope: Envelope) -> None:
     """The signature expires after it was created, and soon."""
     created, expires = envelope.parameter("created", int), envelope.parameter("expires", int)
     if created is None or expires is None:
         return
     if not 0 < expires - created <= profile.MAX_LIFETIME:
-        raise StepFailed(
+        raise CheckFailed(
             "the signature does not expire within its time",
             expected=f"1 to {profile.MAX_LIFETIME} seconds",
             found=f"{expires - created} seconds",
         )
 
 
+@check("future", source=f"{SIGNATURES} section 3.2", status=401)
 def future(envelope: Envelope) -> None:
     """The signature was not created after now, give or take the clocks' difference."""
     created = envelope.parameter("created", int)
     if created is not None and created > envelope.now_seconds + profile.MAX_SKEW:
-        raise StepFailed("the signature was created in the future")
+        raise CheckFailed("the signature was created in the future")
 
 
+@check("stale", source=f"{SIGNATURES} section 3.2", status=401)
 def stale(envelope: Envelope) -> None:
     """The signature has not expired, give or take the clocks' difference."""
     expires = envelope.parameter("expires", int)
     if expires is not None and expires < envelope.now_seconds - profile.MAX_SKEW:
-        raise StepFailed("the signature has expired")
+        raise CheckFailed("the signature has expired")

@@ -35,13 +35,13 @@ unfounded: Final = Table("cos_unfounded", metadata, Column("request_id", Text, p
 """Requests whose waiting changes registration no longer gives to who asked for them."""
 
 
-class Grounds:
+class WaitingChanges:
     """Holds what waits against each new extract, in the transaction that takes the extract."""
 
     def __init__(self, base: Foundation) -> None:
         self._base = base
 
-    async def look(self, conn: AsyncConnection, copy: RegistrationCopy) -> None:
+    async def review(self, conn: AsyncConnection, copy: RegistrationCopy) -> None:
         """Write down which waiting changes have lost their ground, or have it again."""
         known = set((await conn.execute(select(unfounded.c.request_id))).scalars())
         for change in await _waiting(conn, self._base.clock.now()):
@@ -70,7 +70,7 @@ class Grounds:
         _log.warning("a waiting change is looked at again", request=change.request_id, what=summary)
 
 
-async def without_ground(conn: AsyncConnection, now: datetime) -> list[DatedChange]:
+async def no_longer_supported(conn: AsyncConnection, now: datetime) -> list[DatedChange]:
     """What waits for a date to come although registration names somebody else for it by now."""
     known = set((await conn.execute(select(unfounded.c.request_id))).scalars())
     return [change for change in await _waiting(conn, now) if change.request_id in known]

@@ -1,0 +1,1 @@
+"""What is asked of a signed message, check by check. Pure: what a store knows is in evidence."""
