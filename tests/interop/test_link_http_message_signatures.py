@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -255,7 +256,7 @@ def test_we_verify_the_responses_they_sign(path: str, status: int):
     verify(envelope(HttpResponse(status, pairs, b"{}"), request), RESPONSE_RULES)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=examples(400))
 @given(
     st.one_of(
         st.text('cos=()"@;:,abreq01- \\?', max_size=60),

@@ -49,16 +49,19 @@ def bench(data: Path, running: Connection) -> Iterator[Bench]:
 
 @pytest.fixture
 def receiver(bench: Bench) -> Iterator[Receiver]:
-    """The suppliers' own services, registered with the broker."""
+    """The suppliers' own services, registered with the broker while they are there."""
+
+    def register(eui: str, url: str | None) -> None:
+        bench.connection.lab("acb", "PUT", f"/lab/users/{eui}/callback", {"callback_url": url})
+
+    suppliers = bench.connection.stack.facts["suppliers"]
     with Receiver("127.0.0.1") as receiver:
-        for supplier in bench.connection.stack.facts["suppliers"]:
-            bench.connection.lab(
-                "acb",
-                "PUT",
-                f"/lab/users/{supplier['eui']}/callback",
-                {"callback_url": receiver.url(supplier["name"])},
-            )
+        for supplier in suppliers:
+            register(supplier["eui"], receiver.url(supplier["name"]))
         yield receiver
+    # Else the broker would try to tell them, again and again, for as long as the stack lives.
+    for supplier in suppliers:
+        register(supplier["eui"], None)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from effort import examples
 from evidence_forger import Bundle, forged, holder, link_row, paths, write_body
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -128,7 +129,7 @@ def test_a_forger_who_changes_nothing_passes(whole: bytes) -> None:
 
 
 @pytest.mark.parametrize(("party", "kind", "purpose"), MESSAGES)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=examples(6), deadline=None)
 @given(where=PLACES)
 def test_a_changed_octet_of_a_body_is_found_and_named(
     whole: bytes, party: str, kind: str, purpose: str, where: tuple[int, int]
@@ -177,7 +178,7 @@ def test_a_changed_record_is_found_and_its_row_named(whole: bytes, party: str, m
 
 
 @pytest.mark.parametrize("number", range(3))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(where=PLACES)
 def test_a_changed_certificate_of_a_signer_is_found(
     whole: bytes, number: int, where: tuple[int, int]
@@ -239,7 +240,7 @@ def test_other_roots_are_not_the_readers(whole: bytes) -> None:
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(position=st.integers(min_value=0), bit=st.integers(0, 7))
 def test_no_octet_of_the_file_can_change_unnoticed(whole: bytes, position: int, bit: int) -> None:
     try:
@@ -252,7 +253,7 @@ def test_no_octet_of_the_file_can_change_unnoticed(whole: bytes, position: int, 
 ANYTHING = st.sampled_from([None, True, -1, 1 << 62, "", "\u20ac", "AAAA", [], {}, [[]], {"a": {}}])
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(place=st.integers(0, 1 << 24), value=ANYTHING)
 def test_whatever_stands_somewhere_is_judged_and_its_party_named(
     whole: bytes, place: int, value: Any

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from effort import examples
 from evidence_forger import (
     Bundle,
     Path,
@@ -457,7 +458,7 @@ VALUES = st.sampled_from(
 
 
 @pytest.mark.parametrize("name", ["changed", "refused"])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     place=st.integers(0, 1 << 24),
     act=st.sampled_from(["remove", "replace", "double", "move"]),

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,9 +20,11 @@ from acb.steps import gather
 from services.chassis.checks import Refused
 from tests.unit.acb.estate import ACB, DEVICE, Estate, response_message, signed_octets
 
-plain = settings(deadline=None, max_examples=200)
+plain = settings(deadline=None, max_examples=examples(200))
 relaxed = settings(
-    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None,
+    max_examples=examples(200),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 anything = st.recursive(

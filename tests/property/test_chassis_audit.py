@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from effort import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -62,7 +63,7 @@ async def verify(folder: Path) -> None:
         await database.close()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(ROWS, st.data())
 def test_one_changed_column_is_noticed(rows: list[Any], data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -7,6 +7,7 @@ import contextlib
 import tempfile
 from pathlib import Path
 
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,7 +48,7 @@ async def concurrently(path: Path, acts: list[str]) -> None:
     assert sorted(kept) == list(range(1, highest + 1))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(ACTS)
 def test_never_twice(acts: list[str]) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from effort import examples
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -186,7 +187,9 @@ class TwoSystems(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-TwoSystems.TestCase.settings = settings(max_examples=15, stateful_step_count=12, deadline=None)
+TwoSystems.TestCase.settings = settings(
+    max_examples=examples(15), stateful_step_count=12, deadline=None
+)
 TestTwoSystems = TwoSystems.TestCase
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from effort import examples
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -137,4 +138,6 @@ class OneCounterPerRequest(RuleBasedStateMachine):
 
 
 TestOneCounterPerRequest = OneCounterPerRequest.TestCase
-TestOneCounterPerRequest.settings = settings(max_examples=15, stateful_step_count=12, deadline=None)
+TestOneCounterPerRequest.settings = settings(
+    max_examples=examples(15), stateful_step_count=12, deadline=None
+)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -226,7 +227,7 @@ def test_any_response_both_ways(response):
 
 
 @given(st.one_of(requests().map(request_to_xml), responses().map(response_to_xml)))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_whatever_is_written_can_be_signed_verified_and_shown(document):
     sealed = signer().sign_xml(document)
     verified = verify_document(sealed, signer().certificate)
@@ -308,7 +309,7 @@ def mutated(draw):
 
 
 @given(mutated())
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.too_slow])
 def test_a_mutated_document_is_read_or_refused(data):
     only_refused(data)
 
@@ -317,7 +318,7 @@ ORIGINAL = verify_document(signed(), signer().certificate).signed_xml
 
 
 @given(mutated())
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_verifies_says_what_was_signed(data):
     try:
         verified = verify_document(data, signer().certificate)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from effort import examples
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from lxml import etree
@@ -54,7 +55,7 @@ def test_a_document_written_oddly_throughout_reads_the_same(value):
 
 
 @given(documents, st.data())
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_what_is_signed_is_the_way_it_was_written(document, data):
     """The spelling is signed as it stands: the same values spelled otherwise do not verify."""
     odd = respelled(data.draw, document)
@@ -228,7 +229,7 @@ near = (
 
 
 @given(document=documents, data=st.data())
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(400), suppress_health_check=[HealthCheck.too_slow])
 def test_a_form_is_read_here_if_and_only_if_the_published_schema_allows_it(
     published, document, data
 ):
@@ -249,7 +250,7 @@ def test_a_form_is_read_here_if_and_only_if_the_published_schema_allows_it(
 
 
 @given(document=documents, data=st.data())
-@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(50), suppress_health_check=[HealthCheck.too_slow])
 def test_every_other_way_of_writing_is_a_published_one(published, document, data):
     assume(as_published(published, document))
     assert as_published(published, respelled(data.draw, document))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -98,7 +99,7 @@ def damaged(draw: st.DrawFn, sources: list[bytes]) -> bytes:
     return bytes(octets)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=examples(1500), deadline=None)
 @given(damaged(CERTIFICATES))
 def test_a_damaged_certificate_is_read_or_refused(der: bytes):
     try:
@@ -127,7 +128,7 @@ READERS: list[tuple[Callable[[bytes], object], list[bytes]]] = [
 
 
 @pytest.mark.parametrize(("reader", "sources"), READERS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(data=st.data())
 def test_readers_raise_nothing_but_their_own_error(
     reader: Callable[[bytes], object], sources: list[bytes], data: st.DataObject
@@ -137,7 +138,7 @@ def test_readers_raise_nothing_but_their_own_error(
         reader(octets)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(damaged([LIST]))
 def test_a_damaged_list_is_refused_or_not_signed(der: bytes):
     try:
@@ -147,7 +148,7 @@ def test_a_damaged_list_is_refused_or_not_signed(der: bytes):
     assert der == LIST or not crl.signed_by(ROOT.certificate)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     eui=st.binary(min_size=8, max_size=8).map(bytes.hex),
     role=st.sampled_from([r for r in OrganisationRole if r not in {"00", "07", "87", "89"}]),
@@ -184,7 +185,7 @@ def test_what_is_issued_is_read_back_and_validates(
     assert validate_path(certificate, [], ROOT.certificate, at=begin)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(seed=st.binary(min_size=32, max_size=32), generation=st.integers(0, (1 << 32) - 1))
 def test_every_seed_gives_working_device_keys(seed: bytes, generation: int):
     keys = DeviceKeys(seed)

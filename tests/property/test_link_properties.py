@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -47,7 +48,9 @@ FORGE = Forge(ESTATE.holders["acb"])
 REQUEST = FORGE.request()
 RESPONSE = AnswerForge(ESTATE.holders["ecos_party"]).response(REQUEST)
 ECOS = ESTATE.holders["ecos_party"]
-MANY = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(
+    max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 
 names = st.one_of(
     st.sampled_from([*profile.REQUEST.headers, "content-encoding"]).map(str.encode),
@@ -191,7 +194,7 @@ def test_no_other_status_is_accepted(status: int):
     assert refused.value.check == "signature"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.binary(min_size=1, max_size=30), st.sampled_from(["PUT", "POST"]), st.integers(0, 1))
 def test_an_answer_fits_no_request_but_its_own(body: bytes, method: str, nonce: int):
     """Not even one with the same content: the request's own signature is bound."""

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,7 +71,7 @@ def test_a_code_that_one_refusal_raises_is_never_late(flood):
 
 
 @pytest.mark.check
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(st.lists(st.tuples(pauses, st.sampled_from(["mac", "stranger", "noise"])), max_size=25))
 def test_the_service_raises_what_the_rule_says(flood):
     """What is counted in the store, in one statement where it can be, is counted by the rule."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -91,7 +92,7 @@ async def judge(meters: Running, said: list[bytes], *, whole: bool) -> None:
         assert obeyed, "nobody without keys keeps the true message away, while there is room"
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=examples(4), deadline=None)
 @given(arrivals)
 def test_loss_repeats_and_disorder(frames: list[bytes]):
     with tempfile.TemporaryDirectory() as folder:
@@ -100,7 +101,7 @@ def test_loss_repeats_and_disorder(frames: list[bytes]):
 
 @pytest.mark.check
 @pytest.mark.timeout(300)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.lists(st.one_of(st.sampled_from(FRAMES), foreign()), max_size=3 * len(FRAMES)))
 def test_with_a_stranger_among_them(frames: list[bytes]):
     with tempfile.TemporaryDirectory() as folder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -107,7 +108,7 @@ def test_each_honest_message_is_obeyed_before_it_is_changed():
         assert hear(ESME, honest, ESTATE.means()).response
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(mutated())
 def test_no_mutated_message_is_obeyed(case: tuple[bytes, bytes]):
     honest, changed = case
@@ -117,14 +118,14 @@ def test_no_mutated_message_is_obeyed(case: tuple[bytes, bytes]):
         hear(ESME, changed, ESTATE.means())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.binary(max_size=200) | st.binary(max_size=60).map(lambda b: b"\xdd" + bytes(6) + b))
 def test_no_noise_is_obeyed(noise: bytes):
     with pytest.raises(Refused):
         hear(ESME, noise, ESTATE.means())
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(250), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(mutated())
 def test_even_the_weakest_device_never_falls_over(case: tuple[bytes, bytes]):
     """With every check off it may obey nonsense; what it cannot act on it leaves alone."""
@@ -135,7 +136,7 @@ def test_even_the_weakest_device_never_falls_over(case: tuple[bytes, bytes]):
     assert reaction.response
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(st.data())
 def test_no_mutated_certificate_becomes_a_devices_own_but_for_what_nobody_can_see(
     data: st.DataObject,
@@ -166,7 +167,7 @@ def test_no_mutated_certificate_becomes_a_devices_own_but_for_what_nobody_can_se
     )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(st.data())
 def test_no_mutated_payload_puts_anything_but_issued_certificates_into_a_cell(data: st.DataObject):
     """The CoS Party itself signs what was done to the payload, and the Broker vouches for it."""

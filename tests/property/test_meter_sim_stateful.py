@@ -13,6 +13,7 @@ from functools import cache
 
 import pytest
 from cryptography import x509
+from effort import examples
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -412,5 +413,5 @@ class Meter(RuleBasedStateMachine):
         assert self.state.cells.keys() == fresh.cells.keys()
 
 
-Meter.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+Meter.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=25, deadline=None)
 TestMeter = Meter.TestCase

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -76,14 +77,14 @@ async def sent_through(order: dict[str, Any], folder: Path) -> None:
     assert refused <= {"meter.counter"}
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(COUNTS)
 def test_no_command_is_obeyed_twice_or_out_of_order(order: dict[str, Any]):
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(sent_through(order, Path(folder)))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(ORDERED, st.integers(0, 60), st.none() | st.integers())
 def test_exactly_as_many_are_taken_as_were_ordered(
     counts: dict[str, int], among: int, seed: int | None
