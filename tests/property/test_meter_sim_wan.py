@@ -18,8 +18,7 @@ from gbcs.payloads.alerts import decode_generic_alert
 from meter_sim.lab.faults import KINDS, WAYS
 from services.chassis.faults.orders import Kind
 from tests.unit.meter_sim.estate import DEVICE, NOW, Estate
-from tests.unit.meter_sim.running import Running
-from tests.unit.meter_sim.wan.test_wan import drawn
+from tests.unit.meter_sim.running import Running, drawn
 
 ESTATE = Estate()
 COMMANDS = [ESTATE.command(counter=number).data for number in range(1, 9)]

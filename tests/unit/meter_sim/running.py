@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,14 @@ from gbcs.payloads.credentials import CellId
 from keys.certificate import Certificate
 from meter_sim import main
 from meter_sim.device.device_types import DeviceType
+from meter_sim.lab.faults import WanRequest
 from meter_sim.settings import MeterSettings
 from meter_sim.steps.due_watch import DueWatch
 from meter_sim.steps.workflow import Workflow
 from services.chassis.app import Service
+from services.chassis.faults.board import Armed
+from services.chassis.faults.exchange import ExchangeFacts
+from services.chassis.faults.orders import Kind, Part
 from services.chassis.settings import Listen
 from services.chassis.web import http
 from tests.unit.meter_sim.estate import DEVICE, NOW, Estate
@@ -139,3 +144,13 @@ class Running:
     async def switch(self, check: str, *, enabled: bool) -> None:
         answer = await self.lab.put(f"/lab/checks/{check}", json={"enabled": enabled})
         assert answer.status_code == 200, answer.text
+
+
+def drawn(part: Part, count: int = 40, **order: Any) -> list[Kind | None]:
+    """What befalls the next ones to or from the device."""
+    ordered = [one for one in WanRequest(**order).orders(DEVICE) if one.part is part]
+    armed = [Armed("f1", one, deque(one.drawn() or ())) for one in ordered]
+    seen = ExchangeFacts("device", "wan", "POST", "/", device=DEVICE)
+    return [
+        next((one.order.kind for one in armed if one.strikes(seen)), None) for _ in range(count)
+    ]

@@ -4,7 +4,6 @@ reset. A device obeys each Command once, whatever the network does."""
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from datetime import timedelta
 from typing import Any
 
@@ -12,12 +11,10 @@ import httpx
 import pytest
 
 from gbcs.message import decode
-from meter_sim.lab.faults import KINDS, WAYS, WanRequest
-from services.chassis.faults.board import Armed
-from services.chassis.faults.exchange import ExchangeFacts
+from meter_sim.lab.faults import KINDS, WAYS
 from services.chassis.faults.orders import Kind, Part
 from tests.unit.meter_sim.estate import DEVICE, NOW, SUPPLIER_A, SUPPLIER_B, TCOS, Estate
-from tests.unit.meter_sim.running import Running
+from tests.unit.meter_sim.running import Running, drawn
 
 SUPPLIER = "supplier/digitalSignature/management"
 WAN = f"/lab/devices/{DEVICE}/wan"
@@ -188,16 +185,6 @@ async def test_nonsense_is_not_ordered(meters: Running, order: dict[str, Any]):
     answer: httpx.Response = await meters.lab.put(WAN, json=order)
     assert answer.status_code == 422
     assert (await meters.get(WAN))["left"] == QUIET
-
-
-def drawn(part: Part, count: int = 40, **order: Any) -> list[Kind | None]:
-    """What befalls the next ones to or from the device."""
-    ordered = [one for one in WanRequest(**order).orders(DEVICE) if one.part is part]
-    armed = [Armed("f1", one, deque(one.drawn() or ())) for one in ordered]
-    seen = ExchangeFacts("device", "wan", "POST", "/", device=DEVICE)
-    return [
-        next((one.order.kind for one in armed if one.strikes(seen)), None) for _ in range(count)
-    ]
 
 
 def test_a_seed_draws_the_same_ones_every_time_and_another_seed_others():
