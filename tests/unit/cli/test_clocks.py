@@ -10,7 +10,6 @@ from typing import Any, Self
 import pytest
 from typer.testing import CliRunner
 
-from cli import clock_commands
 from cli.app import app
 from stack.clocks import (
     agree,
@@ -145,7 +144,7 @@ def test_out_of_the_calendar_is_refused(systems: Systems) -> None:
 
 def test_the_command(systems: Systems, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("cli.on_stack.find_stack", lambda *_: systems.stack)
-    monkeypatch.setattr(clock_commands, "Connection", lambda _: systems)
+    monkeypatch.setattr("cli.on_stack.Connection", lambda _: systems)
     run = CliRunner().invoke
     done = run(app, ["clock", "step", "-PT1H", "--json"])
     assert done.exit_code == 0, done.output
