@@ -22,7 +22,7 @@ from acb.lab.api_examples import JSON, REFUSED_BY, REQUEST, RESPONSE, STATUS
 from acb.model import UNDER_WAY, Refusal, State
 from acb.peers.outbound import OCTETS, XML
 from acb.rules.response import MESSAGE_CHECKS, MESSAGE_SECTION
-from acb.steps.context import Parts
+from acb.steps.context import Context
 from acb.steps.device_messages import DeviceMessages
 from acb.steps.intake import Intake
 from acb.store import requests as store
@@ -38,7 +38,7 @@ LONGEST_WAIT: Final = 60.0
 _MOVING: Final = {State.ACCEPTED, *UNDER_WAY}
 
 
-def routes(parts: Parts, intake: Intake, devices: DeviceMessages) -> APIRouter:
+def routes(parts: Context, intake: Intake, devices: DeviceMessages) -> APIRouter:
     """The interface's routes."""
     router = APIRouter()
 
@@ -133,7 +133,7 @@ def _settled(status: dict[str, Any]) -> bool:
     return State(status["state"]) not in _MOVING
 
 
-async def _status_of(parts: Parts, request_id: str) -> dict[str, Any] | None:
+async def _status_of(parts: Context, request_id: str) -> dict[str, Any] | None:
     async with parts.base.database.connect() as conn:
         tracked = await store.find_request(conn, request_id)
         refused = None if tracked else await store.find_refusal(conn, request_id)

@@ -21,7 +21,7 @@ from acb.peers.trust import Trust
 from acb.rules.quirks import QUIRKS
 from acb.settings import AcbSettings
 from acb.steps import lanes
-from acb.steps.context import Parts
+from acb.steps.context import Context
 from acb.steps.dates import Overdue, Waiting
 from acb.steps.deliver import DELIVERIES, Delivery
 from acb.steps.device_messages import DeviceMessages
@@ -37,7 +37,7 @@ from gbcs.message import reference_of
 from keys.stores.software import open_store
 from keys.stores.store import DIGITAL_SIGNING, KEY_AGREEMENT, LINK, XML_SIGNING, KeyStore
 from services.chassis.app import Service, run
-from services.chassis.foundation import Foundation
+from services.chassis.context import ServiceContext
 from services.chassis.settings import load_settings
 from services.chassis.time.refresh import Refresher
 from services.chassis.web import http
@@ -49,15 +49,15 @@ REPOSITORY = "smki_repository"
 METERS = "meter_sim"
 
 
-def parts_of(
-    base: Foundation,
+def context_of(
+    base: ServiceContext,
     settings: AcbSettings,
     keys: KeyStore,
     link_http: httpx.AsyncClient,
     wan_http: httpx.AsyncClient,
     *,
     users_http: httpx.AsyncClient,
-) -> Parts:
+) -> Context:
     """Put the parts together; `keys` is used for nothing else.
 
     Raises:
@@ -79,7 +79,7 @@ def parts_of(
         link_stale=link.trust.stale,
         seconds=settings.source_seconds,
     )
-    return Parts(
+    return Context(
         base=base,
         settings=settings,
         trust=authorities,
@@ -107,7 +107,7 @@ def parts_of(
     )
 
 
-def service_of(parts: Parts, closing: Sequence[httpx.AsyncClient] = ()) -> Service:
+def service_of(parts: Context, closing: Sequence[httpx.AsyncClient] = ()) -> Service:
     """The broker as a service, ready to be run or driven by tests."""
     overdue = Overdue(parts)
     outcomes = Outcomes(parts, Notifier(parts), overdue.watch.wake)
@@ -156,13 +156,13 @@ async def build(settings: AcbSettings) -> Service:
     with start_errors():
         clients = (http.client(tls=http.peer_tls(settings)), http.client(), http.client())
         keys = open_store(settings.data)
-        base = await Foundation.open(settings, book(response_checks()), tables)
+        base = await ServiceContext.open(settings, book(response_checks()), tables)
         base.expose(clients[0])
         base.expose(clients[1])
         base.expose(clients[2], otherwise="users")
         async with base.closed_on_failure():
             return service_of(
-                parts_of(base, settings, keys, *clients[:2], users_http=clients[2]), clients
+                context_of(base, settings, keys, *clients[:2], users_http=clients[2]), clients
             )
 
 

@@ -16,12 +16,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from services.link import profile
-from services.link.base import signature_base
 from services.link.checks import REQUEST_RULES, RESPONSE_RULES, verify
 from services.link.envelope import Envelope
-from services.link.message import HttpRequest, HttpResponse
-from services.link.signing import Address, Stamp, sign_request, sign_response
+from services.link.wire import profile
+from services.link.wire.base import signature_base
+from services.link.wire.message import HttpRequest, HttpResponse
+from services.link.wire.signing import Address, Stamp, sign_request, sign_response
 
 BODY = b'{"version":1,"padding":"' + b"x" * 2970 + b'"}'
 AT = datetime(2026, 3, 26, 12, tzinfo=UTC)

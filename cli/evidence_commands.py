@@ -13,7 +13,7 @@ from stack.connection import Connection
 from stack.errors import REFUSED, USAGE, CommandError
 from stack.evidence.collect import AUTHORITIES, collect, file_of, read_pem
 from stack.evidence.report import Finding, Report
-from stack.evidence.verify import Unreadable, judge, write_bundle
+from stack.evidence.verify import UnreadableBundle, judge, write_bundle
 from stack.layout import load_stack
 
 app = typer.Typer(
@@ -78,7 +78,7 @@ def verify_bundle(
         fail(f"{error.filename}: {error.strerror}", USAGE, as_json=as_json)
     except CommandError as error:
         fail(str(error), error.code, as_json=as_json)
-    except Unreadable as error:
+    except UnreadableBundle as error:
         fail(f"{file}: {error}", USAGE, as_json=as_json)
     if as_json:
         write_json(report.as_dict())

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.console import escaped, line
-from stack.cells import CellHeld
+from stack.cells import CellContent
 from stack.layout import Stack
 from stack.story import RequestTrace, TraceEvent
 from stack.systems import SYSTEM
@@ -133,7 +133,7 @@ def refusal_line(party: str, verdict: dict[str, str], at: str | None = None) -> 
 
 
 def cells_table(
-    before: dict[str, CellHeld], after: dict[str, CellHeld], stack: Stack
+    before: dict[str, CellContent], after: dict[str, CellContent], stack: Stack
 ) -> RenderableType:
     """Every trust anchor cell: whose certificate it held, and whose it holds now.
 
@@ -160,7 +160,7 @@ def cells_table(
     return grid
 
 
-def holder(held: CellHeld, stack: Stack) -> str:
+def holder(held: CellContent, stack: Stack) -> str:
     """`supplier A 4f5688`: who, and the first digits of the key identifier; a root has no name."""
     who = stack.supplier_name(held.subject) if held.subject.strip("0") else "root"
     return f"{who} {held.key_identifier[:6]}"

@@ -10,7 +10,7 @@ import typer
 
 from cli.console import Part, console, errors, fail, sentence, write_json
 from cli.gbcs_commands import tree_branch
-from services.link.profile import PURPOSE
+from services.link.wire.profile import PURPOSE
 from stack.errors import USAGE
 from tamper.errors import TamperError
 from tamper.exchange import Exchange, refusing_check

@@ -28,8 +28,8 @@ from fuzz.finding import PATIENCE, Tally
 from fuzz.noise import Noise, mutated
 from keys.stores.software import SoftwareKeyStore, read_secret
 from services.chassis.time.clock import SystemClock
-from services.link.profile import NONCE_OCTETS
-from services.link.signing import Address, Stamp, sign_request
+from services.link.wire.profile import NONCE_OCTETS
+from services.link.wire.signing import Address, Stamp, sign_request
 from stack.connection import Connection
 from stack.processes import start, stop
 from stack.provision import devices_of, provision

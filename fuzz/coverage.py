@@ -149,11 +149,11 @@ def seed_request() -> ServiceRequest:
 
 def link_target() -> tuple[Target, list[bytes]]:
     """The verifier of signed requests: one line per header, an empty line, the body."""
-    from services.link import profile  # noqa: PLC0415
     from services.link.checks import REQUEST_RULES, verify  # noqa: PLC0415
     from services.link.envelope import Envelope  # noqa: PLC0415
     from services.link.errors import NotVerified  # noqa: PLC0415
-    from services.link.message import HttpRequest, fold_headers  # noqa: PLC0415
+    from services.link.wire import profile  # noqa: PLC0415
+    from services.link.wire.message import HttpRequest, fold_headers  # noqa: PLC0415
 
     estates = importlib.import_module("tests.unit.services.link.estate")
     forge = importlib.import_module("tests.unit.services.link.forge")

@@ -34,7 +34,7 @@ from gbcs.payloads.device_certificates import (
 )
 from gbcs.protect import add_mac
 from meter_sim.device.device_types import TRANS_COS_DS
-from meter_sim.device.model import DeviceState, Means, OwnKey
+from meter_sim.device.model import DeviceContext, DeviceState, OwnKey
 from services.chassis.checks import Refused
 from stack.connection import Connection
 from stack.processes import start, stop
@@ -134,7 +134,7 @@ def _about_own_keys(estate: Estate) -> list[tuple[int, bytes]]:
     return [(0x000A, asking), (0x000B, giving), (0x000C, asking)]
 
 
-def _heard(device: DeviceState, data: bytes, means: Means, tally: Tally) -> bool:
+def _heard(device: DeviceState, data: bytes, means: DeviceContext, tally: Tally) -> bool:
     """Whether the device obeys; refusals are counted, and whatever else happens is a finding."""
     try:
         hear(device, data, means)

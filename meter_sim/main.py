@@ -31,7 +31,7 @@ from meter_sim.wan.blocks import Blocks
 from meter_sim.wan.network import Wan
 from services.chassis import app
 from services.chassis.checks import CheckBook
-from services.chassis.foundation import Foundation
+from services.chassis.context import ServiceContext
 from services.chassis.settings import load_settings
 from services.chassis.web import http
 
@@ -54,7 +54,7 @@ async def assemble(
 
     `on_step` is told each step the workflow has passed (see meter_sim.steps.workflow).
     """
-    base = await Foundation.open(settings, CheckBook(settings.party, meter_checks()), metadata)
+    base = await ServiceContext.open(settings, CheckBook(settings.party, meter_checks()), metadata)
     async with base.closed_on_failure():
         base.expose(client, otherwise="alerts")
         base.quirks.declare(QUIRKS)

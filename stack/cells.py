@@ -9,7 +9,7 @@ from stack.connection import Connection
 
 
 @dataclass(frozen=True)
-class CellHeld:
+class CellContent:
     """What one cell holds: whose certificate (entity identifier) and which key identifier."""
 
     subject: str
@@ -17,16 +17,16 @@ class CellHeld:
     fingerprint: str
 
 
-def cells_of(connection: Connection, device: str) -> dict[str, CellHeld]:
+def cells_of(connection: Connection, device: str) -> dict[str, CellContent]:
     """The trust anchor cells of a device, by cell name."""
     told = connection.lab("meter_sim", "GET", f"/lab/devices/{device}")
     return {
-        name: CellHeld(held["subject"], held["key_identifier"], held["fingerprint"])
+        name: CellContent(held["subject"], held["key_identifier"], held["fingerprint"])
         for name, held in told["cells"].items()
     }
 
 
-def changed(before: dict[str, CellHeld], after: dict[str, CellHeld]) -> set[str]:
+def changed(before: dict[str, CellContent], after: dict[str, CellContent]) -> set[str]:
     """The cells that hold another certificate than before."""
     return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
 

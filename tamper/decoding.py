@@ -15,10 +15,10 @@ from duis.errors import DuisError
 from duis.show import show
 from gbcs.errors import GbcsError
 from gbcs.text.describe import describe
-from services.link import profile
 from services.link.errors import FieldError
-from services.link.fields import InnerList, read_dictionary
-from services.link.message import Headers, HttpRequest
+from services.link.wire import profile
+from services.link.wire.fields import InnerList, read_dictionary
+from services.link.wire.message import Headers, HttpRequest
 
 _LINK_HEADERS = (profile.PURPOSE, profile.MESSAGE_ID, profile.SENDER, profile.RECIPIENT)
 

@@ -17,10 +17,10 @@ from typing import Any
 from keys.errors import KeysError
 from keys.stores.software import SoftwareKeyStore, read_secret
 from services.chassis.time.clock import SystemClock
-from services.link import profile
 from services.link.errors import LinkError
-from services.link.message import Headers, HttpRequest, HttpResponse
-from services.link.signing import Address, Stamp, sign_request, sign_response
+from services.link.wire import profile
+from services.link.wire.message import Headers, HttpRequest, HttpResponse
+from services.link.wire.signing import Address, Stamp, sign_request, sign_response
 from tamper.decoding import decode_message
 from tamper.errors import TamperError
 

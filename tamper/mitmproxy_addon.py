@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
-from services.link.message import fold_headers
+from services.link.wire.message import fold_headers
 from tamper.decoding import decode_message
 
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from services.link.message import fold_headers
+from services.link.wire.message import fold_headers
 from tamper.errors import TamperError
 from tamper.exchange import Exchange, Request, Response
 from tamper.script import Script

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from stack.cells import CellHeld, cells_of
+from stack.cells import CellContent, cells_of
 from stack.connection import Connection
 from stack.provision import devices_of
 from stack.story import RequestTrace, tell
@@ -39,7 +39,7 @@ class Bench:
     def supplier(self, name: str) -> Supplier:
         return Supplier.open(self.data, name)
 
-    def cells(self, meter: str) -> dict[str, CellHeld]:
+    def cells(self, meter: str) -> dict[str, CellContent]:
         return cells_of(self.connection, meter)
 
     def device(self, meter: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from acb.lab.routes import device_of
-from acb.steps.context import Parts
+from acb.steps.context import Context
 from acb.store.block_sizes import BlockSize, find_block_size, put_block_size
 from services.chassis.settings import Strict
 
@@ -18,7 +18,7 @@ class Blocks(Strict):
     size: BlockSize | None
 
 
-def routes(parts: Parts) -> APIRouter:
+def routes(parts: Context) -> APIRouter:
     """What the lab asks and sets about blocks."""
     router = APIRouter(tags=["blocks"])
     database = parts.base.database

@@ -13,7 +13,7 @@ from pydantic import Field, HttpUrl
 
 from acb.checks import PARTY
 from acb.model import DeviceRecord, Tracked, User
-from acb.steps.context import Parts
+from acb.steps.context import Context
 from acb.steps.intake import Intake
 from acb.store import records
 from acb.store import requests as store
@@ -80,7 +80,7 @@ class Threshold(Strict):
     most: Annotated[int, Field(ge=0, le=2**31 - 1)] | None
 
 
-def routes(parts: Parts, intake: Intake) -> APIRouter:
+def routes(parts: Context, intake: Intake) -> APIRouter:
     """The broker's own lab routes."""
     router = APIRouter(tags=["lab"])
     database = parts.base.database
@@ -200,7 +200,7 @@ def routes(parts: Parts, intake: Intake) -> APIRouter:
     return router
 
 
-async def device_of(parts: Parts, eui: str) -> DeviceRecord:
+async def device_of(parts: Context, eui: str) -> DeviceRecord:
     """The record of a device.
 
     Raises:

@@ -44,7 +44,7 @@ from gbcs.errors import ParseError
 from gbcs.message import decode
 from gbcs.reassembly import Assembly
 from services.chassis.checks import CheckRun, Refused
-from services.chassis.foundation import Foundation
+from services.chassis.context import ServiceContext
 
 DEVICES_IN_MEMORY: Final = 1_024
 """Devices of which something is held; the one silent for longest is forgotten."""
@@ -69,7 +69,7 @@ class Incoming:
         base: the chassis.
     """
 
-    def __init__(self, base: Foundation) -> None:
+    def __init__(self, base: ServiceContext) -> None:
         self._base = base
         self._held: OrderedDict[str, Assembly] = OrderedDict()
 
@@ -90,7 +90,7 @@ class Incoming:
         base = self._base
         # Who sent a block is not known before the message is complete and judged: its trace counts
         # against the unauthenticated quota. An answer comes no oftener than a device is asked.
-        kept = asked is not None or base.audit.strangers.afford(len(frame))
+        kept = asked is not None or base.audit.unauthenticated.admit(len(frame))
         run = base.book.start(_name(frame), section=SECTION)
         try:
             run.apply(rules.frame, FrameEvidence(frame))
@@ -212,7 +212,9 @@ class BlockWan:
         size: the block size for devices whose record names none; None: whole messages.
     """
 
-    def __init__(self, base: Foundation, wan: Wan, incoming: Incoming, size: int | None) -> None:
+    def __init__(
+        self, base: ServiceContext, wan: Wan, incoming: Incoming, size: int | None
+    ) -> None:
         self._base = base
         self._wan = wan
         self._incoming = incoming

@@ -6,7 +6,7 @@ would have two systems write for ever. So
 
 - that the repository has no certificate of a name is remembered for a short while, and not asked
   again meanwhile (`AcbSettings.unknown_certificate_seconds`);
-- such look-ups have an unauthenticated quota of their own (`services.chassis.data.strangers`):
+- such look-ups have an unauthenticated quota of their own (`services.chassis.data.quota`):
   noise at the interface does not use it up, and who is known already needs none of it;
 - while that quota is used up, the repository is asked for the certificates of a user of the broker,
   all at once, as often as the same setting says. There are only so many users, so no noise uses
@@ -23,8 +23,8 @@ from typing import Final
 from acb.peers.smki import RepositoryUnavailable, Smki
 from acb.store import records
 from keys.certificate import Certificate
+from services.chassis.data.quota import UnauthenticatedQuota
 from services.chassis.data.store import Database
-from services.chassis.data.strangers import Strangers
 from services.chassis.time.clock import Clock
 
 RECORDS: Final = 5
@@ -93,7 +93,7 @@ class Lookups:
         self._lifetime = lifetime
         self._absent = Absent(clock, lifetime)
         self._asked_for = Absent(clock, lifetime)
-        self.quota = Strangers(clock)
+        self.quota = UnauthenticatedQuota(clock)
 
     async def signer(self, issuer: str, serial: int, claimed: str) -> Certificate | None:
         """The certificate of that issuer and serial; None if the repository has none.
@@ -113,7 +113,7 @@ class Lookups:
         name = f"{serial} {issuer}"
         if self._absent.holds(name):
             return None
-        if not self.quota.afford(records=RECORDS):
+        if not self.quota.admit(records=RECORDS):
             return await self._of_user(issuer, serial, claimed)
         found = await self._smki.certificate(issuer, serial)
         if found is None:

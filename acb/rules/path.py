@@ -26,7 +26,7 @@ _REVOCATION = frozenset(
 )
 
 
-def hold_unrevoked(certificate: Certificate, path: PathEvidence) -> None:
+def require_unrevoked(certificate: Certificate, path: PathEvidence) -> None:
     """Be satisfied that nothing on the path is revoked, by lists that are themselves good.
 
     Everything else about the path is another check's business: two checks that refuse for the
@@ -36,13 +36,13 @@ def hold_unrevoked(certificate: Certificate, path: PathEvidence) -> None:
         CheckFailed: naming the failure (`keys.errors.PathFailure`).
     """
     try:
-        hold_path(certificate, path, revocation=True)
+        require_path(certificate, path, revocation=True)
     except CheckFailed as failed:
         if failed.found in _REVOCATION:
             raise
 
 
-def hold_path(certificate: Certificate, path: PathEvidence, *, revocation: bool) -> None:
+def require_path(certificate: Certificate, path: PathEvidence, *, revocation: bool) -> None:
     """Be satisfied that the certificate leads to the anchor at that time.
 
     Args:

@@ -28,7 +28,7 @@ QUIRKS: Final = (
 T = TypeVar("T")
 
 
-def as_said(message: T, quirks: Quirks) -> T:
+def with_quirks(message: T, quirks: Quirks) -> T:
     """What is sent to a user, with the broker's oddities if it has any now."""
     if isinstance(message, PreCommand) and quirks.has(PRE_COMMAND_TRAILING_ZERO):
         return replace(message, gbcs_payload=message.gbcs_payload + b"\x00")

@@ -18,7 +18,7 @@ from typing import Final
 
 from acb.model import RequestEvidence
 from acb.rules.need import need
-from acb.rules.path import hold_path, hold_unrevoked
+from acb.rules.path import require_path, require_unrevoked
 from acb.rules.standing import RECEIPT, STANDING_CHECKS, requested, rules_for
 from duis.errors import (
     DuisError,
@@ -100,7 +100,7 @@ def certificate_known(evidence: RequestEvidence) -> None:
 @check("acb.request.certificate_path", source=RECEIPT)
 def certificate_path(evidence: RequestEvidence) -> None:
     """The certificate leads to the root."""
-    hold_path(
+    require_path(
         need(evidence.certificate, "signing certificate"),
         need(evidence.path, "trust anchor"),
         revocation=False,
@@ -110,7 +110,7 @@ def certificate_path(evidence: RequestEvidence) -> None:
 @check("acb.request.certificate_revoked", source=RECEIPT)
 def certificate_revoked(evidence: RequestEvidence) -> None:
     """Nothing on the path is revoked."""
-    hold_unrevoked(
+    require_unrevoked(
         need(evidence.certificate, "signing certificate"), need(evidence.path, "trust anchor")
     )
 

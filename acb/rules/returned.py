@@ -24,7 +24,7 @@ from acb.rules.expected import (
     replacements,
 )
 from acb.rules.need import need
-from acb.rules.path import hold_path
+from acb.rules.path import require_path
 from duis.model import UpdateSecurityCredentialsCoS
 from gbcs.codes import Cra, CredentialsReplacementMode, MessageCode
 from gbcs.errors import GbcsError
@@ -126,7 +126,7 @@ def signer(evidence: ReturnEvidence) -> None:
     Devices look at neither dates nor revocation lists of the certificates they hold: if a CoS
     Party's key is withdrawn, this is the place where its commands end.
     """
-    hold_path(evidence.certificate, evidence.path, revocation=True)
+    require_path(evidence.certificate, evidence.path, revocation=True)
 
 
 @check("acb.return.signature", source="docs/sources.md#signature", code=_CODE)

@@ -30,7 +30,7 @@ from typing import Final
 from acb.rules import codes
 from acb.rules.expected import execution_text
 from acb.rules.need import need
-from acb.rules.path import hold_path
+from acb.rules.path import require_path
 from acb.services.evidence import RECONSTRUCTION, ServiceEvidence
 from duis.model import (
     CANCEL_DATE,
@@ -234,9 +234,9 @@ def certificates(evidence: ServiceEvidence) -> None:
                 expected=" ".join(map(str, wanted)),
                 found=" ".join(map(str, found)),
             )
-        hold_path(certificate, path, revocation=True)
+        require_path(certificate, path, revocation=True)
         if later is not None:
-            hold_path(certificate, later, revocation=False)
+            require_path(certificate, later, revocation=False)
 
 
 @check("acb.pre_command.holder", source=RECONSTRUCTION, code=codes.DEVICE_NOT_ELIGIBLE)

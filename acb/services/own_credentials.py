@@ -28,7 +28,7 @@ from acb.rules import answer, codes
 from acb.rules.answer import AnswerEvidence, Learned, Sent, read_answer
 from acb.rules.expected import SUPPLIER_SIGNING
 from acb.rules.need import need
-from acb.rules.path import hold_path
+from acb.rules.path import require_path
 from acb.services import pre_command as written
 from acb.services.evidence import RECONSTRUCTION, ServiceEvidence, again
 from acb.services.service import Judgement, Service, Signer, Variant
@@ -196,7 +196,7 @@ def signer(evidence: ServiceEvidence) -> None:
 
     It is the one in the supplier's signing cell, and leads to the root.
     """
-    hold_path(_held(evidence), need(evidence.path, "trust anchor"), revocation=True)
+    require_path(_held(evidence), need(evidence.path, "trust anchor"), revocation=True)
 
 
 @check(

@@ -21,7 +21,7 @@ from acb.rules.answer import ANSWER_CHECKS, learn_update, read_update_answer
 from acb.rules.executed import ALERT_CHECKS, learn_alert, read_alert
 from acb.rules.expected import execution_text
 from acb.rules.need import need
-from acb.rules.path import hold_path
+from acb.rules.path import require_path
 from acb.services.credentials import (
     BY_MODE,
     MAPPING,
@@ -181,7 +181,7 @@ def signer(evidence: ServiceEvidence) -> None:
 
     It is the one in the role's signing cell, and leads to the root.
     """
-    hold_path(_held(evidence), need(evidence.path, "trust anchor"), revocation=True)
+    require_path(_held(evidence), need(evidence.path, "trust anchor"), revocation=True)
 
 
 @check(

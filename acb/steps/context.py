@@ -20,14 +20,14 @@ from acb.settings import AcbSettings
 from gbcs.errors import ParseError
 from gbcs.message import decode
 from keys.stores.store import KeyAgreement, Signer
-from services.chassis.foundation import Foundation
+from services.chassis.context import ServiceContext
 
 OWN_COUNTER: Final = "acb"
 """Name of the broker's own originator counter, of what it commands and asks by itself."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Context:
     """Everything the workflow needs, and no private key: only what signs or agrees with one.
 
     Attributes:
@@ -45,7 +45,7 @@ class Parts:
         users: the users' own receiving services.
     """
 
-    base: Foundation
+    base: ServiceContext
     settings: AcbSettings
     trust: Trust
     smki: Smki

@@ -51,7 +51,7 @@ from acb.rules import codes
 from acb.services.service import Appointment
 from acb.services.table import service_of
 from acb.steps import gather, lanes
-from acb.steps.context import Parts
+from acb.steps.context import Context
 from acb.steps.outcome import Outcomes
 from acb.steps.pending import GONE
 from acb.store import awaited
@@ -75,7 +75,7 @@ waiting_table: Final = Table(
 class Waiting:
     """Keeps requests until their date, and lets them go."""
 
-    def __init__(self, context: Parts, outcomes: Outcomes) -> None:
+    def __init__(self, context: Context, outcomes: Outcomes) -> None:
         self._context = context
         self._outcomes = outcomes
         self.watch = DueWatch(context.base.clock, self.let_go, self._next_due)
@@ -182,7 +182,7 @@ _held: Final = exists(
 class Overdue:
     """Watches for dates that have come and alerts that have not."""
 
-    def __init__(self, context: Parts) -> None:
+    def __init__(self, context: Context) -> None:
         self._context = context
         self._grace = timedelta(seconds=context.settings.alert_grace_seconds)
         self.watch = DueWatch(context.base.clock, self.look, self._next)

@@ -28,7 +28,7 @@ from acb.rules import codes
 from acb.services.service import Silence
 from acb.services.table import SUPPORTED, service_of
 from acb.steps import lanes, pending
-from acb.steps.context import OWN_COUNTER, Parts
+from acb.steps.context import OWN_COUNTER, Context
 from acb.steps.outcome import Outcomes, Unacceptable
 from acb.store import records
 from acb.store import requests as store
@@ -45,7 +45,7 @@ UNREACHABLE: Final = "acb.device.unreachable"
 
 
 async def call_device(
-    context: Parts, item: OutboxItem, device: str, message: bytes
+    context: Context, item: OutboxItem, device: str, message: bytes
 ) -> bytes | None:
     """Send a message; what the device says, or None if it says nothing.
 
@@ -64,7 +64,7 @@ async def call_device(
 class Delivery:
     """Speaks to devices and hands what they answer to `acb.steps.outcome`."""
 
-    def __init__(self, context: Parts, outcomes: Outcomes) -> None:
+    def __init__(self, context: Context, outcomes: Outcomes) -> None:
         self._context = context
         self._outcomes = outcomes
         self._counter = OriginatorCounter(OWN_COUNTER)

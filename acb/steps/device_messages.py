@@ -37,7 +37,7 @@ from acb.rules.device_alert import (
 from acb.rules.response import read_device_message
 from acb.services.table import UNCLAIMED, service_of
 from acb.steps import gather
-from acb.steps.context import Parts
+from acb.steps.context import Context
 from acb.steps.notify import Notifier
 from acb.steps.outcome import Outcomes, Unacceptable
 from acb.store import alert_tally, awaited, records
@@ -65,7 +65,7 @@ DATED: Final = (State.SCHEDULED, *LATE)
 class DeviceMessages:
     """Takes what devices say that were not asked at this moment."""
 
-    def __init__(self, context: Parts, outcomes: Outcomes) -> None:
+    def __init__(self, context: Context, outcomes: Outcomes) -> None:
         self._context = context
         self._alerts = DeviceAlerts(context, outcomes.notifier)
         self._outcomes = outcomes
@@ -89,7 +89,7 @@ class DeviceMessages:
                 else:
                     await self._handle(conn, evidence)
         except Unacceptable as verdict:
-            if not base.audit.strangers.afford(len(body)):
+            if not base.audit.unauthenticated.admit(len(body)):
                 raise verdict.refused from None
             await base.traces.record(
                 verdict.run.subject,
@@ -145,7 +145,7 @@ async def _about(conn: AsyncConnection, evidence: ResponseEvidence) -> Tracked |
 class DeviceAlerts:
     """Judges security alerts and passes them on, in the caller's transaction."""
 
-    def __init__(self, context: Parts, notifier: Notifier) -> None:
+    def __init__(self, context: Context, notifier: Notifier) -> None:
         self._context = context
         self._notifier = notifier
 

@@ -26,7 +26,7 @@ from acb.rules.answer import Sent
 from acb.services.evidence import ServiceEvidence, read_signed
 from acb.services.table import RULES, service_of, variant_of
 from acb.settings import AcbSettings
-from acb.steps.context import Parts
+from acb.steps.context import Context
 from acb.store import records
 from acb.store import requests as store
 from duis.errors import DuisError
@@ -82,7 +82,7 @@ def read_request(content_type: str | None, body: bytes, limit: int) -> RequestEv
     return evidence
 
 
-async def look_up_signer(evidence: RequestEvidence, context: Parts) -> RequestEvidence:
+async def look_up_signer(evidence: RequestEvidence, context: Context) -> RequestEvidence:
     """The certificate the signature names, and what its path is judged by.
 
     Raises:
@@ -101,7 +101,7 @@ async def look_up_signer(evidence: RequestEvidence, context: Parts) -> RequestEv
     )
 
 
-async def look_up_path(context: Parts) -> PathEvidence:
+async def look_up_path(context: Context) -> PathEvidence:
     """What paths of organisation certificates are judged by now."""
     lists = await context.smki.revocation_lists()
     return PathEvidence(
@@ -159,7 +159,7 @@ async def look_up_state(
 
 
 async def look_up_service(
-    conn: AsyncConnection, context: Parts, request: ServiceRequest, path: PathEvidence | None
+    conn: AsyncConnection, context: Context, request: ServiceRequest, path: PathEvidence | None
 ) -> ServiceEvidence:
     """What the checks of a service look at, in the transaction in which they are made."""
     name, body, variant = request.header.request_id, request.body, variant_of(request.header)
@@ -177,7 +177,7 @@ async def look_up_service(
     )
 
 
-async def look_up_sent(conn: AsyncConnection, context: Parts, tracked: Tracked) -> Sent:
+async def look_up_sent(conn: AsyncConnection, context: Context, tracked: Tracked) -> Sent:
     """The command that was sent for a request, as a device's words are held against it."""
     device = await records.find_device(conn, tracked.target)
     signed_by = (one for one in context.settings.connected if one.name == tracked.cos_party)

@@ -35,7 +35,7 @@ from acb.peers.outbound import AnswerUnusable, Returned
 from acb.rules import codes
 from acb.services.table import service_of
 from acb.steps import gather, pending
-from acb.steps.context import Parts
+from acb.steps.context import Context
 from acb.steps.outcome import Outcomes
 from acb.steps.protect import Protection
 from acb.store import records
@@ -61,7 +61,7 @@ class Asked:
 class CosPartySigning:
     """Steps 2 and 3: the conversation with the CoS Party."""
 
-    def __init__(self, context: Parts, outcomes: Outcomes, protection: Protection) -> None:
+    def __init__(self, context: Context, outcomes: Outcomes, protection: Protection) -> None:
         self._context = context
         self._outcomes = outcomes
         self._protection = protection

@@ -23,7 +23,7 @@ from acb.rules.request import FORM_CHECKS, IDENTITY_CHECKS
 from acb.rules.standing import STANDING_CHECKS, set_aside
 from acb.services.table import variant_of
 from acb.steps import gather
-from acb.steps.context import Parts
+from acb.steps.context import Context
 from acb.steps.dates import Waiting
 from acb.steps.gather import Arrival
 from acb.steps.outcome import Outcomes
@@ -52,7 +52,7 @@ class Answer:
 class Intake:
     """Takes service requests in."""
 
-    def __init__(self, context: Parts, outcomes: Outcomes, waiting: Waiting) -> None:
+    def __init__(self, context: Context, outcomes: Outcomes, waiting: Waiting) -> None:
         self._context = context
         self._outcomes = outcomes
         self._waiting = waiting
@@ -75,7 +75,7 @@ class Intake:
         try:
             await self._identify(arrival)
         except (Refused, Problem) as failed:
-            if base.audit.strangers.afford(len(body)):
+            if base.audit.unauthenticated.admit(len(body)):
                 await self._trace_unauthenticated(arrival, failed)
             raise
         request = arrival.evidence.request
@@ -257,8 +257,8 @@ class Intake:
         answer = Answer(document, {"Cos-Check": refused.check, "Cos-Party": PARTY})
         carried = len(arrival.evidence.body) + len(document)
         sender = request.header.request_id.originator
-        if not self._context.base.audit.strangers.afford(carried, records=3, sender=sender):
-            note(unkept=True)
+        if not self._context.base.audit.unauthenticated.admit(carried, records=3, sender=sender):
+            note(unrecorded=True)
             return answer
         await self._trace_received(conn, arrival)
         why = Refusal(PARTY, refused.check, refused.detail, code)

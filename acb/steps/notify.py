@@ -15,7 +15,7 @@ from acb.model import DeviceRecord, Tracked
 from acb.peers.outbound import Unreachable
 from acb.rules import codes
 from acb.steps import lanes
-from acb.steps.context import Parts
+from acb.steps.context import Context
 from acb.store import records
 from acb.store import requests as store
 from duis.request_id import RequestId
@@ -33,7 +33,7 @@ FORWARD: Final = "forward-to-cos-party"
 class Notifier:
     """Keeps what others are to be told, in the caller's transaction, and delivers it."""
 
-    def __init__(self, context: Parts) -> None:
+    def __init__(self, context: Context) -> None:
         self.context = context
         self._replies = context.replies
         self._alerts = OriginatorCounter("dcc-alert")

@@ -23,7 +23,7 @@ from acb.rules.answer import Learned
 from acb.rules.response import RESPONSE_CHECKS
 from acb.services.table import service_of
 from acb.steps import gather, lanes, pending
-from acb.steps.context import Parts
+from acb.steps.context import Context
 from acb.steps.cos_certificates import CosCertificates
 from acb.steps.notify import Notifier
 from acb.store import awaited, records
@@ -53,7 +53,7 @@ class Outcomes:
     """Ends requests, in the caller's transaction."""
 
     def __init__(
-        self, context: Parts, notifier: Notifier, look_at_dates: Callable[[], None]
+        self, context: Context, notifier: Notifier, look_at_dates: Callable[[], None]
     ) -> None:
         """`look_at_dates` wakes who watches for alerts that do not come."""
         self._context = context

@@ -10,12 +10,12 @@ from __future__ import annotations
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb.model import DeviceRecord, ReturnEvidence, State, Tracked
-from acb.rules.quirks import as_said
+from acb.rules.quirks import with_quirks
 from acb.services.evidence import ServiceEvidence
 from acb.services.service import Signer, Variant
 from acb.services.table import service_of, variant_of
 from acb.steps import gather, lanes
-from acb.steps.context import OWN_COUNTER, Parts
+from acb.steps.context import OWN_COUNTER, Context
 from acb.steps.outcome import Outcomes
 from acb.store import records
 from acb.store import requests as store
@@ -28,7 +28,7 @@ from services.chassis.data.outbox import OutboxItem, Undeliverable
 
 
 def judge_service(
-    context: Parts, variant: Variant, evidence: ServiceEvidence, runs: list[CheckRun]
+    context: Context, variant: Variant, evidence: ServiceEvidence, runs: list[CheckRun]
 ) -> Approved[ServiceEvidence]:
     """Make the checks of a service; the run is added to `runs`.
 
@@ -42,20 +42,20 @@ def judge_service(
 
 
 def answer_at_once(
-    context: Parts, variant: Variant, approved: Approved[ServiceEvidence]
+    context: Context, variant: Variant, approved: Approved[ServiceEvidence]
 ) -> bytes | None:
     """The signed answer of a service that is answered at once; None for any other."""
     if variant.answer is None:
         return None
     evidence = approved.evidence
-    content = as_said(variant.answer(evidence), context.base.quirks)
+    content = with_quirks(variant.answer(evidence), context.base.quirks)
     return context.replies.served(evidence.request.header, content, context.base.clock.now())
 
 
 class Protection:
     """Finishes commands."""
 
-    def __init__(self, context: Parts, outcomes: Outcomes) -> None:
+    def __init__(self, context: Context, outcomes: Outcomes) -> None:
         self._context = context
         self._outcomes = outcomes
         self._counter = OriginatorCounter(OWN_COUNTER)

@@ -2,7 +2,7 @@
 
 Nobody is obliged to look at what an anomaly threshold held back, so without a bound one account
 could have the broker keep its documents without end. A user's quota
-(`services.chassis.data.strangers`) pays for what is written down; once it is used up a request is
+(`services.chassis.data.quota`) pays for what is written down; once it is used up a request is
 refused and not held. And of what is held, each user has so many requests and so many octets: beyond
 that its own oldest gives way. That request ends as refused, its user is told, and its octets are
 dropped wherever the broker kept them; who it was, which check held it and the digest of what was
@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from acb.checks import PARTY
 from acb.model import Refusal, Tally, Tracked
 from acb.rules import codes
-from acb.steps.context import Parts
+from acb.steps.context import Context
 from acb.steps.outcome import Outcomes
 from acb.store import requests as store
 from services.chassis.checks import CheckRun
@@ -35,14 +35,14 @@ GAVE_WAY: Final = "acb.quarantine.gave_way"
 class Quarantine:
     """The places in quarantine, of each user."""
 
-    def __init__(self, context: Parts, outcomes: Outcomes) -> None:
+    def __init__(self, context: Context, outcomes: Outcomes) -> None:
         self._context = context
         self._outcomes = outcomes
 
     def may_hold(self, user: str, body: bytes) -> bool:
         """Whether one more of this user's may be held; it is paid for if so."""
-        strangers = self._context.base.audit.strangers
-        return strangers.afford(2 * len(body), records=RECORDS, sender=user)
+        unauthenticated = self._context.base.audit.unauthenticated
+        return unauthenticated.admit(2 * len(body), records=RECORDS, sender=user)
 
     async def hold(
         self, conn: AsyncConnection, tracked: Tracked, tally: Tally | None, run: CheckRun

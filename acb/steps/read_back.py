@@ -32,7 +32,7 @@ from acb.rules.read_back import (
 )
 from acb.services.table import service_of
 from acb.steps import pending
-from acb.steps.context import OWN_COUNTER, Parts
+from acb.steps.context import OWN_COUNTER, Context
 from acb.steps.deliver import UNREACHABLE, call_device
 from acb.steps.outcome import Outcomes
 from acb.store import records
@@ -53,7 +53,7 @@ UNKNOWN: Final = "acb.outcome.unknown"
 class ReadBack:
     """Asks devices, and settles requests by what they say."""
 
-    def __init__(self, context: Parts, outcomes: Outcomes) -> None:
+    def __init__(self, context: Context, outcomes: Outcomes) -> None:
         self._context = context
         self._outcomes = outcomes
         self._counter = OriginatorCounter(OWN_COUNTER)

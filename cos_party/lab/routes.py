@@ -15,8 +15,8 @@ from cos_party.model import Thresholds
 from cos_party.steps.gather import Gatherer
 from cos_party.steps.waiting_changes import no_longer_supported
 from cos_party.store import decisions as store
+from services.chassis.context import ServiceContext
 from services.chassis.data.counters import OriginatorCounter
-from services.chassis.foundation import Foundation
 from services.chassis.lab.routes import After, Limit
 from services.link.bodies import Eui, Strict
 
@@ -35,7 +35,7 @@ class ThresholdsBody(Strict):
     total: int = Field(ge=0, le=2**31 - 1)
 
 
-def lab_routes(base: Foundation, gatherer: Gatherer, counter: OriginatorCounter) -> APIRouter:
+def lab_routes(base: ServiceContext, gatherer: Gatherer, counter: OriginatorCounter) -> APIRouter:
     """The party's own lab routes, beside those every party has."""
     router = APIRouter(tags=["lab"])
     party, eui = base.settings.party, base.settings.eui

@@ -27,14 +27,14 @@ from cos_party.store import decisions as store
 from gbcs.codes import StatusCode
 from gbcs.payloads.credentials import CredentialsOutcome
 from services.chassis.checks import Approved, Refused
-from services.chassis.foundation import Foundation
+from services.chassis.context import ServiceContext
 from services.chassis.log import about
 
 
 class DeviceReturns:
     """What one CoS Party does with purposes `device-response` and `device-alert`."""
 
-    def __init__(self, base: Foundation, gatherer: Gatherer) -> None:
+    def __init__(self, base: ServiceContext, gatherer: Gatherer) -> None:
         self._base = base
         self._gatherer = gatherer
         self._party = base.settings.party

@@ -12,7 +12,7 @@ from cos_party.model import ChangeRequest, Decided, RequestEvidence, ReturnEvide
 from cos_party.rules.registration import NOT_FINAL
 from cos_party.store import decisions as store
 from services.chassis.checks import Approved, CheckRun, Refused
-from services.chassis.foundation import Foundation
+from services.chassis.context import ServiceContext
 from services.chassis.log import note
 
 E = TypeVar("E", bound=RequestEvidence | ReturnEvidence)
@@ -24,7 +24,7 @@ DETAIL: Final = 200
 
 
 async def judge(
-    base: Foundation, conn: AsyncConnection, evidence: E, *, section: str, subject: str
+    base: ServiceContext, conn: AsyncConnection, evidence: E, *, section: str, subject: str
 ) -> Approved[E] | Refused:
     """Run every check of a section; a refusal is written down, in the caller's transaction.
 
@@ -47,7 +47,7 @@ async def judge(
 
 
 def _keeps_refusal(
-    base: Foundation,
+    base: ServiceContext,
     evidence: RequestEvidence | ReturnEvidence,
     run: CheckRun,
     request: ChangeRequest | None,
@@ -55,7 +55,7 @@ def _keeps_refusal(
     """Whether what was refused is kept, for operators and the trace; it is paid for if so.
 
     A supplier pays whose signature was verified, and else the system that brought it, each from a
-    quota of its own (`services.chassis.data.strangers`).
+    quota of its own (`services.chassis.data.quota`).
     """
     payer = evidence.incoming.opened.sender
     signed = f"{base.settings.check_prefix}.{REQUEST_SECTION}.signature"
@@ -63,14 +63,14 @@ def _keeps_refusal(
     if request is not None and signed in passed:
         payer = request.header.request_id.originator
     carried = len(evidence.incoming.content)
-    kept = base.audit.strangers.afford(carried, records=RECORDS, sender=payer)
+    kept = base.audit.unauthenticated.admit(carried, records=RECORDS, sender=payer)
     if not kept:
-        note(unkept=True)
+        note(unrecorded=True)
     return kept
 
 
 async def _record_received(
-    base: Foundation,
+    base: ServiceContext,
     conn: AsyncConnection,
     evidence: RequestEvidence | ReturnEvidence,
     subject: str,
@@ -92,7 +92,7 @@ async def _record_received(
 
 
 async def _write_refusal(
-    base: Foundation,
+    base: ServiceContext,
     conn: AsyncConnection,
     evidence: RequestEvidence | ReturnEvidence,
     run: CheckRun,

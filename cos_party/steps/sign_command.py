@@ -37,8 +37,8 @@ from gbcs.errors import GbcsError
 from gbcs.message import decode, encode
 from keys.stores.store import Signer
 from services.chassis.checks import Approved, Refused
+from services.chassis.context import ServiceContext
 from services.chassis.data.counters import OriginatorCounter
-from services.chassis.foundation import Foundation
 from services.chassis.log import about
 from services.chassis.web.problems import Problem
 from services.link.bodies import text
@@ -48,7 +48,7 @@ class CosWorkflow:
     """What one CoS Party does with a service request (purpose `cos-command`)."""
 
     def __init__(
-        self, base: Foundation, gatherer: Gatherer, signer: Signer, counter: OriginatorCounter
+        self, base: ServiceContext, gatherer: Gatherer, signer: Signer, counter: OriginatorCounter
     ) -> None:
         self._base = base
         self._gatherer = gatherer

@@ -24,7 +24,7 @@ from cos_party.registration_copy import RegistrationCopy
 from cos_party.rules.registration import founded
 from cos_party.store import decisions as store
 from cos_party.store.tables import asked, metadata
-from services.chassis.foundation import Foundation
+from services.chassis.context import ServiceContext
 
 _log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ unfounded: Final = Table("cos_unfounded", metadata, Column("request_id", Text, p
 class WaitingChanges:
     """Holds what waits against each new extract, in the transaction that takes the extract."""
 
-    def __init__(self, base: Foundation) -> None:
+    def __init__(self, base: ServiceContext) -> None:
         self._base = base
 
     async def review(self, conn: AsyncConnection, copy: RegistrationCopy) -> None:

@@ -28,7 +28,7 @@ from gbcs.codes import AlertCode, MessageCode
 from gbcs.payloads.alerts import GenericAlert, ZigBeeAlert, encode_generic_alert
 from gbcs.payloads.credentials import CellId
 from meter_sim.device.device_types import CELLS, SUPPLIER_DS, WAN_PROVIDER_DS, DeviceType
-from meter_sim.device.model import DeviceState, Means
+from meter_sim.device.model import DeviceContext, DeviceState
 from meter_sim.device.responses import signed_alert
 
 PERIOD: Final = timedelta(hours=1)
@@ -110,7 +110,7 @@ class Raised:
     recipient: str
 
 
-def raise_alert(state: DeviceState, code: int, context: Means) -> Raised | None:
+def raise_alert(state: DeviceState, code: int, context: DeviceContext) -> Raised | None:
     """The Alert of this code, with the next alert counter; None if there is nobody to tell."""
     holder = state.cells.get(RECIPIENT[state.device_type])
     recipient = None if holder is None else holder.subject_eui

@@ -26,8 +26,8 @@ from meter_sim.device.device_types import ROOT, SUPPLIER_TOP_UP, signing_cell
 from meter_sim.device.model import (
     CellResult,
     Counters,
+    DeviceContext,
     DeviceState,
-    Means,
     OwnKeyFault,
     Pending,
     SecurityEvent,
@@ -63,7 +63,7 @@ def replace_credentials(
     state: DeviceState,
     update: UpdateCredentials,
     authority: RemotePartyRole,
-    context: Means,
+    context: DeviceContext,
 ) -> Replaced:
     """Do what an approved Command asks, on behalf of role `authority`."""
     before = state
@@ -110,7 +110,9 @@ def _read(der: bytes) -> Certificate | None:
         return None
 
 
-def _judge(candidate: Candidate, eui: str, context: Means) -> tuple[CellResult, Certificate | None]:
+def _judge(
+    candidate: Candidate, eui: str, context: DeviceContext
+) -> tuple[CellResult, Certificate | None]:
     """What is decided, and the certificate to put into the cell, if one is."""
     run = context.book.start(f"{eui} {candidate.cell.name}", section=SECTION)
     new: Certificate | None = None

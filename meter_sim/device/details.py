@@ -17,7 +17,7 @@ from gbcs.payloads.details import (
     encode_details,
 )
 from meter_sim.device import anti_replay
-from meter_sim.device.model import CounterKind, DeviceState, Means
+from meter_sim.device.model import CounterKind, DeviceContext, DeviceState
 from meter_sim.device.responses import response_as_asked
 from meter_sim.device.rules.evidence import DetailsCommand
 from meter_sim.device.use_cases import DETAILS_ROLE_8
@@ -26,7 +26,7 @@ _ONLY_CS02F = frozenset({RemotePartyRole.LOAD_CONTROLLER})
 _IN_NO_DEVICE = frozenset({RemotePartyRole.ISSUING_AUTHORITY, RemotePartyRole.OTHER})
 
 
-def answer_details(command: DetailsCommand, context: Means) -> bytes:
+def answer_details(command: DetailsCommand, context: DeviceContext) -> bytes:
     """The Response: with a MAC to the Access Control Broker, signed to anyone else."""
     with_role_8 = command.message.message_code == DETAILS_ROLE_8
     details = tuple(

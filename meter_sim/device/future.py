@@ -15,7 +15,7 @@ from gbcs.codes import (
 from gbcs.message import decode
 from gbcs.payloads.credentials import CredentialsAlert, decode_update, encode_alert
 from meter_sim.device.cells import events_of, replace_credentials
-from meter_sim.device.model import DeviceState, Means, Reaction, SecurityEvent
+from meter_sim.device.model import DeviceContext, DeviceState, Reaction, SecurityEvent
 from meter_sim.device.responses import signed_alert
 from meter_sim.device.use_cases import use_case_name
 
@@ -33,7 +33,7 @@ def due_roles(state: DeviceState, at: datetime) -> tuple[RemotePartyRole, ...]:
     return tuple(pending.role for pending in sorted(due, key=lambda p: (p.due, p.role)))
 
 
-def execute(state: DeviceState, role: RemotePartyRole, context: Means) -> Reaction:
+def execute(state: DeviceState, role: RemotePartyRole, context: DeviceContext) -> Reaction:
     """Execute the pending Command of `role`. What is said is an Alert to its originator.
 
     Certificates are judged at this moment, by what the device holds now. Alert code 0x8F66 if every

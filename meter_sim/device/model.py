@@ -150,7 +150,7 @@ class OwnKeys(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class DeviceContext:
     """What surrounds a device at one moment: its keys, its time, its checks, and what is broken.
 
     `keys` are those in use as the device stood before the message. `long_lengths`: it writes

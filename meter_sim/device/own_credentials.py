@@ -37,7 +37,7 @@ from gbcs.payloads.device_certificates import (
 from keys.certificate import Certificate
 from keys.errors import CertificateError
 from keys.roles import Usage
-from meter_sim.device.model import DeviceState, Means, OwnKey, OwnKeyFault
+from meter_sim.device.model import DeviceContext, DeviceState, OwnKey, OwnKeyFault
 from meter_sim.device.rules.evidence import OwnCandidate
 from meter_sim.device.rules.own_certificate import RESULT_OF_CHECK, SECTION
 from meter_sim.device.use_cases import ISSUE_CREDENTIALS, UPDATE_CERTIFICATE
@@ -59,7 +59,7 @@ class Done:
     verdicts: tuple[Verdict, ...] = ()
 
 
-def execute_own_keys(message: Message, state: DeviceState, context: Means) -> Done:
+def execute_own_keys(message: Message, state: DeviceState, context: DeviceContext) -> Done:
     """Do what an approved CS02c, CS02d or CS02e Command asks.
 
     Raises:
@@ -73,7 +73,7 @@ def execute_own_keys(message: Message, state: DeviceState, context: Means) -> Do
     return Done(state, encode_certificate_read_response(_provide(usage, state, context)))
 
 
-def _issue(usage: KeyUsage, state: DeviceState, context: Means) -> Done:
+def _issue(usage: KeyUsage, state: DeviceState, context: DeviceContext) -> Done:
     failure: CertificationRequestFailure | None = None
     if usage not in OWN_USAGES:
         failure = CertificationRequestFailure.INVALID_KEY_USAGE
@@ -89,7 +89,7 @@ def _issue(usage: KeyUsage, state: DeviceState, context: Means) -> Done:
     return Done(after, encode_issue_response(IssueResponse(request)))
 
 
-def _update(der: bytes, state: DeviceState, context: Means) -> Done:
+def _update(der: bytes, state: DeviceState, context: DeviceContext) -> Done:
     run = context.book.start(f"{state.eui} own certificate", section=SECTION)
     candidate: OwnCandidate | None = None
     try:
@@ -106,7 +106,7 @@ def _update(der: bytes, state: DeviceState, context: Means) -> Done:
     return Done(state, payload, tuple(run.verdicts()))
 
 
-def _kept(candidate: OwnCandidate, context: Means) -> CertificateUpdateResult:
+def _kept(candidate: OwnCandidate, context: DeviceContext) -> CertificateUpdateResult:
     if candidate.certificate is None:  # whatever is turned off, nothing unreadable is kept
         return CertificateUpdateResult.INVALID_CERTIFICATE
     if OwnKeyFault.CERTIFICATE_STORAGE in context.faults:
@@ -116,7 +116,7 @@ def _kept(candidate: OwnCandidate, context: Means) -> CertificateUpdateResult:
     return CertificateUpdateResult.SUCCESS
 
 
-def _candidate(der: bytes, state: DeviceState, context: Means) -> OwnCandidate:
+def _candidate(der: bytes, state: DeviceState, context: DeviceContext) -> OwnCandidate:
     try:
         certificate = Certificate.from_der(der)
     except CertificateError:
@@ -135,7 +135,9 @@ def _usage_of(certificate: Certificate | None) -> KeyUsage:
     return KeyUsage.DIGITAL_SIGNATURE
 
 
-def _provide(usage: KeyUsage, state: DeviceState, context: Means) -> CertificateReadResponse:
+def _provide(
+    usage: KeyUsage, state: DeviceState, context: DeviceContext
+) -> CertificateReadResponse:
     if usage not in OWN_USAGES:
         return CertificateReadResponse(CertificateReadFailure.INVALID_KEY_USAGE)
     held = state.own_key(usage).certificate

@@ -27,7 +27,14 @@ from meter_sim.device.cells import events_of, replace_credentials
 from meter_sim.device.contingency import NoContingencyKeyError, contingency_key
 from meter_sim.device.details import answer_details
 from meter_sim.device.device_types import ACB_KA
-from meter_sim.device.model import DeviceState, Means, NotUnderstood, OwnKeys, Pending, Reaction
+from meter_sim.device.model import (
+    DeviceContext,
+    DeviceState,
+    NotUnderstood,
+    OwnKeys,
+    Pending,
+    Reaction,
+)
 from meter_sim.device.own_credentials import execute_own_keys
 from meter_sim.device.responses import response_as_asked, signed_response
 from meter_sim.device.rules import message as checks
@@ -43,7 +50,7 @@ from meter_sim.device.use_cases import OWN_KEYS, authority_of, use_case_name
 from services.chassis.checks import Approved, CheckRun
 
 
-def process(state: DeviceState, data: bytes, context: Means, run: CheckRun) -> Reaction:
+def process(state: DeviceState, data: bytes, context: DeviceContext, run: CheckRun) -> Reaction:
     """Hear one message.
 
     Args:
@@ -141,7 +148,7 @@ def _verifiable(command: ReceivedCommand) -> bool:
     return True
 
 
-def _update(approved: Approved[UpdateCommand], context: Means) -> Reaction:
+def _update(approved: Approved[UpdateCommand], context: DeviceContext) -> Reaction:
     command = approved.evidence
     message, update, role = command.message, command.update, command.authority.role
     heard = _accepted(command)
@@ -176,7 +183,7 @@ def _approve_details(command: ReceivedCommand, run: CheckRun) -> Approved[Detail
     return run.judge(DetailsCommand(*facts, details))
 
 
-def _details(approved: Approved[DetailsCommand], context: Means) -> Reaction:
+def _details(approved: Approved[DetailsCommand], context: DeviceContext) -> Reaction:
     return Reaction(_accepted(approved.evidence), answer_details(approved.evidence, context))
 
 
@@ -188,7 +195,7 @@ def _approve_own_keys(command: ReceivedCommand, run: CheckRun) -> Approved[Recei
     return run.judge(command)
 
 
-def _own_keys(approved: Approved[ReceivedCommand], context: Means) -> Reaction:
+def _own_keys(approved: Approved[ReceivedCommand], context: DeviceContext) -> Reaction:
     command = approved.evidence
     try:
         done = execute_own_keys(command.message, _accepted(command), context)
@@ -199,7 +206,7 @@ def _own_keys(approved: Approved[ReceivedCommand], context: Means) -> Reaction:
 
 
 def _respond(
-    message: Message, outcome: CredentialsOutcome | None, state: DeviceState, context: Means
+    message: Message, outcome: CredentialsOutcome | None, state: DeviceState, context: DeviceContext
 ) -> bytes:
     payload = context.written(encode_response(CredentialsResponse(outcome)))
     return signed_response(message, payload, state.device_type, context)

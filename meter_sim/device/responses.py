@@ -13,14 +13,14 @@ from gbcs.date_time import STATUS_NOT_SPECIFIED, to_date_time
 from gbcs.message import GroupingHeader, Message, OtherInformation, encode
 from gbcs.protect import add_mac, sign
 from meter_sim.device.device_types import DeviceType
-from meter_sim.device.model import DeviceState, Means, OwnKeys
+from meter_sim.device.model import DeviceContext, DeviceState, OwnKeys
 
 GSME_CLOCK_STATUS = 0x00
 """Gas meters write 00, 02 or 04 (RTDS vectors); 00 says that the clock is in order."""
 
 
 def signed_response(
-    command: Message, payload: bytes, device_type: DeviceType, context: Means
+    command: Message, payload: bytes, device_type: DeviceType, context: DeviceContext
 ) -> bytes:
     """The Response to a CS02b or CS02g Command."""
     gas = device_type is DeviceType.GSME

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from meter_sim.lab.routes import known
 from meter_sim.steps.alerts_kept import SecurityAlerts, read_tallies
 from meter_sim.store.devices import DeviceStore
-from services.chassis.foundation import Foundation
+from services.chassis.context import ServiceContext
 
 
 class AlertsOrder(BaseModel):
@@ -21,7 +21,7 @@ class AlertsOrder(BaseModel):
     enabled: bool
 
 
-def alert_routes(base: Foundation, devices: DeviceStore, alerts: SecurityAlerts) -> APIRouter:
+def alert_routes(base: ServiceContext, devices: DeviceStore, alerts: SecurityAlerts) -> APIRouter:
     """Routes for testers, whose attacks may be many."""
     router = APIRouter(tags=["alerts"])
 

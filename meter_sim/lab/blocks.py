@@ -11,7 +11,7 @@ from meter_sim.lab.routes import known
 from meter_sim.settings import SMALLEST_BLOCK
 from meter_sim.store.devices import DeviceStore
 from meter_sim.wan.blocks import Blocks
-from services.chassis.foundation import Foundation
+from services.chassis.context import ServiceContext
 
 
 class BlockSize(BaseModel):
@@ -22,7 +22,7 @@ class BlockSize(BaseModel):
     size: Annotated[int, Field(ge=SMALLEST_BLOCK, le=65_535)]
 
 
-def block_routes(base: Foundation, devices: DeviceStore, blocks: Blocks) -> APIRouter:
+def block_routes(base: ServiceContext, devices: DeviceStore, blocks: Blocks) -> APIRouter:
     """Routes for testers."""
     router = APIRouter(tags=["blocks"])
 

@@ -14,8 +14,8 @@ from meter_sim.steps.power import STEPS, Power
 from meter_sim.steps.workflow import Workflow
 from meter_sim.store.devices import DeviceStore
 from meter_sim.wan.network import Wan
+from services.chassis.context import ServiceContext
 from services.chassis.faults.orders import Direction, FaultError, FaultOrder, Kind, Match, Part
-from services.chassis.foundation import Foundation
 from services.chassis.lab.faults import no_such_fault
 from services.chassis.web.problems import Problem
 
@@ -91,7 +91,7 @@ class KeyStoreOrder(BaseModel):
 
 
 def fault_routes(
-    base: Foundation, devices: DeviceStore, wan: Wan, workflow: Workflow, power: Power
+    base: ServiceContext, devices: DeviceStore, wan: Wan, workflow: Workflow, power: Power
 ) -> APIRouter:
     """Routes for testers: the network, the power, the key store."""
     router = APIRouter(tags=["faults"])

@@ -12,7 +12,7 @@ from meter_sim.factory.installation import PublicKeyOf, make
 from meter_sim.lab.routes import PARTY, DeviceOrder, factory_order
 from meter_sim.store import fleets
 from meter_sim.store.devices import DeviceStore
-from services.chassis.foundation import Foundation
+from services.chassis.context import ServiceContext
 from services.chassis.web.problems import Problem
 
 MOST = 1 << 32
@@ -30,7 +30,7 @@ class FleetOrder(DeviceOrder):
 
 
 def fleet_routes(
-    base: Foundation,
+    base: ServiceContext,
     devices: DeviceStore,
     public_key_of: PublicKeyOf,
     forgetting: Sequence[Callable[[str], None]],

@@ -19,7 +19,7 @@ from meter_sim.device.model import CounterKind, Counters, DeviceState
 from meter_sim.factory.installation import KEY_NAMES, FactoryOrder, PublicKeyOf, make
 from meter_sim.store import history
 from meter_sim.store.devices import DeviceStore, Installed
-from services.chassis.foundation import Foundation
+from services.chassis.context import ServiceContext
 from services.chassis.web.problems import Problem
 
 PARTY = "meter_sim"
@@ -53,7 +53,7 @@ class DeviceOrder(BaseModel):
 
 
 def lab_routes(
-    base: Foundation,
+    base: ServiceContext,
     devices: DeviceStore,
     public_key_of: PublicKeyOf,
     forgetting: Sequence[Callable[[str], None]],

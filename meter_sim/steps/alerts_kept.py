@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gbcs.codes import AlertCode
 from meter_sim.device.alerts import PERIOD, Raised, Tally, count_refusal, raise_alert
-from meter_sim.device.model import DeviceState, Means, SecurityEvent
+from meter_sim.device.model import DeviceContext, DeviceState, SecurityEvent
 from meter_sim.steps.outbound import AlertPush
 from meter_sim.store.devices import DeviceStore
 from meter_sim.store.tables import tallies
@@ -62,7 +62,11 @@ class SecurityAlerts:
         self.enabled = self._by_setting
 
     async def refused(
-        self, conn: AsyncConnection, state: DeviceState, event: SecurityEvent, context: Means
+        self,
+        conn: AsyncConnection,
+        state: DeviceState,
+        event: SecurityEvent,
+        context: DeviceContext,
     ) -> tuple[SecurityEvent, Raised | None]:
         """Count a refusal. If it raises an Alert: store the device, have the Alert sent.
 
@@ -83,7 +87,7 @@ class SecurityAlerts:
         return SecurityEvent(event.code, f"{event.detail} [{suffix}]", event.check), raised
 
 
-async def _count(conn: AsyncConnection, eui: str, code: int, context: Means) -> int | None:
+async def _count(conn: AsyncConnection, eui: str, code: int, context: DeviceContext) -> int | None:
     at = context.at
     began = at - PERIOD if at - FIRST > PERIOD else FIRST
     here = {"of": eui, "said": code}

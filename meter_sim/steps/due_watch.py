@@ -7,7 +7,7 @@ from datetime import datetime
 from meter_sim.steps.power import Power
 from meter_sim.steps.workflow import Workflow
 from meter_sim.store.devices import DeviceStore
-from services.chassis.foundation import Foundation
+from services.chassis.context import ServiceContext
 from services.chassis.time import due_watch
 
 
@@ -15,7 +15,7 @@ class DueWatch(due_watch.DueWatch):
     """Executes future-dated Commands when their time has come."""
 
     def __init__(
-        self, base: Foundation, devices: DeviceStore, workflow: Workflow, power: Power
+        self, base: ServiceContext, devices: DeviceStore, workflow: Workflow, power: Power
     ) -> None:
         super().__init__(base.clock, self._execute, self._first)
         self._database = base.database

@@ -31,7 +31,14 @@ from gbcs.codes import KeyUsage
 from gbcs.errors import ParseError
 from gbcs.message import Message, decode
 from meter_sim.device.future import due_roles, execute
-from meter_sim.device.model import DeviceState, Means, NotUnderstood, OwnKeyFault, OwnKeys, Reaction
+from meter_sim.device.model import (
+    DeviceContext,
+    DeviceState,
+    NotUnderstood,
+    OwnKeyFault,
+    OwnKeys,
+    Reaction,
+)
 from meter_sim.device.processing import process
 from meter_sim.device.quirks import DEFAULT_WRITTEN_OUT, NON_MINIMAL_LENGTHS
 from meter_sim.device.rules import reception
@@ -45,7 +52,7 @@ from meter_sim.store import history
 from meter_sim.store.devices import DeviceStore
 from meter_sim.store.history import Exchange, Refusal
 from services.chassis.checks import CheckRun, Refused
-from services.chassis.foundation import Foundation
+from services.chassis.context import ServiceContext
 from services.chassis.log import note
 
 _log = structlog.get_logger(__name__)
@@ -75,7 +82,7 @@ class Workflow:
 
     def __init__(
         self,
-        base: Foundation,
+        base: ServiceContext,
         devices: DeviceStore,
         keys_of: KeysOf,
         push: AlertPush,
@@ -126,7 +133,7 @@ class Workflow:
                 return None
             self._passed(eui, "loaded")
             if not self._power.is_on(eui):
-                if self._base.audit.strangers.afford(len(data)):
+                if self._base.audit.unauthenticated.admit(len(data)):
                     await self._trace(
                         conn, reference_of(eui, data), "off", data, summary="no power"
                     )
@@ -191,7 +198,7 @@ class Workflow:
         self._passed(eui, "committed")
         return done
 
-    def _context(self, state: DeviceState) -> Means:
+    def _context(self, state: DeviceState) -> DeviceContext:
         keys = self._keys_of(
             state.eui,
             state.own_key(KeyUsage.DIGITAL_SIGNATURE).generation,
@@ -199,7 +206,7 @@ class Workflow:
         )
         faults = self._key_faults.get(state.eui, frozenset())
         quirks = self._base.quirks
-        return Means(
+        return DeviceContext(
             keys,
             self._base.clock.now(),
             self._base.book,
@@ -281,7 +288,7 @@ class Workflow:
         refusal = Refusal.of(error)
         at = self._base.clock.now()
         # whoever reaches the WAN can have a device refuse; it is kept three times
-        kept = self._base.audit.strangers.afford(3 * len(data), records=3)
+        kept = self._base.audit.unauthenticated.admit(3 * len(data), records=3)
         exchange = Exchange(
             state.eui,
             at,

@@ -49,7 +49,7 @@ from meter_sim.steps.power import Power, PowerLost
 from meter_sim.steps.workflow import Workflow, reference_of
 from meter_sim.wan.block_transfers import BlockTransfers, ResponseBlocks
 from services.chassis.checks import Approved, CheckRun, Refused
-from services.chassis.foundation import Foundation
+from services.chassis.context import ServiceContext
 from services.chassis.log import note
 
 DEVICES_IN_MEMORY: Final = 1_024
@@ -79,7 +79,7 @@ class Blocks:
         size: a device's own block size, unless the lab gave it another.
     """
 
-    def __init__(self, base: Foundation, workflow: Workflow, power: Power, size: int) -> None:
+    def __init__(self, base: ServiceContext, workflow: Workflow, power: Power, size: int) -> None:
         self._base = base
         self._workflow = workflow
         self._power = power

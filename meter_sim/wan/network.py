@@ -31,10 +31,10 @@ from meter_sim.steps.outbound import AlertPush
 from meter_sim.steps.workflow import reference_of
 from meter_sim.wan.blocks import Blocks
 from services.chassis.checks import Refused
+from services.chassis.context import ServiceContext
 from services.chassis.faults.board import Armed
 from services.chassis.faults.exchange import ExchangeFacts
 from services.chassis.faults.orders import Direction, Kind, Part
-from services.chassis.foundation import Foundation
 
 HOP: Final = "wan"
 """What faults call the network to the devices."""
@@ -62,7 +62,7 @@ class Wan:
         push: how late answers leave.
     """
 
-    def __init__(self, base: Foundation, devices: Blocks, push: AlertPush) -> None:
+    def __init__(self, base: ServiceContext, devices: Blocks, push: AlertPush) -> None:
         self._base = base
         self._faults = base.faults
         self._devices = devices

@@ -23,9 +23,9 @@ from probe.forge.link import LinkForge, command_body, deliver, send
 from probe.model import ORIGIN, PURPOSE, Attack, Rung
 from probe.result import Seen, Stop
 from probe.world import COS, World
-from services.link import profile
-from services.link.fields import Item
-from services.link.message import HttpRequest
+from services.link.wire import profile
+from services.link.wire.fields import Item
+from services.link.wire.message import HttpRequest
 
 COMPONENTS = profile.REQUEST.components
 HEADERS = ("content-type", "content-digest", "cos-purpose", "cos-message-id", "cos-sender",

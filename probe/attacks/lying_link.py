@@ -36,9 +36,9 @@ from probe.forge.xml import honest
 from probe.model import BETWEEN, ORIGIN, PURPOSE, Attack, Rung
 from probe.result import Seen, Stop
 from probe.world import COS, World
-from services.link import profile
-from services.link.fields import Item
-from services.link.message import HttpRequest, HttpResponse
+from services.link.wire import profile
+from services.link.wire.fields import Item
+from services.link.wire.message import HttpRequest, HttpResponse
 from tamper.exchange import Exchange
 
 COMPONENTS = profile.RESPONSE.components

@@ -26,7 +26,7 @@ from probe.model import BOTH_CHECK, BROKER_CHECKS, METER_CHECKS, Attack, Rung
 from probe.result import Seen, Stop
 from probe.world import COS, World
 from services.chassis.time.clock import SystemClock
-from services.link.evidence import REQUEST_SENT
+from services.link.store.evidence import REQUEST_SENT
 from stack import faults
 from stack.service_requests import signed_request
 

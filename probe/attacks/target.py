@@ -17,7 +17,7 @@ from probe.forge.link import LinkForge, answered
 from probe.model import ORIGIN, Act, Attack, Rung
 from probe.result import Seen, Stop
 from probe.world import COS, World
-from services.link.message import HttpRequest
+from services.link.wire.message import HttpRequest
 
 RECORDED = "a request that the broker signed, recorded on the wire"
 

@@ -18,12 +18,12 @@ from probe.forge.link import now
 from probe.forge.xml import Document, honest
 from probe.result import Seen, Stop
 from probe.world import World
-from services.link import profile
-from services.link.base import signature_base
-from services.link.digest import content_digest
-from services.link.fields import BareItem, InnerList, Item, write_dictionary
-from services.link.message import HttpRequest, HttpResponse
-from services.link.signing import content_type_for, smaller_form
+from services.link.wire import profile
+from services.link.wire.base import signature_base
+from services.link.wire.digest import content_digest
+from services.link.wire.fields import BareItem, InnerList, Item, write_dictionary
+from services.link.wire.message import HttpRequest, HttpResponse
+from services.link.wire.signing import content_type_for, smaller_form
 from tamper.exchange import Exchange
 
 ENDED = "probe.ended"

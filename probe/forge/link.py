@@ -21,12 +21,12 @@ from keys.stores.store import Signer
 from probe.result import Seen, Stop
 from probe.world import World
 from services.chassis.time.clock import SystemClock
-from services.link import profile
-from services.link.base import signature_base
-from services.link.digest import content_digest
-from services.link.fields import BareItem, InnerList, Item, write_dictionary
-from services.link.message import HttpRequest
-from services.link.signing import smaller_form
+from services.link.wire import profile
+from services.link.wire.base import signature_base
+from services.link.wire.digest import content_digest
+from services.link.wire.fields import BareItem, InnerList, Item, write_dictionary
+from services.link.wire.message import HttpRequest
+from services.link.wire.signing import smaller_form
 
 Change = Callable[[HttpRequest], HttpRequest]
 ROUTES = {

@@ -9,7 +9,7 @@ from pytest_cos_stack.stack import CosStack
 
 
 @dataclass(frozen=True)
-class CellHeld:
+class CellContent:
     """What one cell holds: whose certificate (entity identifier) and which key identifier."""
 
     subject: str
@@ -24,11 +24,11 @@ class Meter:
         self._stack = stack
         self.eui = eui
 
-    def cells(self) -> dict[str, CellHeld]:
+    def cells(self) -> dict[str, CellContent]:
         """Its trust anchor cells by name: subject, key identifier and fingerprint of each."""
         told = self._stack.lab("meter_sim", "GET", f"/lab/devices/{self.eui}")
         return {
-            name: CellHeld(held["subject"], held["key_identifier"], held["fingerprint"])
+            name: CellContent(held["subject"], held["key_identifier"], held["fingerprint"])
             for name, held in told["cells"].items()
         }
 

@@ -28,10 +28,10 @@ from starlette.types import ASGIApp, Scope
 
 from services.chassis import log
 from services.chassis.checks import CheckBook
+from services.chassis.context import ServiceContext
 from services.chassis.data.store import StoreError
 from services.chassis.faults.board import Faults
 from services.chassis.faults.orders import Direction
-from services.chassis.foundation import Foundation
 from services.chassis.lab.faults import fault_routes
 from services.chassis.lab.routes import Reset, common_routes
 from services.chassis.settings import Listen, Settings, TlsSettings, refuse_to_start
@@ -86,7 +86,7 @@ class Service:
 
     def __init__(
         self,
-        base: Foundation,
+        base: ServiceContext,
         *,
         authority_file: Path,
         routers: Sequence[APIRouter],

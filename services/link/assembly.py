@@ -20,17 +20,17 @@ from keys.errors import KeysError
 from keys.stores.store import Signer
 from services.chassis.app import StartError
 from services.chassis.checks import CheckBook
+from services.chassis.context import ServiceContext
 from services.chassis.data.store import StoreError
-from services.chassis.foundation import Foundation
 from services.chassis.settings import Settings
 from services.chassis.time.clock import Clock
 from services.chassis.web.authority import Authority, AuthorityError
 from services.link.client import LinkClient
 from services.link.errors import LinkSetupError
-from services.link.evidence import EvidenceLog
 from services.link.identity import LinkIdentity
-from services.link.nonces import NonceWindow
 from services.link.server import LinkServer
+from services.link.store.evidence import EvidenceLog
+from services.link.store.nonces import NonceWindow
 from services.link.trust import LinkTrust
 from services.link.unsafe_old_key import UnsafeOldKey
 
@@ -49,13 +49,13 @@ class LinkEnd:
         evidence: Where the exact signed bytes are kept.
     """
 
-    base: Foundation
+    base: ServiceContext
     identity: LinkIdentity
     trust: LinkTrust
     evidence: EvidenceLog
 
     @classmethod
-    def of(cls, base: Foundation, signer: Signer, trust: LinkTrust | None = None) -> LinkEnd:
+    def of(cls, base: ServiceContext, signer: Signer, trust: LinkTrust | None = None) -> LinkEnd:
         """This party's end; the lab's fault `old_key` can act on what it signs from now on.
 
         Args:
@@ -163,6 +163,6 @@ async def link_end(
     """
     if settings.party != book.party:
         raise StartError(f"these settings are for {settings.party}")
-    base = await Foundation.open(settings, book, *tables, system_clock=system_clock)
+    base = await ServiceContext.open(settings, book, *tables, system_clock=system_clock)
     async with base.closed_on_failure():
         yield LinkEnd.of(base, signer, trust)

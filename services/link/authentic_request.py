@@ -16,16 +16,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.chassis.checks import Approved, CheckRun, Refused
 from services.chassis.log import note
 from services.chassis.web.problems import Problem, as_problem, refused_to_problem
-from services.link import evidence as kinds
-from services.link import profile
 from services.link.checks import REQUEST_SECTION
 from services.link.envelope import EarlierMessage, Envelope
-from services.link.evidence import EvidenceLog
-from services.link.message import HttpRequest, HttpResponse
-from services.link.nonces import KnownMessage, MessageKey, NonceWindow
 from services.link.opened import Opened, encode_answer
 from services.link.replies import Replies, verdict_of
 from services.link.rules import authenticity
+from services.link.store import evidence as kinds
+from services.link.store.evidence import EvidenceLog
+from services.link.store.nonces import KnownMessage, MessageKey, NonceWindow
+from services.link.wire import profile
+from services.link.wire.message import HttpRequest, HttpResponse
 
 Handler = Callable[[Opened], Awaitable[Mapping[str, Any] | BaseModel]]
 
@@ -101,8 +101,8 @@ class AuthenticRequest:
     async def _keep_refusal(self, conn: AsyncConnection, refused: Refused) -> bool:
         """Keep what was refused; of copies that anybody on the wire can make, not without end."""
         copy = refused.check == f"{REQUEST_SECTION}.{authenticity.nonce.id}"
-        if copy and not self._evidence.strangers.afford(len(self._request.body)):
-            note(unkept=True)
+        if copy and not self._evidence.unauthenticated.admit(len(self._request.body)):
+            note(unrecorded=True)
             return False
         verdict = verdict_of(refused)
         await self._evidence.request(conn, kinds.REQUEST_REFUSED, self._request, verdict)

@@ -22,8 +22,6 @@ from pydantic import BaseModel
 
 from services.chassis.checks import Approved, CheckBook, CheckFailed, Refused, Verdict
 from services.chassis.time.clock import Clock
-from services.link import evidence as kinds
-from services.link import profile
 from services.link.checks import REQUEST_SECTION, RESPONSE_SECTION, SETTLED, response_checks
 from services.link.envelope import Envelope
 from services.link.errors import (
@@ -33,15 +31,17 @@ from services.link.errors import (
     PeerRefused,
     PeerUnavailable,
 )
-from services.link.evidence import EvidenceLog
 from services.link.identity import LinkIdentity
-from services.link.message import HttpRequest, HttpResponse, fold_headers
 from services.link.opened import encode_answer
 from services.link.replies import verdict_of
 from services.link.revocation_lists import trust_for
 from services.link.rules import authenticity
-from services.link.signing import Address, sign_request
+from services.link.store import evidence as kinds
+from services.link.store.evidence import EvidenceLog
 from services.link.trust import LinkTrust
+from services.link.wire import profile
+from services.link.wire.message import HttpRequest, HttpResponse, fold_headers
+from services.link.wire.signing import Address, sign_request
 
 _BODY: Final = f"{RESPONSE_SECTION}.{authenticity.answered_body.id}"
 
@@ -53,8 +53,8 @@ MAX_SECONDS: Final = 20.0
 """Longest time for a whole answer, from the first octet sent to the last received.
 
 The HTTP client's own limits are for each piece: whoever sends an octet now and then passes them for
-ever, and with them holds whatever waits for the answer. Less than `services.link.nonces.LEASE`: an
-attempt has ended before another may take its message over."""
+ever, and with them holds whatever waits for the answer. Less than
+`services.link.store.nonces.LEASE`: an attempt has ended before another takes its message over."""
 
 
 @dataclass(frozen=True, slots=True)

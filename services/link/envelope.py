@@ -17,12 +17,19 @@ from typing import Any, Protocol, TypeVar
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.chassis.checks import CheckFailed
-from services.link import profile
 from services.link.errors import FieldError
-from services.link.fields import Dictionary, InnerList, Item, Member, Parameters, read_dictionary
-from services.link.message import HttpRequest, HttpResponse
 from services.link.parts import MOST, count_parts, most_parts
-from services.link.profile import Shape
+from services.link.wire import profile
+from services.link.wire.fields import (
+    Dictionary,
+    InnerList,
+    Item,
+    Member,
+    Parameters,
+    read_dictionary,
+)
+from services.link.wire.message import HttpRequest, HttpResponse
+from services.link.wire.profile import Shape
 
 T = TypeVar("T", str, int)
 

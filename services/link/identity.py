@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from keys.stores.store import Signer
 from services.chassis.time.clock import Clock
-from services.link import profile
 from services.link.errors import LinkSetupError
-from services.link.signing import Stamp
+from services.link.wire import profile
+from services.link.wire.signing import Stamp
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.checks import Approved, Verdict
 from services.chassis.web.problems import Problem
-from services.link import profile
 from services.link.checks import REQUEST_SECTION
 from services.link.envelope import Envelope
+from services.link.wire import profile
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -10,9 +10,9 @@ from services.chassis.time.clock import Clock
 from services.chassis.web.problems import Problem
 from services.link.errors import BaseError
 from services.link.identity import LinkIdentity
-from services.link.message import HttpRequest, HttpResponse
 from services.link.opened import encode_answer
-from services.link.signing import sign_refusal, sign_response
+from services.link.wire.message import HttpRequest, HttpResponse
+from services.link.wire.signing import sign_refusal, sign_response
 
 MAX_DETAIL: Final = 200
 """Characters of a refusal's detail that an evidence entry keeps."""

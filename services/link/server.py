@@ -21,18 +21,18 @@ from services.chassis.checks import CheckBook, CheckFailed, CheckRun, Refused
 from services.chassis.log import note
 from services.chassis.time.clock import Clock
 from services.chassis.web.problems import refused_to_problem
-from services.link import evidence as kinds
-from services.link import profile
 from services.link.authentic_request import AuthenticRequest, Handler
 from services.link.checks import ENVELOPE_RULES, REQUEST_SECTION, request_checks
 from services.link.envelope import Envelope
 from services.link.errors import LinkSetupError
-from services.link.evidence import EvidenceLog
 from services.link.identity import LinkIdentity
-from services.link.message import HttpRequest, HttpResponse, fold_headers
-from services.link.nonces import NonceWindow
 from services.link.replies import Replies, verdict_of
+from services.link.store import evidence as kinds
+from services.link.store.evidence import EvidenceLog
+from services.link.store.nonces import NonceWindow
 from services.link.trust import LinkTrust
+from services.link.wire import profile
+from services.link.wire.message import HttpRequest, HttpResponse, fold_headers
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -175,8 +175,8 @@ class LinkServer:
             request, problem.status, self._replies.document(problem, request)
         )
         # an authentic request can be caught on the wire and sent again, until it is stale
-        if not self._evidence.strangers.afford(len(request.body) if authenticated else 0):
-            note(unkept=True)
+        if not self._evidence.unauthenticated.admit(len(request.body) if authenticated else 0):
+            note(unrecorded=True)
             return response
         async with self._evidence.database.begin() as conn:
             if authenticated:
@@ -184,7 +184,7 @@ class LinkServer:
                     conn, kinds.REQUEST_REFUSED, request, verdict_of(refused)
                 )
             else:
-                await self._evidence.unauthenticated(conn, request, verdict_of(refused))
+                await self._evidence.write_unauthenticated(conn, request, verdict_of(refused))
         return response
 
 

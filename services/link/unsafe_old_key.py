@@ -20,11 +20,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from services.chassis.faults.exchange import Pairs
 from services.chassis.faults.messages import Answer, Asked
 from services.chassis.time.clock import Clock
-from services.link import profile
 from services.link.errors import BaseError
 from services.link.identity import LinkIdentity
-from services.link.message import Headers, HttpRequest, fold_headers
-from services.link.signing import Address, Stamp, sign_request, sign_response
+from services.link.wire import profile
+from services.link.wire.message import Headers, HttpRequest, fold_headers
+from services.link.wire.signing import Address, Stamp, sign_request, sign_response
 
 _ECDSA_SHA256 = ec.ECDSA(hashes.SHA256())
 

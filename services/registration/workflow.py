@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.checks import CheckRun, Refused
-from services.chassis.foundation import Foundation
+from services.chassis.context import ServiceContext
 from services.link.opened import Opened
 from services.registration import checks, store
 from services.registration.model import (
@@ -76,7 +76,7 @@ def after_switch(
 class Registration:
     """The register of one estate."""
 
-    def __init__(self, base: Foundation, estate: Path) -> None:
+    def __init__(self, base: ServiceContext, estate: Path) -> None:
         self._base = base
         self._estate = estate
         self._digest: tuple[int, str] | None = None

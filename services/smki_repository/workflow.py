@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from keys.certificate import Certificate
 from keys.crl import RevocationList, read_crl
 from services.chassis.checks import Approved, CheckRun, Refused
-from services.chassis.foundation import Foundation
+from services.chassis.context import ServiceContext
 from services.link.bodies import text
 from services.link.opened import Opened
 from services.smki_repository import folder, store
@@ -33,7 +33,7 @@ class Repository:
 
     def __init__(
         self,
-        base: Foundation,
+        base: ServiceContext,
         hierarchies: tuple[Hierarchy, ...],
         repository: Path,
         use_list: Callable[[RevocationList], None],

@@ -38,8 +38,8 @@ from keys.certificate import Certificate
 from keys.errors import KeysError
 from services.chassis.data.canonical import canonical
 from services.chassis.data.spelling import spelled
-from services.link import profile
-from services.link.evidence import RESPONSE_REFUSED
+from services.link.store.evidence import RESPONSE_REFUSED
+from services.link.wire import profile
 from stack.connection import Connection
 from stack.errors import MISSING, REFUSED, CommandError
 from stack.evidence.documents import MEMBERS, is_read_back, names, octets_in

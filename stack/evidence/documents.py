@@ -22,7 +22,7 @@ from gbcs.message import Message, decode
 from gbcs.protect import verify_signature
 from keys.certificate import Certificate
 from keys.roles import XML_SIGNING_ROLES, OrganisationRole, Usage
-from services.link import evidence as link
+from services.link.store import evidence as link
 from stack.evidence.exchange import Say
 from stack.evidence.rows import RESPONSES, KeptRow
 

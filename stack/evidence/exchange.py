@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from services.link import evidence as link
 from services.link.checks import REQUEST_SECTION
+from services.link.store import evidence as link
 from stack.evidence.rows import REQUESTS, RESPONSES, SENT, KeptRow
 
 Say = Callable[[str, str, str], None]

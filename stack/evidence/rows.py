@@ -18,11 +18,11 @@ from typing import Any
 
 from services.chassis.data.audit import row_hash
 from services.chassis.data.canonical import NotCanonicalError
-from services.link import evidence as link
-from services.link import profile
 from services.link.errors import EvidenceError
-from services.link.evidence import Proof, verify_evidence
+from services.link.store import evidence as link
+from services.link.store.evidence import Proof, verify_evidence
 from services.link.trust import LinkTrust
+from services.link.wire import profile
 
 _COVERED = ("at", "kind", "subject", "record", "body_digest", "previous")
 _MEMBERS = {"seq", "hash", "body", *_COVERED}

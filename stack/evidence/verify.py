@@ -35,7 +35,7 @@ SHAPELESS = (
 """What reading a bundle of another shape than ours may raise, wherever it is not looked for."""
 
 
-class Unreadable(Exception):  # noqa: N818 - says what the file is
+class UnreadableBundle(Exception):  # noqa: N818 - says what the file is
     """The file is no evidence bundle at all."""
 
 
@@ -48,11 +48,11 @@ def read_bundle(data: bytes) -> tuple[dict[str, Any], bool]:
     try:
         bundle = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise Unreadable(f"not JSON: {error}") from error
+        raise UnreadableBundle(f"not JSON: {error}") from error
     if not isinstance(bundle, dict) or bundle.get("kind") != KIND:
-        raise Unreadable("not an evidence bundle")
+        raise UnreadableBundle("not an evidence bundle")
     if bundle.get("version") != VERSION or isinstance(bundle.get("version"), bool):
-        raise Unreadable(f"a bundle of another version than {VERSION}")
+        raise UnreadableBundle(f"a bundle of another version than {VERSION}")
     try:
         return bundle, write_bundle(bundle) == data
     except NotCanonicalError:

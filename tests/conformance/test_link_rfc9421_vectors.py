@@ -13,11 +13,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from services.link.base import signature_base
 from services.link.errors import BaseError, SignatureError
-from services.link.fields import InnerList, Item, read_dictionary, write_dictionary
-from services.link.message import HttpRequest, HttpResponse
-from services.link.signing import verify_signature
+from services.link.wire.base import signature_base
+from services.link.wire.fields import InnerList, Item, read_dictionary, write_dictionary
+from services.link.wire.message import HttpRequest, HttpResponse
+from services.link.wire.signing import verify_signature
 
 ECC_P256 = b"""-----BEGIN PUBLIC KEY-----
 MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEqIVYZVLCrPZHGHjP17CTW0/+D9Lf

@@ -46,7 +46,7 @@ from meter_sim.device.device_types import (
     DeviceType,
 )
 from meter_sim.device.future import execute
-from meter_sim.device.model import Counters, DeviceState, Means, Reaction
+from meter_sim.device.model import Counters, DeviceContext, DeviceState, Reaction
 from meter_sim.device.processing import process
 from services.chassis.checks import CheckBook, Refused
 
@@ -137,11 +137,11 @@ def published(shared_dir: Path) -> Published:
     return Published(shared_dir / "rtds")
 
 
-def means(published: Published, eui: str, at: datetime, *off: str) -> Means:
+def means(published: Published, eui: str, at: datetime, *off: str) -> DeviceContext:
     book = CheckBook("meter_sim", meter_checks())
     for check in off:
         book.turn_off(check)
-    return Means(StandIn(published.z(eui)), at, book)
+    return DeviceContext(StandIn(published.z(eui)), at, book)
 
 
 def hear(

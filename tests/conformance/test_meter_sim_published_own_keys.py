@@ -25,7 +25,7 @@ from keys.stores.device_keys import DeviceKeys
 from keys.stores.private import agree, sign_raw
 from meter_sim.checks import meter_checks
 from meter_sim.device.device_types import ACB_KA, SUPPLIER_DS, DeviceType
-from meter_sim.device.model import DeviceState, Means, OwnKey, Reaction
+from meter_sim.device.model import DeviceContext, DeviceState, OwnKey, Reaction
 from meter_sim.device.processing import process
 from services.chassis.checks import CheckBook, Refused
 
@@ -75,7 +75,7 @@ class StandIn:
         return DeviceState(ESME, DeviceType.ESME, cells)
 
     def hear(self, data: bytes, state: DeviceState) -> Reaction:
-        means = Means(
+        means = DeviceContext(
             self, datetime(2018, 6, 1, tzinfo=UTC), CheckBook("meter_sim", meter_checks())
         )
         return process(state, data, means, means.book.start("published", section="request"))

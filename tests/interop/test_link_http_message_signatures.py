@@ -16,13 +16,13 @@ from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.link import profile
 from services.link.checks import ENVELOPE_RULES, RESPONSE_RULES, verify
 from services.link.envelope import Envelope
 from services.link.errors import NotVerified
-from services.link.fields import FieldError, InnerList, read_dictionary
-from services.link.message import HttpRequest, HttpResponse
-from services.link.signing import Address, Stamp, sign_request, sign_response, smaller_form
+from services.link.wire import profile
+from services.link.wire.fields import FieldError, InnerList, read_dictionary
+from services.link.wire.message import HttpRequest, HttpResponse
+from services.link.wire.signing import Address, Stamp, sign_request, sign_response, smaller_form
 from tests.unit.services.link.estate import Estate, Held
 from tests.unit.services.link.forge import NONCE
 

@@ -18,8 +18,8 @@ import uvicorn
 from services.chassis.web.http import client
 from services.link.client import LinkClient
 from services.link.errors import LinkRefused, PeerUnavailable
-from services.link.evidence import verify_evidence
-from services.link.message import HttpRequest
+from services.link.store.evidence import verify_evidence
+from services.link.wire.message import HttpRequest
 from tests.unit.services.link.estate import Estate, HeldClock, Party, open_party
 from tests.unit.services.link.forge import Forge
 

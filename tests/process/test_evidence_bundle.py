@@ -26,7 +26,7 @@ from stack.clocks import real_clocks, set_clocks
 from stack.connection import Connection
 from stack.evidence.collect import body_of, collect, seal, text_of
 from stack.evidence.documents import NOTHING, READ_BACK
-from stack.evidence.verify import Unreadable, judge, write_bundle
+from stack.evidence.verify import UnreadableBundle, judge, write_bundle
 from stack.provision import provision
 
 pytestmark = pytest.mark.xdist_group("stack")
@@ -245,7 +245,7 @@ def test_other_roots_are_not_the_readers(whole: bytes) -> None:
 def test_no_octet_of_the_file_can_change_unnoticed(whole: bytes, position: int, bit: int) -> None:
     try:
         report = judge(flipped(whole, position, bit))
-    except Unreadable:
+    except UnreadableBundle:
         return
     assert not report.ok
 
@@ -275,7 +275,7 @@ def test_what_is_no_bundle_is_said_to_be_none(tmp_path: Path) -> None:
     for number, text in enumerate(("", "{}", "[]", '{"kind":"cos-evidence","version":1}')):
         file = tmp_path / f"{number}.json"
         file.write_text(text)
-        with pytest.raises(Unreadable):
+        with pytest.raises(UnreadableBundle):
             judge(file.read_bytes())
     assert cos("evidence", "verify", tmp_path / "0.json", cwd=tmp_path).returncode == 2
 

@@ -34,7 +34,7 @@ from stack_bench import Bench
 
 from stack.connection import Connection
 from stack.evidence.collect import collect
-from stack.evidence.verify import Unreadable, judge, write_bundle
+from stack.evidence.verify import UnreadableBundle, judge, write_bundle
 from stack.provision import provision
 
 pytestmark = pytest.mark.xdist_group("stack")
@@ -478,7 +478,7 @@ def test_no_one_change_with_hashes_that_fit_changes_what_is_proven(
         fit(bundle)
     try:
         report = judge(write_bundle(bundle))
-    except Unreadable:
+    except UnreadableBundle:
         return
     if report.ok:
         assert story(report) == story(judge(bundles[name])), (path, act, before)

@@ -12,14 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.chassis.checks import CheckFailed
-from services.link import profile
 from services.link.checks import (
     ENVELOPE_RULES,
     REQUEST_RULES,
     RESPONSE_RULES,
     verify,
 )
-from services.link.digest import content_digest, read_content_digest
 from services.link.envelope import Envelope, read_json_object
 from services.link.errors import (
     BaseError,
@@ -28,17 +26,13 @@ from services.link.errors import (
     FieldError,
     NotVerified,
 )
-from services.link.evidence import verify_evidence
-from services.link.fields import (
-    Dictionary,
-    InnerList,
-    Item,
-    read_dictionary,
-    write_dictionary,
-)
-from services.link.message import Headers, HttpRequest, HttpResponse, fold_headers
-from services.link.records import request_record, response_record
-from services.link.signing import Stamp, sign_refusal, sign_response
+from services.link.store.evidence import verify_evidence
+from services.link.store.records import request_record, response_record
+from services.link.wire import profile
+from services.link.wire.digest import content_digest, read_content_digest
+from services.link.wire.fields import Dictionary, InnerList, Item, read_dictionary, write_dictionary
+from services.link.wire.message import Headers, HttpRequest, HttpResponse, fold_headers
+from services.link.wire.signing import Stamp, sign_refusal, sign_response
 from tests.unit.services.link.estate import NOW, Estate
 from tests.unit.services.link.forge import NONCE, AnswerForge, Forge
 

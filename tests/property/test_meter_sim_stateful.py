@@ -45,7 +45,7 @@ from meter_sim.device.device_types import (
     DeviceType,
 )
 from meter_sim.device.future import due_roles, execute
-from meter_sim.device.model import CounterKind, DeviceState, Means
+from meter_sim.device.model import CounterKind, DeviceContext, DeviceState
 from services.chassis.checks import Refused
 from tests.unit.meter_sim.estate import (
     DEVICE,
@@ -164,9 +164,9 @@ class Meter(RuleBasedStateMachine):
         self.now, self.accepted = NOW, []
 
     @property
-    def means(self) -> Means:
+    def means(self) -> DeviceContext:
         used = (self.state.own_key(usage).generation for usage in (SIGNING, AGREEMENT))
-        return Means(ESTATE.fleet.keys_of(self.state.eui, *used), self.now, make_book())
+        return DeviceContext(ESTATE.fleet.keys_of(self.state.eui, *used), self.now, make_book())
 
     def octets(self, command: Command) -> bytes:
         """With the MAC for the device's key that is in use."""

@@ -41,8 +41,8 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.data.canonical import NotCanonicalError, canonical, exact
+from services.chassis.data.quota import UnauthenticatedQuota
 from services.chassis.data.store import Database, StoreError, metadata
-from services.chassis.data.strangers import Strangers
 from services.chassis.time.clock import Clock
 
 GENESIS: Final = "0" * 64
@@ -196,7 +196,7 @@ class AuditLog:
             raise StoreError(f"no append-only triggers are known for {database.dialect}")
         self._database = database
         self._clock = clock
-        self.strangers = Strangers(clock)
+        self.unauthenticated = UnauthenticatedQuota(clock)
 
     async def append(
         self,

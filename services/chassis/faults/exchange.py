@@ -21,7 +21,7 @@ from services.chassis.data.spelling import spelled
 PURPOSE: Final = b"cos-purpose"
 MESSAGE_ID: Final = b"cos-message-id"
 SENDER: Final = b"cos-sender"
-"""Headers of the signed link (`services.link.profile`), which the chassis does not import."""
+"""Headers of the signed link (`services.link.wire.profile`), which the chassis does not import."""
 
 _REQUEST_ID: Final = re.compile(rb"RequestID>\s*([0-9A-Fa-f:-]{16,80})\s*<")
 

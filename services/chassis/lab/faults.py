@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from services.chassis.context import ServiceContext
 from services.chassis.data.spelling import spelled
 from services.chassis.faults.board import Armed, UnknownFaultError
 from services.chassis.faults.orders import (
@@ -25,7 +26,6 @@ from services.chassis.faults.orders import (
     Part,
 )
 from services.chassis.faults.quirks import UnknownQuirkError
-from services.chassis.foundation import Foundation
 from services.chassis.web.problems import Problem
 
 Text = Annotated[str, Field(min_length=1, max_length=200)]
@@ -89,7 +89,7 @@ class QuirkState(_Body):
     on: Annotated[bool, Field(strict=True)]
 
 
-def fault_routes(base: Foundation) -> APIRouter:
+def fault_routes(base: ServiceContext) -> APIRouter:
     """The lab routes for faults and quirks."""
     router = APIRouter(tags=["lab", "faults"])
     party, faults, quirks = base.settings.party, base.faults, base.quirks

@@ -16,8 +16,8 @@ from fastapi import APIRouter, Path, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from services.chassis.checks import UnknownCheckError
+from services.chassis.context import ServiceContext
 from services.chassis.data.audit import AuditBrokenError
-from services.chassis.foundation import Foundation
 from services.chassis.time.clock import ClockError, LabClock
 from services.chassis.web.authority import Authority
 from services.chassis.web.problems import Problem
@@ -62,7 +62,7 @@ class ClockAct(_Body):
 
 
 def common_routes(
-    base: Foundation, authority: Authority, on_reset: Sequence[Reset] = ()
+    base: ServiceContext, authority: Authority, on_reset: Sequence[Reset] = ()
 ) -> APIRouter:
     """The lab routes every party has."""
     router = APIRouter(tags=["lab"])

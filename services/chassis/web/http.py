@@ -21,7 +21,7 @@ LIMITS: Final = httpx.Limits(max_connections=64, max_keepalive_connections=32, k
 
 
 class Client(httpx.AsyncClient):
-    """A client whose transport faults of the lab can be let act on (`Foundation.expose`)."""
+    """A client whose transport faults of the lab can be let act on (`ServiceContext.expose`)."""
 
     def __init__(self, wire: Wire, *, base_url: str, timeout: httpx.Timeout) -> None:
         super().__init__(

@@ -9,15 +9,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from services.chassis.checks import CheckFailed, check
-from services.link import profile
-from services.link.base import signature_base
-from services.link.digest import read_content_digest, same_digest
 from services.link.envelope import Envelope
 from services.link.errors import BaseError, DigestError, SignatureError
-from services.link.message import HttpRequest
 from services.link.rules.form import canonical
 from services.link.rules.sources import PROFILE, SEPARATION, SIGNATURES
-from services.link.signing import content_type_for, verify_signature
+from services.link.wire import profile
+from services.link.wire.base import signature_base
+from services.link.wire.digest import read_content_digest, same_digest
+from services.link.wire.message import HttpRequest
+from services.link.wire.signing import content_type_for, verify_signature
 
 
 @check("key", source=f"{SIGNATURES} section 3.2", status=401)

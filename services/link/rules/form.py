@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter
 
 from services.chassis.checks import CheckFailed, check
-from services.link import profile
 from services.link.envelope import Envelope
-from services.link.fields import write_dictionary
-from services.link.message import HttpRequest
 from services.link.rules.sources import PROFILE, SIGNATURES
+from services.link.wire import profile
+from services.link.wire.fields import write_dictionary
+from services.link.wire.message import HttpRequest
 
 
 @check("header_once", source=PROFILE, status=400)

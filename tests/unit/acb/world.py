@@ -22,9 +22,9 @@ import structlog
 from fastapi import APIRouter, FastAPI
 
 from acb.checks import book
-from acb.main import parts_of, service_of
+from acb.main import context_of, service_of
 from acb.settings import AcbSettings
-from acb.steps.context import Parts
+from acb.steps.context import Context
 from acb.store.tables import tables
 from duis.gate import parse
 from duis.model import Response, ServiceRequest
@@ -39,17 +39,17 @@ from keys.certificate import Certificate
 from keys.crl import read_crl_pem
 from services.chassis.app import Service
 from services.chassis.checks import CheckBook
+from services.chassis.context import ServiceContext
 from services.chassis.data.audit import AuditLog
 from services.chassis.data.outbox import Retry
 from services.chassis.data.store import Database
-from services.chassis.foundation import Foundation
 from services.chassis.time.clock import LabClock, SystemClock
 from services.link.checks import link_checks, response_checks
-from services.link.evidence import EvidenceLog
 from services.link.identity import LinkIdentity
-from services.link.nonces import NonceWindow
 from services.link.opened import Opened
 from services.link.server import LinkServer
+from services.link.store.evidence import EvidenceLog
+from services.link.store.nonces import NonceWindow
 from services.link.trust import LinkTrust
 from tests.unit.acb.estate import (
     ACB,
@@ -293,7 +293,7 @@ class World:
     """Everything a workflow test drives and looks at."""
 
     around: Surroundings
-    parts: Parts
+    parts: Context
     service: Service
     interface: httpx.AsyncClient
     lab: httpx.AsyncClient
@@ -408,7 +408,7 @@ async def make_world(estate: Estate, folder: Path) -> World:
 async def start_broker(around: Surroundings) -> World:
     estate = around.estate
     settings = AcbSettings.model_validate_json(json.dumps(settings_of(estate, around.folder)))
-    base = await Foundation.open(
+    base = await ServiceContext.open(
         settings,
         book(response_checks()),
         tables,
@@ -416,7 +416,7 @@ async def start_broker(around: Surroundings) -> World:
         retry=Retry(first=timedelta(0), cap=timedelta(0), attempts=12),
     )
     http = httpx.AsyncClient(transport=around.wire)
-    parts = parts_of(base, settings, estate.keys("acb"), http, http, users_http=http)
+    parts = context_of(base, settings, estate.keys("acb"), http, http, users_http=http)
     service = service_of(parts, [http])
     token = (estate.data / "acb" / "lab.token").read_text().strip()
     return World(

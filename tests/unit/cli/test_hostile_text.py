@@ -29,7 +29,7 @@ from cli.app import app
 from cli.console import Columns, SafeConsole, escaped, line, visible
 from cli.gbcs_commands import tree_branch, tree_of
 from cli.show import cells_table, render_trace
-from stack.cells import CellHeld
+from stack.cells import CellContent
 from stack.evidence.report import Finding, Report
 from stack.layout import Stack
 from stack.story import RequestTrace, TraceEvent
@@ -114,7 +114,7 @@ MESSAGE = {
     "payload": {HOSTILE: [HOSTILE, {HOSTILE: HOSTILE}]}, "payload_read": True,
     "reencoded_identical": False,
 }  # fmt: skip
-HELD = CellHeld(HOSTILE, HOSTILE, HOSTILE)
+HELD = CellContent(HOSTILE, HOSTILE, HOSTILE)
 STACK = Stack(None, {}, facts={"suppliers": [], "parties": {}})
 
 RENDERED: dict[str, Callable[[], RenderableType]] = {
@@ -126,7 +126,7 @@ RENDERED: dict[str, Callable[[], RenderableType]] = {
     "a rule": lambda: Rule(HOSTILE),
     "a panel": lambda: Panel(HOSTILE, title=escaped(HOSTILE)),
     "a story": lambda: render_trace(STORY, STACK),
-    "cells": lambda: cells_table({"a": HELD}, {"a": CellHeld("b", "c", "d")}, STACK),
+    "cells": lambda: cells_table({"a": HELD}, {"a": CellContent("b", "c", "d")}, STACK),
     "a message": lambda: tree_of(MESSAGE),
     "blocks": lambda: tree_of({"blocks": [MESSAGE], "missing": [HOSTILE]}),
     "a document": lambda: tree_branch(HOSTILE, {HOSTILE: HOSTILE}),

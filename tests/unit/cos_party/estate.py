@@ -32,8 +32,8 @@ from duis.xml import request_to_xml
 from keys.crl import RevocationList, read_crl
 from keys.errors import KeysError
 from services.chassis.checks import Approved, Check, CheckBook
+from services.chassis.context import ServiceContext
 from services.chassis.data.counters import OriginatorCounter
-from services.chassis.foundation import Foundation
 from services.chassis.settings import Listen
 from services.chassis.time.clock import LabClock
 from services.link.authorities import Authorities
@@ -289,7 +289,7 @@ class Party:
     """One CoS Party with its store, and what the tests ask it."""
 
     prefix: str
-    base: Foundation
+    base: ServiceContext
     gatherer: Gatherer
     workflow: CosWorkflow
     returns: DeviceReturns
@@ -360,7 +360,7 @@ async def open_party(
     settings = CosPartySettings(party=name, eui=eui, data=folder, interface=listen, lab=listen)
     clock = LabClock()
     clock.set(NOW)
-    base = await Foundation.open(settings, check_book(name, prefix), metadata, clock=clock)
+    base = await ServiceContext.open(settings, check_book(name, prefix), metadata, clock=clock)
     signer = CountingSigner(estate.cos_signer(eui))
     sources = published or Published(estate)
     counter = OriginatorCounter(first=first_counter)

@@ -31,7 +31,7 @@ from keys.stores.device_keys import DeviceKeys
 from keys.stores.private import agree, sign_raw
 from meter_sim.checks import meter_checks
 from meter_sim.device.device_types import CELLS, SUPPLIER_DS, DeviceType
-from meter_sim.device.model import DeviceState, Means, Reaction
+from meter_sim.device.model import DeviceContext, DeviceState, Reaction
 from meter_sim.device.modes import Protection, rule
 from meter_sim.device.processing import process
 from meter_sim.factory.own_keys import Fleet
@@ -232,8 +232,10 @@ class Estate:
     def command(self, mode: Mode = Mode.SUPPLIER_BY_TRANS_COS, **changes: Any) -> Command:
         return Command(self, mode, **changes)
 
-    def means(self, book: CheckBook | None = None, at: datetime = NOW, eui: str = DEVICE) -> Means:
-        return Means(self.fleet.keys_of(eui), at, book or make_book())
+    def means(
+        self, book: CheckBook | None = None, at: datetime = NOW, eui: str = DEVICE
+    ) -> DeviceContext:
+        return DeviceContext(self.fleet.keys_of(eui), at, book or make_book())
 
     def broker_secret(self, eui: str) -> bytes:
         """Z of the Broker and a device, agreed with the Broker's key."""
@@ -254,7 +256,9 @@ def make_book(*off: str) -> CheckBook:
     return book
 
 
-def hear(state: DeviceState, data: bytes, means: Means, estate: Estate | None = None) -> Reaction:
+def hear(
+    state: DeviceState, data: bytes, means: DeviceContext, estate: Estate | None = None
+) -> Reaction:
     """One message through the pure rules."""
     del estate
     return process(state, data, means, means.book.start("test", section="request"))

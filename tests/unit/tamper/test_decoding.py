@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from gbcs.codes import Cra
 from gbcs.message import GroupingHeader, Message, OtherInformation, encode
-from services.link.message import Headers
-from services.link.signing import Address, Stamp, sign_request
+from services.link.wire.message import Headers
+from services.link.wire.signing import Address, Stamp, sign_request
 from tamper.decoding import decode_body, decode_message
 from tamper.mitmproxy_addon import ChangeOfSupplierView
 

@@ -11,9 +11,9 @@ from services.chassis.time.clock import SystemClock
 from services.link.checks import ENVELOPE_RULES, RESPONSE_RULES, verify
 from services.link.envelope import Envelope
 from services.link.errors import NotVerified
-from services.link.message import HttpRequest
-from services.link.profile import REQUEST, RESPONSE
 from services.link.trust import LinkTrust
+from services.link.wire.message import HttpRequest
+from services.link.wire.profile import REQUEST, RESPONSE
 from tamper.errors import TamperError
 from tamper.exchange import Exchange, Request, Response
 from tamper.proxy import Proxy

@@ -10,7 +10,7 @@ import pytest
 
 from acb.peers import lookups
 from acb.peers.lookups import RECORDS, Absent, Lookups
-from services.chassis.data.strangers import RECORD, Strangers
+from services.chassis.data.quota import RECORD, UnauthenticatedQuota
 from services.link.opened import Opened
 from tests.unit.acb.estate import SUPPLIER_A, SUPPLIER_B
 from tests.unit.acb.world import Answer, World
@@ -36,7 +36,7 @@ def clock(world: World) -> HeldClock:
 
 def spent(world: World, clock: HeldClock) -> None:
     """Strangers have asked for as many as they may, for as long as this test lasts."""
-    world.parts.lookups.quota = Strangers(clock, purse=0, per_second=0)
+    world.parts.lookups.quota = UnauthenticatedQuota(clock, quota=0, per_second=0)
 
 
 def named(document: bytes, serial: int) -> bytes:
@@ -124,7 +124,7 @@ async def test_a_newcomer_is_served_while_strangers_ask_without_end(
     assert questions(world) == ["eui"]
 
 
-async def test_strangers_in_a_newcomers_name_delay_it_by_the_lifetime_at_most(
+async def test_quota_in_a_newcomers_name_delay_it_by_the_lifetime_at_most(
     world: World, clock: HeldClock
 ) -> None:
     """Its certificate is issued just after the broker was made to ask for it."""
@@ -160,7 +160,9 @@ async def test_who_is_no_user_is_not_asked_for_at_all(world: World, clock: HeldC
 
 async def test_only_what_leads_to_the_anchor_is_paid_back(world: World, clock: HeldClock) -> None:
     """A certificate that the repository has, and that is no organisation's, costs as any other."""
-    world.parts.lookups.quota = Strangers(clock, purse=2 * RECORDS * RECORD, per_second=0)
+    world.parts.lookups.quota = UnauthenticatedQuota(
+        clock, quota=2 * RECORDS * RECORD, per_second=0
+    )
     world.parts.smki._leads_to_anchor = lambda _: False  # type: ignore[method-assign]
     world.book.turn_off("acb.request.certificate_path")
     document = world.estate.signed(world.estate.request(device=NOBODY))

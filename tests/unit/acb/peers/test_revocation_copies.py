@@ -20,7 +20,7 @@ import pytest
 from acb.model import PathEvidence
 from acb.peers.smki import Smki
 from acb.peers.trust import Trust
-from acb.rules.path import UNREFRESHED, hold_path, hold_unrevoked
+from acb.rules.path import UNREFRESHED, require_path, require_unrevoked
 from acb.store import records
 from acb.store import requests as store
 from keys.certificate import Certificate
@@ -136,7 +136,7 @@ class Broker:
     async def judge(self) -> str | None:
         """Why the supplier's certificate does not count, or None."""
         try:
-            hold_unrevoked(self.world.supplier.certificate, await self.path())
+            require_unrevoked(self.world.supplier.certificate, await self.path())
         except CheckFailed as failed:
             return failed.found
         return None
@@ -266,7 +266,7 @@ async def test_a_refresh_that_brings_nothing_is_said_and_refuses_in_the_end(
     broker.clock.step(1)
     assert await broker.judge() == UNREFRESHED
     assert await broker.kept() == kept
-    hold_path(world.supplier.certificate, await broker.path(), revocation=False)  # the twin
+    require_path(world.supplier.certificate, await broker.path(), revocation=False)  # the twin
     broker.repository.down, broker.repository.lies = False, None
     assert await broker.judge() is None
     assert await broker.smki.not_ready() is None
@@ -279,7 +279,7 @@ async def test_a_forged_certificate_is_judged_and_not_kept(broker: Broker, world
     broker.repository.certificates = [forged]
     assert await broker.smki.certificate(true.issuer, true.serial) == forged
     with pytest.raises(CheckFailed):
-        hold_path(forged, await broker.path(), revocation=False)
+        require_path(forged, await broker.path(), revocation=False)
     broker.repository.certificates = [true]
     broker.again()
     assert await broker.smki.certificate(true.issuer, true.serial) == true

@@ -24,7 +24,7 @@ from duis.signature import sign_document
 from duis.xml import request_to_xml
 from services.chassis.checks import CheckBook, Refused
 from services.link.opened import Opened
-from services.link.profile import ORDER
+from services.link.wire.profile import ORDER
 from tests.unit.acb.estate import DEVICE, SUPPLIER_A, SUPPLIER_B, TCOS, Estate, sign_xml
 from tests.unit.acb.world import Answer, World, text
 

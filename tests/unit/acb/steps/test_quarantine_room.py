@@ -6,7 +6,7 @@ from typing import Any
 
 from acb.steps.quarantine import GAVE_WAY, RECORDS
 from duis.model import ServiceRequest
-from services.chassis.data.strangers import RECORD, Strangers
+from services.chassis.data.quota import RECORD, UnauthenticatedQuota
 from tests.unit.acb.estate import OTHER_DEVICE, SUPPLIER_A, SUPPLIER_B
 from tests.unit.acb.world import World
 from tests.unit.services.link.estate import HeldClock
@@ -112,8 +112,10 @@ async def test_what_gave_way_cannot_be_released(world: World) -> None:
 
 async def test_with_an_empty_purse_it_is_refused_by_name_and_not_held(world: World) -> None:
     size = len(world.estate.signed(world.estate.request(counter=1)))
-    purse = 2 * (2 * size + RECORDS * RECORD) + RECORD
-    world.parts.base.audit.strangers = Strangers(HeldClock(), sender_purse=purse, per_second=0)
+    quota = 2 * (2 * size + RECORDS * RECORD) + RECORD
+    world.parts.base.audit.unauthenticated = UnauthenticatedQuota(
+        HeldClock(), sender_quota=quota, per_second=0
+    )
     asked = [await hold(world, number) for number in range(1, 9)]
     assert await waiting(world) == names(asked[:2])
     answer = await world.submit(world.estate.signed(world.estate.request(counter=9)))

@@ -10,7 +10,7 @@ from cos_party.steps.judging import RECORDS
 from cos_party.store import decisions as store
 from services.chassis.checks import Refused
 from services.chassis.data.audit import audit_table
-from services.chassis.data.strangers import RECORD, Strangers
+from services.chassis.data.quota import RECORD, UnauthenticatedQuota
 from services.chassis.data.trace import trace_table
 from tests.unit.cos_party.estate import Estate, Party
 from tests.unit.services.link.estate import HeldClock
@@ -19,9 +19,11 @@ ROOM = 3
 ANOTHER = "0253494d2fffffff"
 
 
-def purse(party: Party, size: int) -> None:
+def quota(party: Party, size: int) -> None:
     enough = ROOM * (size + RECORDS * RECORD) + RECORD
-    party.base.audit.strangers = Strangers(HeldClock(), sender_purse=enough, per_second=0)
+    party.base.audit.unauthenticated = UnauthenticatedQuota(
+        HeldClock(), sender_quota=enough, per_second=0
+    )
 
 
 async def refused(party: Party, content: bytes, transaction: str) -> str:
@@ -48,7 +50,7 @@ async def test_a_suppliers_refusals_are_kept_while_its_purse_lasts(
 ) -> None:
     check = f"{party.prefix}.registration.mpxn_known"
     size = len(estate.ask(import_mpxn="1399999999999").signed)
-    purse(party, size)
+    quota(party, size)
     before = await party.effects()
     for number in range(1, 4 * ROOM):
         asked = estate.ask(import_mpxn="1399999999999", counter=number).signed
@@ -57,8 +59,8 @@ async def test_a_suppliers_refusals_are_kept_while_its_purse_lasts(
     assert found == {"decisions": ROOM, "texts": ROOM, "audit": 4 * ROOM - 1}
     assert await party.effects() == before
     # at nobody else's cost: the broker's own purse, another supplier's, and what is approved
-    assert party.base.audit.strangers.afford(sender="acb")
-    assert party.base.audit.strangers.afford(sender=ANOTHER)
+    assert party.base.audit.unauthenticated.admit(sender="acb")
+    assert party.base.audit.unauthenticated.admit(sender=ANOTHER)
     assert (await party.command(estate.ask(counter=100).signed))["counter"] == 6001
 
 
@@ -66,7 +68,7 @@ async def test_what_no_supplier_signed_is_at_the_cost_of_who_brought_it(
     party: Party, estate: Estate
 ) -> None:
     check = f"{party.prefix}.request.wellformed"
-    purse(party, len(b"<no") + 1)
+    quota(party, len(b"<no") + 1)
     for number in range(10, 10 + 4 * ROOM):
         assert await refused(party, b"<%d" % number, f"t-{number}") == check
     assert await kept(party, check) == {"decisions": ROOM, "texts": ROOM, "audit": 4 * ROOM}
@@ -81,7 +83,7 @@ async def test_what_no_supplier_signed_is_at_the_cost_of_who_brought_it(
 async def test_what_is_quarantined_is_bounded_as_well(ecos: Party, estate: Estate) -> None:
     async with ecos.base.database.begin() as conn:
         await store.write_thresholds(conn, Thresholds(per_requester=0))
-    purse(ecos, len(estate.ask(counter=1).signed))
+    quota(ecos, len(estate.ask(counter=1).signed))
     for number in range(1, 3 * ROOM):
         check = await refused(ecos, estate.ask(counter=number).signed, f"t-{number}")
         assert check == "ecos.anomaly.threshold"
@@ -91,7 +93,7 @@ async def test_what_is_quarantined_is_bounded_as_well(ecos: Party, estate: Estat
 
 async def test_what_devices_said_and_was_refused_is_bounded_as_well(ecos: Party) -> None:
     check = "ecos.response.decode"
-    purse(ecos, 10)
+    quota(ecos, 10)
     for number in range(4 * ROOM):
         with pytest.raises(Refused) as caught:
             await ecos.bring("device-response", b"noise %4d" % number, f"t-{number}")

@@ -17,8 +17,8 @@ from starlette.requests import Request
 
 from services.chassis.app import Ready, Service, StartError
 from services.chassis.checks import Check, CheckBook, CheckFailed
+from services.chassis.context import ServiceContext
 from services.chassis.data.store import Database
-from services.chassis.foundation import Foundation
 from services.chassis.log import note
 from services.chassis.settings import Listen, Settings
 from services.chassis.web import http
@@ -142,7 +142,7 @@ async def build_party(settings: Settings, tmp_path: Path) -> AsyncIterator[Build
 
     async def build(*, ready: tuple[Ready, ...] = ()) -> Party:
         book = make_book()
-        base = await Foundation.open(settings, book)
+        base = await ServiceContext.open(settings, book)
         try:
             service = Service(
                 base,

@@ -28,13 +28,13 @@ from services.chassis.data.store import Database
 from services.chassis.web.http import client
 from services.link.checks import link_checks
 from services.link.client import LinkClient
-from services.link.evidence import EvidenceLog
 from services.link.identity import LinkIdentity
-from services.link.message import HttpRequest, HttpResponse
-from services.link.nonces import NonceWindow
 from services.link.opened import Opened
 from services.link.server import LinkServer
+from services.link.store.evidence import EvidenceLog
+from services.link.store.nonces import NonceWindow
 from services.link.trust import LinkTrust
+from services.link.wire.message import HttpRequest, HttpResponse
 
 NOW = datetime(2026, 3, 26, 12, 0, 0, tzinfo=UTC)
 POLICY = "2.999.1.3"

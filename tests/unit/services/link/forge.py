@@ -14,12 +14,12 @@ from typing import Any
 
 import httpx
 
-from services.link import profile
-from services.link.base import signature_base
-from services.link.digest import content_digest
-from services.link.fields import InnerList, Item, Parameters, write_dictionary
-from services.link.message import HttpRequest, HttpResponse
-from services.link.signing import smaller_form
+from services.link.wire import profile
+from services.link.wire.base import signature_base
+from services.link.wire.digest import content_digest
+from services.link.wire.fields import InnerList, Item, Parameters, write_dictionary
+from services.link.wire.message import HttpRequest, HttpResponse
+from services.link.wire.signing import smaller_form
 from tests.unit.services.link.estate import NOW, Held
 
 PATH = "/link/cos-command"

@@ -12,21 +12,21 @@ import pytest
 import services.link
 
 CORE = (
-    "services.link.base",
+    "services.link.wire.base",
     "services.link.checks",
-    "services.link.digest",
+    "services.link.wire.digest",
     "services.link.envelope",
     "services.link.errors",
-    "services.link.fields",
-    "services.link.message",
+    "services.link.wire.fields",
+    "services.link.wire.message",
     "services.link.parts",
-    "services.link.profile",
-    "services.link.records",
+    "services.link.wire.profile",
+    "services.link.store.records",
     "services.link.rules",
     "services.link.rules.authenticity",
     "services.link.rules.form",
     "services.link.rules.sources",
-    "services.link.signing",
+    "services.link.wire.signing",
 )
 PURE = {
     "__future__", "base64", "binascii", "collections", "cryptography", "dataclasses", "datetime",

@@ -12,9 +12,9 @@ import pytest
 
 from services.chassis.data.audit import verify_chain
 from services.link.errors import EvidenceError
-from services.link.evidence import verify_evidence
-from services.link.fields import Item, write_dictionary
+from services.link.store.evidence import verify_evidence
 from services.link.trust import LinkTrust
+from services.link.wire.fields import Item, write_dictionary
 from tests.unit.services.link.estate import Estate, HeldClock, open_caller, open_party
 from tests.unit.services.link.forge import Forge
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from services.link.digest import content_digest, read_content_digest, same_digest
 from services.link.errors import DigestError, FieldError
-from services.link.fields import (
+from services.link.wire.digest import content_digest, read_content_digest, same_digest
+from services.link.wire.fields import (
     MAX_FIELD,
     Dictionary,
     InnerList,

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from services.chassis.checks import CheckBook
-from services.link import profile
 from services.link.checks import link_checks
 from services.link.errors import LinkSetupError
-from services.link.nonces import LEASE, NonceWindow
 from services.link.opened import Opened
 from services.link.server import LinkServer
+from services.link.store.nonces import LEASE, NonceWindow
+from services.link.wire import profile
 from tests.unit.services.link.estate import Estate, HeldClock, Party, open_party
 from tests.unit.services.link.forge import Forge, problem_of
 

@@ -24,8 +24,8 @@ from services.link.errors import (
     PeerRefused,
     PeerUnavailable,
 )
-from services.link.message import HttpRequest, HttpResponse
-from services.link.nonces import LEASE
+from services.link.store.nonces import LEASE
+from services.link.wire.message import HttpRequest, HttpResponse
 from tests.unit.services.link.estate import Estate, HeldClock, open_caller, open_party
 from tests.unit.services.link.forge import AnswerForge, Forge, Wire, swap_header
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from services.link import profile
 from services.link.checks import request_checks
-from services.link.digest import content_digest
-from services.link.fields import Item
-from services.link.message import HttpRequest
 from services.link.trust import LinkTrust
+from services.link.wire import profile
+from services.link.wire.digest import content_digest
+from services.link.wire.fields import Item
+from services.link.wire.message import HttpRequest
 from tests.unit.services.link.estate import (
     NOW,
     Authority,

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from services.link import profile
 from services.link.checks import response_checks
 from services.link.client import LinkClient
-from services.link.digest import content_digest
 from services.link.errors import LinkRefused
-from services.link.fields import Item
-from services.link.message import HttpRequest, HttpResponse
 from services.link.trust import LinkTrust
+from services.link.wire import profile
+from services.link.wire.digest import content_digest
+from services.link.wire.fields import Item
+from services.link.wire.message import HttpRequest, HttpResponse
 from tests.unit.services.link.estate import NOW, Authority, Estate, HeldClock, Party, open_caller
 from tests.unit.services.link.forge import AnswerForge, Wire, larger_form, swap_body, swap_header
 

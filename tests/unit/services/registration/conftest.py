@@ -23,8 +23,8 @@ from services.chassis.settings import Listen
 from services.chassis.web import http
 from services.link.checks import response_checks
 from services.link.client import LinkAnswer, LinkClient
-from services.link.evidence import EvidenceLog
 from services.link.identity import LinkIdentity
+from services.link.store.evidence import EvidenceLog
 from services.link.trust import LinkTrust
 from services.registration.main import PARTY, assemble
 from services.registration.settings import RegistrationSettings

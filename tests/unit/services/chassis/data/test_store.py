@@ -16,8 +16,8 @@ from sqlalchemy import Column, Integer, MetaData, Table, Text, event, func, inse
 from sqlalchemy.exc import OperationalError, StatementError
 
 from services.chassis.checks import CheckBook
+from services.chassis.context import ServiceContext
 from services.chassis.data.store import Database, StoreError, UtcDateTime
-from services.chassis.foundation import Foundation
 from services.chassis.settings import Settings
 
 own = MetaData()
@@ -216,7 +216,7 @@ async def test_who_writes_cannot_close(database: Database) -> None:
 async def test_what_was_opened_is_closed_where_a_party_cannot_be_put_together(
     settings: Settings,
 ) -> None:
-    base = await Foundation.open(settings, CheckBook("test_party", []))
+    base = await ServiceContext.open(settings, CheckBook("test_party", []))
     with pytest.raises(ZeroDivisionError):
         async with base.closed_on_failure():
             raise ZeroDivisionError

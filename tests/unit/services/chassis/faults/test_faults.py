@@ -25,7 +25,7 @@ from services.chassis.faults.orders import (
     Match,
     Part,
 )
-from services.link import profile
+from services.link.wire import profile
 
 REQUEST_ID = "02-53-49-4D-00-00-00-0A:02-53-49-4D-D0-00-00-01:1700"
 DEVICE = "0253494dd0000001"

@@ -14,12 +14,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from services.link import profile
-from services.link.base import Message, signature_base
-from services.link.digest import content_digest
 from services.link.errors import BaseError, SignatureError
-from services.link.fields import MAX_FIELD, InnerList, Item, write_dictionary
-from services.link.message import Headers, HttpRequest, HttpResponse
+from services.link.wire import profile
+from services.link.wire.base import Message, signature_base
+from services.link.wire.digest import content_digest
+from services.link.wire.fields import MAX_FIELD, InnerList, Item, write_dictionary
+from services.link.wire.message import Headers, HttpRequest, HttpResponse
 
 Sign = Callable[[bytes], bytes]
 

@@ -60,24 +60,24 @@ class TokenBucket:
         self._left = min(float(self._size), self._left + octets)
 
 
-class Strangers:
+class UnauthenticatedQuota:
     """One party's buckets. In memory: a restart fills them."""
 
     def __init__(
         self,
         clock: Clock,
         *,
-        purse: int = SHARED_OCTETS,
+        quota: int = SHARED_OCTETS,
         per_second: int = SHARED_PER_SECOND,
-        sender_purse: int = SENDER_OCTETS,
+        sender_quota: int = SENDER_OCTETS,
     ) -> None:
         self._clock = clock
-        self._shared = TokenBucket(clock, purse, per_second)
-        self._sender_purse = sender_purse
+        self._shared = TokenBucket(clock, quota, per_second)
+        self._sender_purse = sender_quota
         self._senders: OrderedDict[str, TokenBucket] = OrderedDict()
         self._unkept = 0
 
-    def afford(self, carried: int = 0, *, records: int = 1, sender: str | None = None) -> bool:
+    def admit(self, carried: int = 0, *, records: int = 1, sender: str | None = None) -> bool:
         """Whether records that carry so many octets may be kept; if so, the quota is less by them.
 
         Args:
@@ -94,7 +94,7 @@ class Strangers:
         """Whoever left that has proven who it is since: it is put back."""
         self._shared.put_back(carried + records * RECORD)
 
-    def unkept(self) -> int:
+    def unrecorded(self) -> int:
         """How many records were not kept since this was last asked."""
         found, self._unkept = self._unkept, 0
         return found

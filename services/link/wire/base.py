@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from services.link.errors import BaseError
-from services.link.fields import InnerList, Item, is_printable
-from services.link.message import HttpRequest, HttpResponse
+from services.link.wire.fields import InnerList, Item, is_printable
+from services.link.wire.message import HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

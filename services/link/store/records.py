@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from services.chassis.checks import CheckFailed
-from services.link import profile
-from services.link.base import signature_base
 from services.link.envelope import Envelope, KeyDirectory
 from services.link.errors import BaseError, EvidenceError
-from services.link.message import Headers, HttpRequest, HttpResponse
+from services.link.wire import profile
+from services.link.wire.base import signature_base
+from services.link.wire.message import Headers, HttpRequest, HttpResponse
 
 VERSION: Final = 1
 

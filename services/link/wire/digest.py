@@ -6,7 +6,7 @@ import hashlib
 import hmac
 
 from services.link.errors import DigestError, FieldError
-from services.link.fields import Item, read_dictionary, write_dictionary
+from services.link.wire.fields import Item, read_dictionary, write_dictionary
 
 ALGORITHM = "sha-256"
 

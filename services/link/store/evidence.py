@@ -19,10 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.checks import Check
 from services.chassis.data.audit import AuditLog
+from services.chassis.data.quota import UnauthenticatedQuota
 from services.chassis.data.store import Database
-from services.chassis.data.strangers import Strangers
-from services.link import profile
-from services.link.base import signature_base
 from services.link.checks import (
     AUTHENTICITY,
     FORM,
@@ -32,11 +30,10 @@ from services.link.checks import (
     TARGET,
     verify,
 )
-from services.link.digest import read_content_digest
 from services.link.envelope import Envelope
 from services.link.errors import BaseError, EvidenceError, NotVerified, SignatureError
-from services.link.message import HttpRequest, HttpResponse
-from services.link.records import (
+from services.link.rules import authenticity
+from services.link.store.records import (
     VERSION,
     envelope_of,
     read_body,
@@ -44,9 +41,12 @@ from services.link.records import (
     request_record,
     response_record,
 )
-from services.link.rules import authenticity
-from services.link.signing import verify_signature
 from services.link.trust import LinkTrust
+from services.link.wire import profile
+from services.link.wire.base import signature_base
+from services.link.wire.digest import read_content_digest
+from services.link.wire.message import HttpRequest, HttpResponse
+from services.link.wire.signing import verify_signature
 
 REQUEST_SENT: Final = "link.request.sent"
 REQUEST_RECEIVED: Final = "link.request.received"
@@ -74,9 +74,9 @@ class EvidenceLog:
         self._audit = audit
 
     @property
-    def strangers(self) -> Strangers:
+    def unauthenticated(self) -> UnauthenticatedQuota:
         """Who is asked before anything is kept that somebody on the wire could cause."""
-        return self._audit.strangers
+        return self._audit.unauthenticated
 
     async def request(
         self,
@@ -107,7 +107,7 @@ class EvidenceLog:
         subject = request.first(profile.MESSAGE_ID) or "-"
         return await self._audit.append(conn, kind, subject, record, response.body)
 
-    async def unauthenticated(
+    async def write_unauthenticated(
         self, conn: AsyncConnection, request: HttpRequest, verdict: Mapping[str, Any]
     ) -> int:
         """Keep that a request of unknown origin was refused, without its content.
@@ -121,8 +121,8 @@ class EvidenceLog:
             "body_octets": len(request.body),
             "body_digest": hashlib.sha256(request.body).hexdigest(),
         }
-        if unkept := self.strangers.unkept():
-            record["unkept_before"] = unkept
+        if unrecorded := self.unauthenticated.unrecorded():
+            record["unkept_before"] = unrecorded
         return await self._audit.append(conn, REQUEST_REFUSED, "unauthenticated", record)
 
 

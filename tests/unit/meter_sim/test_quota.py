@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.chassis.data.strangers import RECORD, Strangers
+from services.chassis.data.quota import RECORD, UnauthenticatedQuota
 from tests.unit.meter_sim.estate import DEVICE, Estate
 from tests.unit.meter_sim.running import Running
 from tests.unit.services.link.estate import HeldClock
@@ -15,8 +15,8 @@ async def test_noise_leaves_only_so_much_and_a_command_is_heard_all_the_same(
     meters: Running, estate: Estate
 ) -> None:
     await meters.install()
-    meters.service.base.audit.strangers = Strangers(
-        HeldClock(), purse=ROOM * 3 * (NOISE + RECORD), per_second=1
+    meters.service.base.audit.unauthenticated = UnauthenticatedQuota(
+        HeldClock(), quota=ROOM * 3 * (NOISE + RECORD), per_second=1
     )
     for number in range(4 * ROOM):
         answer = await meters.send(number.to_bytes(4, "big") + bytes(NOISE - 4))

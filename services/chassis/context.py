@@ -22,7 +22,7 @@ from services.chassis.web.http import Client
 
 
 @dataclass(frozen=True, slots=True)
-class Foundation:
+class ServiceContext:
     """One party's chassis parts.
 
     Attributes:
@@ -60,7 +60,7 @@ class Foundation:
         clock: LabClock | None = None,
         system_clock: Clock | None = None,
         retry: Retry | None = None,
-    ) -> Foundation:
+    ) -> ServiceContext:
         """Open the store, create the party's `tables` in it, and build the rest on top.
 
         Args:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis.data.strangers import RECORD, Strangers
-from services.link.message import HttpRequest
+from services.chassis.data.quota import RECORD, UnauthenticatedQuota
+from services.link.wire.message import HttpRequest
 from tests.unit.services.link.estate import Estate, HeldClock, Party, open_party
 from tests.unit.services.link.forge import Forge
 
@@ -18,7 +18,9 @@ ROOM = 4
 
 async def poor(folder: Path, estate: Estate, clock: HeldClock) -> Party:
     opened = await open_party(folder, estate, clock=clock)
-    opened.audit.strangers = Strangers(clock, purse=ROOM * (RECORD + 400), per_second=RECORD)
+    opened.audit.unauthenticated = UnauthenticatedQuota(
+        clock, quota=ROOM * (RECORD + 400), per_second=RECORD
+    )
     return opened
 
 
@@ -28,7 +30,7 @@ async def refusals(party: Party, request: HttpRequest, times: int) -> set[str]:
     return {str(json.loads(answer.body)["check"]) for answer in answers}
 
 
-async def test_strangers_are_refused_by_name_but_leave_only_so_much(
+async def test_quota_are_refused_by_name_but_leave_only_so_much(
     tmp_path: Path, estate: Estate, clock: HeldClock
 ) -> None:
     party = await poor(tmp_path, estate, clock)
@@ -68,7 +70,7 @@ async def test_the_peer_itself_is_kept_whatever_strangers_do(
 ) -> None:
     party = await poor(tmp_path, estate, clock)
     await refusals(party, HttpRequest("POST", "/link/cos-command", "", (), b""), 2 * ROOM)
-    assert not party.audit.strangers.afford()
+    assert not party.audit.unauthenticated.admit()
     assert (await party.send(forge.request())).status == 200
     assert [row["kind"] for row in (await party.rows())[-2:]] == [
         "link.request.received",

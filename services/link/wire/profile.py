@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from services.link.fields import Item
+from services.link.wire.fields import Item
 
 LABEL: Final = "cos"
 ALGORITHM: Final = "ecdsa-p256-sha256"

@@ -8,7 +8,7 @@ import pytest
 
 from acb.peers.lookups import RECORDS
 from gbcs.block_transfer import split
-from services.chassis.data.strangers import RECORD, Strangers
+from services.chassis.data.quota import RECORD, UnauthenticatedQuota
 from tests.unit.acb.world import World
 from tests.unit.services.link.estate import HeldClock
 
@@ -22,8 +22,10 @@ ROOM = 3
 @pytest.fixture
 async def poor(world: World) -> World:
     """A broker whose unauthenticated quota is soon used up, and never comes back."""
-    purse = ROOM * (BODY + RECORD)
-    world.parts.base.audit.strangers = Strangers(HeldClock(), purse=purse, per_second=1)
+    quota = ROOM * (BODY + RECORD)
+    world.parts.base.audit.unauthenticated = UnauthenticatedQuota(
+        HeldClock(), quota=quota, per_second=1
+    )
     return world
 
 
@@ -57,7 +59,7 @@ async def test_noise_of_the_wan_is_refused_by_name_but_leaves_only_so_much(poor:
 
 
 async def test_whoever_is_known_is_served_all_the_same(poor: World) -> None:
-    while poor.parts.base.audit.strangers.afford():
+    while poor.parts.base.audit.unauthenticated.admit():
         pass
     request = poor.estate.request()
     assert (await poor.run(request))["state"] == "completed"
@@ -67,8 +69,10 @@ async def test_whoever_is_known_is_served_all_the_same(poor: World) -> None:
 
 async def test_whoever_is_known_pays_nothing(world: World) -> None:
     """The quota is for one request, and no more."""
-    purse = len(world.estate.signed(world.estate.request())) + RECORD + 100
-    world.parts.base.audit.strangers = Strangers(HeldClock(), purse=purse, per_second=1)
+    quota = len(world.estate.signed(world.estate.request())) + RECORD + 100
+    world.parts.base.audit.unauthenticated = UnauthenticatedQuota(
+        HeldClock(), quota=quota, per_second=1
+    )
     for counter in (1, 2, 3):
         request = world.estate.request(counter=counter)
         await world.accept(request)
@@ -85,7 +89,7 @@ async def test_blocks_of_strangers_leave_only_so_much(poor: World) -> None:
     meter.hear = silent  # type: ignore[method-assign]
     await poor.run(poor.estate.request())
     first = split(said[0] or b"", 100)[0]
-    while poor.parts.base.audit.strangers.afford(10 * RECORD):
+    while poor.parts.base.audit.unauthenticated.admit(10 * RECORD):
         pass
     before = await kept(poor, "block-1")
     for _ in range(20 * ROOM):
@@ -97,7 +101,9 @@ async def test_whoever_asks_for_certificates_that_nobody_has_is_stopped(world: W
     """The two ends of the link keep every question; known senders are served all the same."""
     document = world.estate.signed(world.estate.request())
     await world.accept(world.estate.request())  # the signer is known from now on
-    world.parts.lookups.quota = Strangers(HeldClock(), purse=ROOM * RECORDS * RECORD, per_second=1)
+    world.parts.lookups.quota = UnauthenticatedQuota(
+        HeldClock(), quota=ROOM * RECORDS * RECORD, per_second=1
+    )
     asked = world.peers["smki_repository"].heard
     checks = []
     for serial in range(5 * ROOM):
@@ -117,8 +123,8 @@ async def test_what_a_known_sender_has_refused_is_bounded_and_at_nobody_elses_co
 ) -> None:
     audit = world.parts.base.audit
     size = len(world.estate.signed(world.estate.request(device=NOBODY)))
-    audit.strangers = Strangers(
-        HeldClock(), purse=0, sender_purse=ROOM * (2 * size + 3 * RECORD), per_second=1
+    audit.unauthenticated = UnauthenticatedQuota(
+        HeldClock(), quota=0, sender_quota=ROOM * (2 * size + 3 * RECORD), per_second=1
     )
     for counter in range(1, 5 * ROOM):
         document = world.estate.signed(world.estate.request(device=NOBODY, counter=counter))
@@ -126,6 +132,6 @@ async def test_what_a_known_sender_has_refused_is_bounded_and_at_nobody_elses_co
         assert answer.headers["cos-check"] == "acb.device.known"
     assert ROOM <= await kept(world, "acb.device.known") <= ROOM + 1
     assert await kept(world, "service-request") == await kept(world, "acb.device.known")
-    assert audit.strangers.afford(sender="another who is known")
+    assert audit.unauthenticated.admit(sender="another who is known")
     request = world.estate.request(counter=100)  # and its own requests are served as ever
     assert (await world.run(request))["state"] == "completed"

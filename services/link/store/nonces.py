@@ -34,7 +34,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.data.store import Database
-from services.link import profile
+from services.link.wire import profile
 
 LEASE: Final = timedelta(seconds=30)
 """How long one attempt at a message holds others off. Longer than any handler takes."""

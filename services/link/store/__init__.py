@@ -1,0 +1,1 @@
+"""What an end of the link keeps."""
