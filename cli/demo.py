@@ -48,7 +48,7 @@ from stack.layout import Stack, load_stack, stack_file
 from stack.processes import start, stop
 from stack.provision import devices_of, provision
 from stack.receiver import Receiver, own_address
-from stack.story import RequestTrace, tell
+from stack.trace import (RequestTrace, tell)
 from stack.supplier import Supplier
 from stack.switching import Outcome, switch
 from stack.systems import SYSTEMS

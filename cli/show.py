@@ -12,7 +12,7 @@ from rich.text import Text
 from cli.console import escaped, line
 from stack.cells import CellContent
 from stack.layout import Stack
-from stack.story import RequestTrace, TraceEvent
+from stack.trace import (RequestTrace, TraceEvent)
 from stack.systems import SYSTEM
 
 MARKS = {

@@ -15,7 +15,7 @@ from duis.xml import response_from_xml
 from stack.connection import LONG_POLL, Connection, refusal
 from stack.errors import UNDER_WAY, CommandError
 from stack.provision import devices_of
-from stack.story import refusals_of, tell
+from stack.trace import (refusals_of, tell)
 from stack.supplier import Supplier
 
 GIVE_UP = 200.0  # seconds after which a request that has not ended is left to itself

@@ -12,7 +12,7 @@ import httpx
 from stack.cells import CellContent, cells_of
 from stack.connection import Connection
 from stack.provision import devices_of
-from stack.story import RequestTrace, tell
+from stack.trace import (RequestTrace, tell)
 from stack.supplier import Supplier
 from stack.switching import Outcome, submit, switch
 

@@ -32,7 +32,7 @@ from stack.evidence.verify import judge, write_bundle
 from stack.pcapng import Packet, write
 from stack.provision import provision
 from stack.receiver import Receiver
-from stack.story import tell
+from stack.trace import (tell)
 from stack.switching import FINAL_STATES
 
 pytestmark = pytest.mark.xdist_group("stack")
