@@ -17,7 +17,7 @@ FOREIGN = re.compile(
     re.IGNORECASE,
 )
 HEADERS_FOR_FAULTS = {"cos-purpose", "cos-message-id", "cos-sender"}
-"""`faults/seen.py` reads these, so that a fault can be told which messages it is for."""
+"""`faults/exchange.py` reads these, so that a fault can be told which messages it is for."""
 
 
 def said_in(source: str) -> set[str]:
