@@ -6,16 +6,13 @@ ratios are what can be compared.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from statistics import median
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from bench.timing import Act, Cost, measure, show
 from services.link.checks import REQUEST_RULES, RESPONSE_RULES, verify
 from services.link.envelope import Envelope
 from services.link.wire import profile
@@ -24,6 +21,7 @@ from services.link.wire.message import HttpRequest, HttpResponse
 from services.link.wire.signing import Address, Stamp, sign_request, sign_response
 
 BODY = b'{"version":1,"padding":"' + b"x" * 2970 + b'"}'
+ECDSA = ec.ECDSA(hashes.SHA256())
 AT = datetime(2026, 3, 26, 12, tzinfo=UTC)
 
 
@@ -38,7 +36,7 @@ class Key:
         self.public_key = self.private.public_key()
 
     def sign(self, data: bytes) -> bytes:
-        r, s = decode_dss_signature(self.private.sign(data, ec.ECDSA(hashes.SHA256())))
+        r, s = decode_dss_signature(self.private.sign(data, ECDSA))
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
     def failure(self, at: datetime) -> None:
@@ -52,23 +50,7 @@ class Directory(dict[str, Key]):
         return self.get(key_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Median microseconds of one operation, and as a multiple of the bare one."""
-
-    name: str
-    microseconds: float
-    ratio: float
-
-
-def _time(act: Callable[[], object], rounds: int) -> float:
-    started = time.perf_counter()
-    for _ in range(rounds):
-        act()
-    return (time.perf_counter() - started) / rounds * 1e6
-
-
-def measure(rounds: int = 100, repetitions: int = 15) -> list[Cost]:
+def measured() -> list[Cost]:
     """Time signing and the full ordered verification of a request and of a response."""
     acb, ecos = Key("acb"), Key("ecos_party")
     keys = Directory({"aa": acb, "ee": ecos})
@@ -115,36 +97,20 @@ def measure(rounds: int = 100, repetitions: int = 15) -> list[Cost]:
         verify(envelope, RESPONSE_RULES)
 
     base = signature_base(asked.cover(profile.REQUEST.components, "t"), question, None)
-    der = acb.private.sign(base, ec.ECDSA(hashes.SHA256()))
-    acts: list[tuple[str, Callable[[], object], int]] = [
-        ("bare ECDSA P-256 sign", lambda: acb.private.sign(base, ec.ECDSA(hashes.SHA256())), 0),
-        (
-            "bare ECDSA P-256 verify",
-            lambda: acb.public_key.verify(der, base, ec.ECDSA(hashes.SHA256())),
-            1,
-        ),
-        ("sign a request", request, 0),
-        ("verify a request", take_request, 1),
-        ("sign a response", response, 0),
-        ("verify a response", take_response, 1),
-    ]
-    # every repetition times all of them, so that a busy machine slows all of them alike
-    times = [[_time(act, rounds) for _, act, _ in acts] for _ in range(repetitions)]
-    return [
-        Cost(
-            name,
-            median(row[number] for row in times),
-            median(row[number] / row[bare] for row in times),
-        )
-        for number, (name, _, bare) in enumerate(acts)
-    ]
+    der = acb.private.sign(base, ECDSA)
+    return measure([
+        Act("bare ECDSA P-256 sign", lambda: acb.private.sign(base, ECDSA), 0),
+        Act("bare ECDSA P-256 verify", lambda: acb.public_key.verify(der, base, ECDSA), 1),
+        Act("sign a request", request, 0),
+        Act("verify a request", take_request, 1),
+        Act("sign a response", response, 0),
+        Act("verify a response", take_response, 1),
+    ])  # fmt: skip
 
 
 def main() -> None:
     """Print the table."""
-    print(f"signed link, body of {len(BODY)} octets, one core")
-    for cost in measure():
-        print(f"{cost.name:26} {cost.microseconds:8.1f} us   x {cost.ratio:.2f}")
+    show(f"signed link, body of {len(BODY)} octets, one core", measured())
 
 
 if __name__ == "__main__":

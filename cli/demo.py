@@ -48,10 +48,10 @@ from stack.layout import Stack, load_stack, stack_file
 from stack.processes import start, stop
 from stack.provision import devices_of, provision
 from stack.receiver import Receiver, own_address
-from stack.trace import (RequestTrace, tell)
 from stack.supplier import Supplier
 from stack.switching import Outcome, switch
 from stack.systems import SYSTEMS
+from stack.trace import RequestTrace, tell
 
 CALLBACK_LIMIT = 20.0  # seconds for a signed response to reach the supplier's own service
 SUPPLIER_CELLS = frozenset(

@@ -12,8 +12,8 @@ from rich.text import Text
 from cli.console import escaped, line
 from stack.cells import CellContent
 from stack.layout import Stack
-from stack.trace import (RequestTrace, TraceEvent)
 from stack.systems import SYSTEM
+from stack.trace import RequestTrace, TraceEvent
 
 MARKS = {
     "passed": ("✓", "green"),

@@ -16,10 +16,10 @@ from keys.errors import KeysError
 from stack.connection import Connection
 from stack.errors import REFUSED, USAGE, CommandError
 from stack.finding import find_stack
-from stack.trace import (tell)
 from stack.switching import GIVE_UP, Outcome
 from stack.switching import submit as submit_document
 from stack.switching import switch as switch_supplier
+from stack.trace import tell
 
 Wait = Annotated[float, typer.Option(min=0, help="Seconds to wait for the end of the request.")]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from probe.result import Stop
+from probe.result import Refusal
 from stack.connection import Connection
 from stack.systems import DEVICES_LAST
 
@@ -26,7 +26,7 @@ class Changes:
         clocks: clocks that are not the machine's, by system, as the system tells it.
     """
 
-    off: tuple[Stop, ...]
+    off: tuple[Refusal, ...]
     quirks: tuple[tuple[str, str], ...]
     faults: tuple[tuple[str, str], ...]
     clocks: Mapping[str, Mapping[str, Any]]
@@ -38,13 +38,13 @@ class Changes:
         Raises:
             CommandError: one cannot be reached.
         """
-        off: list[Stop] = []
+        off: list[Refusal] = []
         quirks: list[tuple[str, str]] = []
         faults: list[tuple[str, str]] = []
         clocks: dict[str, Mapping[str, Any]] = {}
         for party in DEVICES_LAST:
             checks = connection.lab(party, "GET", "/lab/checks")["checks"]
-            off += [Stop(party, one["id"]) for one in checks if not one["enabled"]]
+            off += [Refusal(party, one["id"]) for one in checks if not one["enabled"]]
             known = connection.lab(party, "GET", "/lab/quirks")["quirks"]
             quirks += [(party, one["name"]) for one in known if one["on"]]
             armed = connection.lab(party, "GET", "/lab/faults")["faults"]
@@ -54,7 +54,7 @@ class Changes:
                 clocks[party] = clock
         return cls(tuple(off), tuple(quirks), tuple(faults), clocks)
 
-    def words(self) -> list[str]:
+    def described(self) -> list[str]:
         """Each in a few words; none where nothing was changed."""
         return [
             *(f"{one.check} of {one.party} is off" for one in self.off),
@@ -63,7 +63,7 @@ class Changes:
             *(f"the clock of {party} is {told['mode']}" for party, told in self.clocks.items()),
         ]
 
-    def make(self, connection: Connection) -> None:
+    def apply(self, connection: Connection) -> None:
         """Make them again, all but faults: how often one has struck cannot be made again."""
         for one in self.off:
             connection.lab(one.party, "PUT", f"/lab/checks/{one.check}", {"enabled": False})

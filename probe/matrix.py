@@ -3,8 +3,9 @@
 Checks of one party run in one order and the first refusal ends it. So turning off check C can
 change the fate of those attacks only that C refused: what an earlier check refuses it still
 refuses, and what C let pass it lets pass. Hence each attack is repeated once, without the check
-that refused it; that is the whole matrix. What was found is kept in `next_line.json` beside this
-module, and `cos probe --rung 5` holds a stack to it.
+that refused it; that is the whole matrix. What was found is kept in `without_check.json` beside
+this module (by attack: party and check, or null: it gets through), and `cos probe --rung 5`
+holds a stack to it.
 """
 
 from __future__ import annotations
@@ -15,36 +16,32 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from probe.catalogue import NOT_RUN
-from probe.model import BETWEEN, RUNGS, Attack, Result, Rung
-from probe.result import Seen, Stop
+from probe.model import BETWEEN, Attack, Result, Rung
+from probe.result import Observed, Refusal
 from probe.runner import BROKEN, judge
 from probe.world import World
 from stack.systems import SYSTEMS
 
 METERS = "meter_sim"
-RECORD = Path(__file__).parent / "next_line.json"
+RECORD = Path(__file__).parent / "without_check.json"
 ANYTHING = frozenset({"cells", "counters", "pending", "certificates", "record", "signed"})
-Lines = dict[str, Stop | None]
+Repeats = dict[str, Refusal | None]
 """By attack: who refuses it without the check that refuses it; None: it gets through."""
 
-COLUMNS = ("attack", "rung", "what is attempted", "the attacker holds", "requirement",
-           "refused by", "and without that check by")  # fmt: skip
 
-
-def recorded() -> Lines:
+def recorded() -> Repeats:
     """What the last matrix found."""
-    told = json.loads(RECORD.read_text()) if RECORD.is_file() else {}
-    return {name: Stop(*line) if line else None for name, line in told.items()}
+    told: dict[str, str | None] = json.loads(RECORD.read_text()) if RECORD.is_file() else {}
+    return {name: Refusal(*line.split()) if line else None for name, line in told.items()}
 
 
-def record(lines: Lines) -> None:
-    """Keep what a matrix found."""
-    told = {n: [s.party, s.check] if s else None for n, s in sorted(lines.items())}
+def record(lines: Repeats) -> None:
+    """Keep what a matrix found, a line an attack."""
+    told = {n: r and f"{r.party} {r.check}" for n, r in sorted(lines.items())}
     RECORD.write_text(json.dumps(told, indent=1) + "\n")
 
 
-def without(attack: Attack, expected: Stop | None) -> Attack:
+def without(attack: Attack, expected: Refusal | None) -> Attack:
     """The same attack at a stack that lacks the check which refuses it."""
     check = attack.expected
     assert check is not None
@@ -68,9 +65,9 @@ def weakened(attacks: Sequence[Attack]) -> Iterator[Attack]:
             yield without(attack, lines[attack.id])
 
 
-def next_lines(
+def repeat_without_checks(
     world: World, attacks: Sequence[Attack], progress: Callable[[Result], None]
-) -> tuple[Lines, list[Result]]:
+) -> tuple[Repeats, list[Result]]:
     """Repeat every refused attack without its check: what was found, and what broke off.
 
     An attack whose check cannot be turned off (it is none of the party's book: a route that does
@@ -78,12 +75,12 @@ def next_lines(
     is turned off once for all of them.
     """
     known = {(c["party"], c["id"]) for c in checks_of(world)}
-    by_check: dict[Stop, list[Attack]] = defaultdict(list)
+    by_check: dict[Refusal, list[Attack]] = defaultdict(list)
     for attack in attacks:
-        stop = attack.expected
-        if stop is not None and (stop.party, stop.check) in known:
-            by_check[stop].append(without(attack, None))
-    lines: Lines = {}
+        refusal = attack.expected
+        if refusal is not None and (refusal.party, refusal.check) in known:
+            by_check[refusal].append(without(attack, None))
+    lines: Repeats = {}
     broken: list[Result] = []
     world.compares = False
     try:
@@ -94,29 +91,29 @@ def next_lines(
                 broken.append(result)
             else:
                 name = result.attack.id.removesuffix(".without-its-check")
-                lines[name] = result.stopped_by
+                lines[name] = result.refused_by
             progress(result)
-        world.fresh()
+        world.restore()
     finally:
         world.compares = True
-        world.leave()
+        world.stop_standing_between()
     return lines, broken
 
 
-def _repeated(world: World, by_check: Mapping[Stop, Sequence[Attack]]) -> Iterator[Result]:
+def _repeated(world: World, by_check: Mapping[Refusal, Sequence[Attack]]) -> Iterator[Result]:
     """Each attack on a stack that no other has changed, with its check off."""
     fresh = False
-    for stop, attacks in by_check.items():
+    for refusal, attacks in by_check.items():
         off = False
         for attack in attacks:
             if not fresh:
-                world.fresh()
+                world.restore()
                 off = False
             if not off:
-                world.switch(stop, on=False)
+                world.switch(refusal, on=False)
                 off = True
             try:
-                if stop.party == METERS:
+                if refusal.party == METERS:
                     world.watch(frozenset())
                 seen = attack.act(world)
                 fresh = _left_nothing(world, attack, seen)
@@ -127,10 +124,10 @@ def _repeated(world: World, by_check: Mapping[Stop, Sequence[Attack]]) -> Iterat
                 continue
             yield judge(attack, seen, ())
         if off:
-            world.switch(stop, on=True)
+            world.switch(refusal, on=True)
 
 
-def _left_nothing(world: World, attack: Attack, seen: Seen) -> bool:
+def _left_nothing(world: World, attack: Attack, seen: Observed) -> bool:
     """Whether the next attack finds the stack as this one did.
 
     What the party without the check refused all the same has changed nothing there: that is what
@@ -139,10 +136,10 @@ def _left_nothing(world: World, attack: Attack, seen: Seen) -> bool:
     """
     if world.untouched:
         return True
-    stop, off = seen.stopped_by, attack.off
-    if stop is None or off is None or world.prepared or stop.party != off.party:
+    refusal, off = seen.refused_by, attack.off
+    if refusal is None or off is None or world.prepared or refusal.party != off.party:
         return False
-    return stop.party != METERS or not world.changes()
+    return refusal.party != METERS or not world.changes()
 
 
 def checks_of(world: World) -> list[dict[str, str]]:
@@ -152,85 +149,3 @@ def checks_of(world: World) -> list[dict[str, str]]:
         for party in SYSTEMS
         for check in world.lab(party, "GET", "/lab/checks")["checks"]
     ]
-
-
-def document(attacks: Sequence[Attack], lines: Lines, checks: Sequence[dict[str, str]]) -> str:
-    """docs/attacks.md: the same for the same attacks and behaviour, whenever it is made."""
-    return "\n".join([*_head(attacks), *_matrix(attacks, lines, checks), *_list(attacks, lines)])
-
-
-def _head(attacks: Sequence[Attack]) -> list[str]:
-    out = [
-        "# Attacks, and which check holds what",
-        "",
-        "Made by `cos probe matrix`; do not edit. `cos probe matrix --check` says whether it is",
-        "current. Run the attacks themselves with `cos probe` against a running stack.",
-        "",
-        "## Rungs",
-        "",
-        "| rung | the attacker has | attacks |",
-        "|---|---|---|",
-    ]
-    for rung, title in RUNGS.items():
-        count = sum(a.rung is rung for a in attacks)
-        shown = "every refused attack below, again" if rung is Rung.CHECK_OFF else str(count)
-        out.append(f"| {int(rung)} | {title} | {shown} |")
-    out += ["", "## What is not attacked here, and why", ""]
-    out += [f"- **{what}**: {' '.join(why.split())}" for what, why in NOT_RUN]
-    return [*out, ""]
-
-
-def _matrix(attacks: Sequence[Attack], lines: Lines, checks: Sequence[dict[str, str]]) -> list[str]:
-    by_check: dict[tuple[str, str], list[Attack]] = defaultdict(list)
-    for attack in attacks:
-        if attack.expected is not None:
-            by_check[attack.expected.party, attack.expected.check].append(attack)
-    out = [
-        "## The matrix",
-        "",
-        "One line per check: how many attacks it refuses, how many of them get through when it is",
-        "off, and who refuses the others then. (Order decides: with a check off, only what that",
-        "check refused can end otherwise.) Where a check is its own next line, nothing can be",
-        "made of such octets: there is nothing to go on with, on or off.",
-        "",
-        "| party | check | refuses | get through without it | still refused by |",
-        "|---|---|---|---|---|",
-    ]
-    idle = []
-    for check in checks:
-        held = [a for a in by_check[check["party"], check["id"]] if a.id in lines]
-        through = [a.id for a in held if lines[a.id] is None]
-        behind = sorted({stop.check for a in held if (stop := lines[a.id]) is not None})
-        if not through:
-            idle.append((check, len(held)))
-        if held:
-            shown = ", ".join(f"`{b}`" for b in behind) or "-"
-            out.append(
-                f"| {check['party']} | `{check['id']}` | {len(held)} | {len(through)} | {shown} |"
-            )
-    out += ["", "### Redundant or untested", "",
-            "Checks whose removal lets nothing through here. With attacks: others stand behind",
-            "them (defence in depth). Without: no attack of this bench reaches them.", "",
-            "| party | check | attacks it refuses | |", "|---|---|---|---|"]  # fmt: skip
-    for check, count in idle:
-        why = "others stand behind it" if count else "untested here"
-        out.append(f"| {check['party']} | `{check['id']}` | {count} | {why} |")
-    return [*out, ""]
-
-
-def _list(attacks: Sequence[Attack], lines: Lines) -> list[str]:
-    out = [
-        "## The attacks",
-        "",
-        f"| {' | '.join(COLUMNS)} |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for a in attacks:
-        refused = f"{a.expected.party} `{a.expected.check}`" if a.expected else "**nobody**"
-        behind = "-"
-        if a.expected is not None and a.id in lines:
-            stop = lines[a.id]
-            behind = "**nobody**" if stop is None else f"{stop.party} `{stop.check}`"
-        cells = (f"`{a.id}`", str(int(a.rung)), a.title, a.holds, a.requirement, refused, behind)
-        out.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")
-    return [*out, ""]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from probe.result import Seen, Stop
+from probe.result import Observed, Refusal
 from probe.world import World
 
 
@@ -48,7 +48,7 @@ BETWEEN = "between"
 KEY_TRANSFER = "December 2022 consultation, 3.1"
 
 
-Act = Callable[[World], Seen]
+Act = Callable[[World], Observed]
 
 
 _SHORT_WAYS = frozenset({"probe.model", "probe.attacks.making", "dataclasses"})
@@ -79,6 +79,7 @@ class Attack:
         tags: family and more, for `--tag`.
         watches: what else must not change: `registration`, `smki_repository` (what is published),
             `meter_sim` (which devices there are), or a CoS Party (what it knows of its device).
+        prepares: whether the act changes the stack first (`World.compare_from_here`).
         off: the check that is turned off before the act (rung 5).
         written_at: file and line that it is written down at, found by itself.
     """
@@ -89,12 +90,25 @@ class Attack:
     requirement: str
     holds: str
     act: Act = field(repr=False)
-    expected: Stop | None
+    expected: Refusal | None
     may_change: frozenset[str] = frozenset()
     tags: tuple[str, ...] = ()
     watches: frozenset[str] = frozenset()
-    off: Stop | None = None
+    prepares: bool = False
+    off: Refusal | None = None
     written_at: tuple[str, int] = field(default_factory=_written_at, compare=False, repr=False)
+
+    @property
+    def alone(self) -> bool:
+        """Whether it needs the stack for itself; all others leave nothing behind if refused."""
+        return bool(
+            self.prepares
+            or self.expected is None
+            or self.may_change
+            or self.watches
+            or self.off
+            or BETWEEN in self.tags
+        )
 
 
 @dataclass(frozen=True)
@@ -103,7 +117,7 @@ class Result:
 
     attack: Attack
     outcome: str
-    stopped_by: Stop | None
+    refused_by: Refusal | None
     changed: tuple[str, ...]
     ok: bool
     note: str
@@ -126,8 +140,8 @@ class Result:
             "expected_check": expected.check if expected else None,
             "outcome": self.outcome,
             "stopped_by": None
-            if self.stopped_by is None
-            else {"party": self.stopped_by.party, "check": self.stopped_by.check},
+            if self.refused_by is None
+            else {"party": self.refused_by.party, "check": self.refused_by.check},
             "state_unchanged": self.state_unchanged,
             "ok": self.ok,
             "note": self.note,

@@ -1,10 +1,14 @@
-"""A tester's own attacks: a Python file that defines `ATTACKS`, or `attacks()` that gives them."""
+"""A tester's own attacks: a Python file with functions that `attack` decorates.
+
+It may also define `ATTACKS`, or `attacks()` that gives some.
+"""
 
 from __future__ import annotations
 
 import runpy
 from pathlib import Path
 
+from probe.attacks.making import written_in
 from probe.catalogue import catalogue
 from probe.model import Attack
 from stack.errors import USAGE, CommandError
@@ -19,12 +23,13 @@ def attacks_in(path: Path) -> list[Attack]:
     """
     try:
         found = runpy.run_path(str(path))
-        given = found["attacks"]() if callable(found.get("attacks")) else found.get("ATTACKS")
+        attacks = [*written_in(found), *found.get("ATTACKS", ())]
     except Exception as error:  # whatever the file raises, the tester is told
         raise CommandError(f"{path}: {type(error).__name__}: {error}", USAGE) from error
-    attacks = list(given) if isinstance(given, list | tuple) else []
     if not attacks or not all(isinstance(one, Attack) for one in attacks):
-        raise CommandError(f"{path} defines no ATTACKS, and no attacks() that gives some", USAGE)
+        raise CommandError(
+            f"{path} defines no ATTACKS, no attacks() that gives some, and no @attack", USAGE
+        )
     known = {one.id for one in catalogue()}
     for one in attacks:
         if one.id in known:

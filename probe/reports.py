@@ -38,7 +38,7 @@ def complaint(result: Result) -> str:
         return ""
     expected = result.attack.expected
     wanted = f"refusal by {expected.check} of {expected.party}" if expected else "success"
-    by = f" by {result.stopped_by.check} of {result.stopped_by.party}" if result.stopped_by else ""
+    by = f" by {result.refused_by.check} of {result.refused_by.party}" if result.refused_by else ""
     left = f"; changed: {', '.join(result.changed)}" if result.changed else ""
     return f"wanted {wanted}, found: {result.outcome}{by}{left}. {result.note}".strip()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Stop:
+class Refusal:
     """Who said no, and by which check. `party` is a system's name."""
 
     party: str
@@ -14,8 +14,8 @@ class Stop:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observed:
     """What became of an act: who stopped it (None: nobody), and one sentence about it."""
 
-    stopped_by: Stop | None
+    refused_by: Refusal | None
     note: str = ""

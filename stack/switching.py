@@ -15,8 +15,8 @@ from duis.xml import response_from_xml
 from stack.connection import LONG_POLL, Connection, refusal
 from stack.errors import UNDER_WAY, CommandError
 from stack.provision import devices_of
-from stack.trace import (refusals_of, tell)
 from stack.supplier import Supplier
+from stack.trace import refusals_of, tell
 
 GIVE_UP = 200.0  # seconds after which a request that has not ended is left to itself
 LOOK_AGAIN = 1.0  # seconds between two looks at a request whose progress is shown

@@ -12,9 +12,9 @@ import httpx
 from stack.cells import CellContent, cells_of
 from stack.connection import Connection
 from stack.provision import devices_of
-from stack.trace import (RequestTrace, tell)
 from stack.supplier import Supplier
 from stack.switching import Outcome, submit, switch
+from stack.trace import RequestTrace, tell
 
 PARTIES = ("acb", "tcos_party", "ecos_party", "meter_sim")
 

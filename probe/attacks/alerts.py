@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from gbcs.codes import AlertCode, Cra, MessageCode
@@ -16,13 +17,13 @@ from gbcs.message import GroupingHeader, Message, OtherInformation, decode, enco
 from gbcs.payloads.alerts import GenericAlert, encode_generic_alert
 from gbcs.protect import sign
 from probe.attacks.lying_devices import DEVICE, bit, others_mac, post_message
-from probe.attacks.making import attack
-from probe.forge.device_messages import FAILURE, SUCCESS, Said
+from probe.attacks.making import attack, attack_row
+from probe.forge.device_messages import FAILURE, SUCCESS, Reply
 from probe.forge.gbcs import device_keys
 from probe.forge.services import Command, Request, meter, other_meter, sent
 from probe.forge.xml import in_days
 from probe.model import BROKER_CHECKS, Attack, Rung
-from probe.result import Seen, Stop
+from probe.result import Observed, Refusal
 from probe.world import World
 from services.chassis.time.clock import SystemClock
 
@@ -85,70 +86,78 @@ SECURITY: tuple[tuple[str, str, Alert, str], ...] = (
      Alert(header={"recipient": lambda w: w.supplier("B").eui}), "recipient"),
 )  # fmt: skip
 
-DATED: tuple[tuple[str, str, Said, str], ...] = (
-    ("with-mac", "with a MAC where none belongs", Said(alert=SUCCESS, after=others_mac),
+DATED: tuple[tuple[str, str, Reply, str], ...] = (
+    ("with-mac", "with a MAC where none belongs", Reply(alert=SUCCESS, after=others_mac),
      "header"),
-    ("signed-by-other", "with another device's signature", Said(alert=SUCCESS), "signature"),
-    ("signature-bit", "with one bit of its signature changed", Said(alert=SUCCESS, after=bit),
+    ("signed-by-other", "with another device's signature", Reply(alert=SUCCESS), "signature"),
+    ("signature-bit", "with one bit of its signature changed", Reply(alert=SUCCESS, after=bit),
      "signature"),
-    ("code", "that says it failed, about a success", Said(alert=FAILURE), "outcome"),
-    ("date", "about another date", Said(alert=SUCCESS, executed_at="20300101000000Z"),
+    ("code", "that says it failed, about a success", Reply(alert=FAILURE), "outcome"),
+    ("date", "about another date", Reply(alert=SUCCESS, executed_at="20300101000000Z"),
      "outcome"),
     ("cells", "without its cells",
-     Said(alert=SUCCESS, outcome=lambda o: replace(o, outcomes=())), "outcome"),
+     Reply(alert=SUCCESS, outcome=lambda o: replace(o, outcomes=())), "outcome"),
+)  # fmt: skip
+
+
+alarm = partial(
+    attack, rung=Rung.ONE_PARTY, requirement=BROKER_CHECKS, holds=DEVICE, tags=("device", "lying"),
+    prepares=True,
 )  # fmt: skip
 
 
 def attacks() -> Iterator[Attack]:
-    """Every attack of this module."""
-    for name, title, alert, check in SECURITY:
-        yield alarm(name, title, posting(alert), f"device_alert.{check}")
-    yield alarm("replayed", "an alert that is older than its last", older,
-                "device_alert.counter")  # fmt: skip
-    yield alarm("flood", "more alerts than one device has to say in an hour", flood,
-                "device_alert.rate")  # fmt: skip
-    for name, title, said, check in DATED:
-        yield alarm(f"dated.{name}", f"an alert about a dated command of its supplier's, {title}",
-                    about_dated(said, by_other=name == "signed-by-other"),
-                    f"credentials_alert.{check}")  # fmt: skip
-    yield alarm("dated.older", "an alert about a dated command, older than its last", older_dated,
-                "credentials_alert.counter")  # fmt: skip
+    """Security alerts, and alerts about a dated command, posted where devices report."""
+    dated_ones = [
+        (f"dated.{name}", f"an alert about a dated command of its supplier's, {title}",
+         about_dated(said, by_other=name == "signed-by-other"), f"credentials_alert.{check}")
+        for name, title, said, check in DATED
+    ]  # fmt: skip
+    for name, title, act, check in (
+        *((name, title, posting(alert), f"device_alert.{check}")
+          for name, title, alert, check in SECURITY),
+        *dated_ones,
+    ):  # fmt: skip
+        yield attack_row(
+            f"alert.{name}", f"Where devices report: {title}", Rung.ONE_PARTY, BROKER_CHECKS,
+            DEVICE, act, Refusal("acb", f"acb.{check}"), "device", "lying",
+            prepares=name.startswith("dated."),
+        )  # fmt: skip
 
 
-def flood(world: World) -> Seen:
-    """Authentic alerts, 150 in a row. What is too many is taken, and goes nowhere."""
-    world.afterwards(lambda: world.lab("acb", "POST", "/lab/reset"))
+@alarm("alert.flood", check="acb.device_alert.rate")
+def flood(world: World) -> Observed:
+    """Where devices report: more alerts than one device has to say in an hour.
+
+    Authentic ones, 150 in a row. What is too many is taken, and goes nowhere.
+    """
+    world.undo_when_restored(lambda: world.lab("acb", "POST", "/lab/reset"))
     said = [Alert().octets(world) for _ in range(150)]
     for octets in said:
         seen = post_message(world, octets)
-        if seen.stopped_by is not None:
+        if seen.refused_by is not None:
             return seen
     told = world.lab("acb", "GET", f"/lab/trace/{decode(said[-1]).reference}")["entries"]
     dropped = [entry for entry in told if entry["kind"] == "dropped"]
     if dropped:
         check, _, why = str(dropped[-1]["summary"]).partition(": ")
-        return Seen(Stop("acb", check), why)
-    return Seen(None, "all of it was passed on")
+        return Observed(Refusal("acb", check), why)
+    return Observed(None, "all of it was passed on")
 
 
-def alarm(name: str, title: str, act: Callable[[World], Seen], check: str) -> Attack:
-    """An alert posted where devices report."""
-    return attack(f"alert.{name}", f"Where devices report: {title}", Rung.ONE_PARTY, BROKER_CHECKS,
-                  DEVICE, act, Stop("acb", f"acb.{check}"), "device", "lying")  # fmt: skip
-
-
-def posting(alert: Alert) -> Callable[[World], Seen]:
+def posting(alert: Alert) -> Callable[[World], Observed]:
     """Post it."""
     return lambda world: post_message(world, alert.octets(world))
 
 
-def older(world: World) -> Seen:
-    """A second alert of one code, with a counter below the first's."""
+@alarm("alert.replayed", check="acb.device_alert.counter")
+def older(world: World) -> Observed:
+    """Where devices report: an alert that is older than its last."""
     counter = world.next_counter()
     first = post_message(world, Alert().octets(world, counter))
-    if first.stopped_by is not None:
+    if first.refused_by is not None:
         raise ValueError(f"the honest alert was refused: {first}")
-    world.mark()
+    world.compare_from_here()
     return post_message(world, Alert().octets(world, counter - 1))
 
 
@@ -163,30 +172,31 @@ def dated(world: World) -> Message:
 
     octets = Command(fields={"execution_date_time": at}, finish=keep).octets
     seen = Request(("6.15.1", 5), sent(octets)).act(world)
-    if seen.stopped_by is not None:
+    if seen.refused_by is not None:
         raise ValueError(f"the dated command was refused: {seen}")
     return kept[-1]
 
 
-def about_dated(said: Said, *, by_other: bool = False) -> Callable[[World], Seen]:
+def about_dated(said: Reply, *, by_other: bool = False) -> Callable[[World], Observed]:
     """Post an alert about a command that waits for its date."""
 
-    def act(world: World) -> Seen:
+    def act(world: World) -> Observed:
         command = dated(world)
-        world.mark()
+        world.compare_from_here()
         words = said.but(signer=other_meter(world)) if by_other else said
         return post_message(world, encode(words.to(world, command)))
 
     return act
 
 
-def older_dated(world: World) -> Seen:
-    """Two dated commands one after the other, and the older alert counter for the second."""
-    first = Said(alert=SUCCESS).to(world, dated(world))
+@alarm("alert.dated.older", check="acb.credentials_alert.counter")
+def older_dated(world: World) -> Observed:
+    """Where devices report: an alert about a dated command, older than its last."""
+    first = Reply(alert=SUCCESS).to(world, dated(world))
     seen = post_message(world, encode(first))
-    if seen.stopped_by is not None:
+    if seen.refused_by is not None:
         raise ValueError(f"the honest alert was refused: {seen}")
     command = dated(world)
-    world.mark()
-    older_one = Said(alert=SUCCESS, header={"counter": first.header.counter - 1})
+    world.compare_from_here()
+    older_one = Reply(alert=SUCCESS, header={"counter": first.header.counter - 1})
     return post_message(world, encode(older_one.to(world, command)))

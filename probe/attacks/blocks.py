@@ -13,10 +13,11 @@ from dataclasses import replace
 from gbcs.block_transfer import Block, Transfer, encode_block, split
 from gbcs.codes import Cra
 from probe.attacks.lying_devices import post_message
-from probe.attacks.making import attack
+from probe.attacks.making import attack_row
 from probe.forge.gbcs import Forge
+from probe.forge.services import meter
 from probe.model import BROKER_CHECKS, METER_CHECKS, Attack, Rung
-from probe.result import Seen, Stop
+from probe.result import Observed, Refusal
 from probe.world import World
 
 W, R = Rung.WIRE, Rung.RECORDING
@@ -29,11 +30,6 @@ OPEN = 4
 
 Frames = Callable[[World], Sequence[bytes]]
 """What is sent, in order; the last of it must be refused."""
-
-
-def meter(world: World) -> str:
-    """The device spoken to, or spoken for."""
-    return world.meter("ecos_party")
 
 
 def to_meter(world: World, counter: int = 1, cra: Cra = Cra.COMMAND, to: str = "") -> Transfer:
@@ -159,40 +155,41 @@ BROKER: tuple[tuple[str, str, Rung, str, Frames, str], ...] = (
 def attacks() -> Iterator[Attack]:
     """Every attack of this module."""
     for name, title, rung, holds, frames, check in METER:
-        yield attack(
+        yield attack_row(
             f"block.meter.{name}", f"To the meter: {title}", rung, METER_CHECKS, holds,
-            at_meter(frames), Stop("meter_sim", f"meter.block.{check}"), "meter", "block",
+            at_meter(frames), Refusal("meter_sim", f"meter.block.{check}"), "meter", "block",
+            prepares=True,
         )  # fmt: skip
     for name, title, rung, holds, frames, check in BROKER:
-        yield attack(
+        yield attack_row(
             f"block.acb.{name}", f"Where devices report: {title}", rung, BROKER_CHECKS, holds,
-            at_broker(frames), Stop("acb", f"acb.block.{check}"), "acb", "block",
+            at_broker(frames), Refusal("acb", f"acb.block.{check}"), "acb", "block", prepares=True,
         )  # fmt: skip
 
 
-def at_meter(frames: Frames) -> Callable[[World], Seen]:
+def at_meter(frames: Frames) -> Callable[[World], Observed]:
     """Say them to the device."""
 
-    def act(world: World) -> Seen:
+    def act(world: World) -> Observed:
         *before, last = frames(world)
         for frame in before:
             world.to_meter(meter(world), frame)
-        world.mark()
-        return world.tell_meter(meter(world), last)
+        world.compare_from_here()
+        return world.send_to_meter(meter(world), last)
 
     return act
 
 
-def at_broker(frames: Frames) -> Callable[[World], Seen]:
+def at_broker(frames: Frames) -> Callable[[World], Observed]:
     """Post them where devices report."""
 
-    def act(world: World) -> Seen:
+    def act(world: World) -> Observed:
         *before, last = frames(world)
         for frame in before:
             seen = post_message(world, frame)
-            if seen.stopped_by is not None:
+            if seen.refused_by is not None:
                 raise ValueError(f"an earlier block was refused: {seen}")
-        world.mark()
+        world.compare_from_here()
         return post_message(world, last)
 
     return act

@@ -15,7 +15,7 @@ from gbcs.payloads.credentials import Replacement, SeqNumberChange, encode_updat
 from keys.certificate import Certificate
 from keys.issuing.issue import Flaw
 from probe.attacks.gbcs_parties import TOGETHER, meter_of
-from probe.attacks.making import HEARD, meter_attack
+from probe.attacks.making import COUNTER_USED, meter_attack
 from probe.attacks.process import certificate
 from probe.forge.gbcs import NETWORK, SUPPLIER, SUPPLIER_KA, SUPPLIER_TOP_UP, Forge, issuing
 from probe.model import METER_CHECKS, Attack, Rung
@@ -184,12 +184,12 @@ def attacks() -> Iterator[Attack]:
         yield meter_attack(
             f"gbcs.certificate.{name}", f"Not even both may put in {title}", Rung.TWO_PARTIES,
             TOGETHER, make, f"certificate.{check}", to=to, requirement=METER_CHECKS,
-            may_change=HEARD, tags=("certificates",),
+            may_change=COUNTER_USED, tags=("certificates",),
         )  # fmt: skip
     for name, title, make, check in PAYLOADS:
         yield meter_attack(
             f"gbcs.payload.{name}", f"Not even both may send {title}", Rung.TWO_PARTIES,
-            TOGETHER, make, check, to=to, requirement=METER_CHECKS, may_change=HEARD,
+            TOGETHER, make, check, to=to, requirement=METER_CHECKS, may_change=COUNTER_USED,
         )  # fmt: skip
     yield meter_attack(
         "gbcs.counter.largest",

@@ -24,11 +24,12 @@ from gbcs.protect import add_mac, sign
 from keys.issuing.authorities import Authorities
 from keys.issuing.issue import Flaw
 from keys.roles import OrganisationRole, Usage
-from probe.attacks.making import HEARD, attack
+from probe.attacks.making import COUNTER_USED, attack_row
 from probe.forge.certificates import flawed, new_key
 from probe.forge.gbcs import NETWORK, SUPPLIER, broker_secret, device_keys, in_base64
+from probe.forge.services import meter
 from probe.model import METER_CHECKS, Attack, Rung
-from probe.result import Seen, Stop
+from probe.result import Observed, Refusal
 from probe.world import World
 from services.chassis.time.clock import SystemClock
 from stack.errors import CommandError
@@ -38,11 +39,6 @@ WRONG_FIRST = "0011223344556677"
 OCTETS = "application/octet-stream"
 SUPPLIERS = "every key of the broker and of supplier A"
 FACTORY = "the lab token of the device simulator"
-
-
-def meter(world: World) -> str:
-    """The meter whose supplier is A."""
-    return world.meter("ecos_party")
 
 
 def command(world: World, code: MessageCode, payload: bytes, counter: int) -> bytes:
@@ -61,7 +57,7 @@ def issue(world: World) -> None:
     octets = command(world, MessageCode.ISSUE_SECURITY_CREDENTIALS, payload, 1)
     if not world.to_meter(meter(world), octets):
         raise ValueError("the device made no key pair")
-    world.mark()
+    world.compare_from_here()
 
 
 def of_device(eui: str, generation: int, usage: Usage = Usage.DIGITAL_SIGNATURE) -> (
@@ -117,42 +113,41 @@ OWN: tuple[tuple[str, str, bool, Callable[[World], bytes], str], ...] = (
 def attacks() -> Iterator[Attack]:
     """Every attack of this module."""
     for name, title, asked, make, check in OWN:
-        made = attack(
+        yield attack_row(
             f"gbcs.own-certificate.{name}", f"Together they give a device {title} as its own",
             Rung.TWO_PARTIES, METER_CHECKS, SUPPLIERS, own_certificate(make, asked=asked),
-            Stop("meter_sim", f"meter.own_certificate.{check}"), "meter", "certificates",
+            Refusal("meter_sim", f"meter.own_certificate.{check}"), "meter", "certificates",
+            may_change=COUNTER_USED,
         )  # fmt: skip
-        yield replace(made, may_change=HEARD)
     yield from at_the_edge()
     for name, title, change, check in ORDERS:
-        made = attack(
+        yield attack_row(
             f"factory.{name}", f"The factory is told to make a device {title}", Rung.ONE_PARTY,
-            METER_CHECKS, FACTORY, ordered(change), Stop("meter_sim", f"meter.install.{check}"),
-            "meter",
+            METER_CHECKS, FACTORY, ordered(change), Refusal("meter_sim", f"meter.install.{check}"),
+            "meter", watches=frozenset({"meter_sim"}),
         )  # fmt: skip
-        yield replace(made, watches=frozenset({"meter_sim"}))
 
 
-def own_certificate(make: Callable[[World], bytes], *, asked: bool) -> Callable[[World], Seen]:
+def own_certificate(make: Callable[[World], bytes], *, asked: bool) -> Callable[[World], Observed]:
     """Send a device this certificate for its own."""
 
-    def act(world: World) -> Seen:
+    def act(world: World) -> Observed:
         if asked:
             issue(world)
         payload = encode_certificate_update(CertificateUpdate(make(world)))
         octets = command(world, MessageCode.UPDATE_DEVICE_CERTIFICATE, payload, 2)
-        seen = world.tell_meter(meter(world), octets)
-        return replace(seen, stopped_by=seen.stopped_by or verdict(world))
+        seen = world.send_to_meter(meter(world), octets)
+        return replace(seen, refused_by=seen.refused_by or verdict(world))
 
     return act
 
 
-def verdict(world: World) -> Stop | None:
+def verdict(world: World) -> Refusal | None:
     """Which of the checks on its own certificate the device's answer came of."""
     entries = world.lab("meter_sim", "GET", f"/lab/devices/{meter(world)}/trace")["entries"]
     for told in (entries[-1].get("verdicts") or ()) if entries else ():
         if told["outcome"] == "refused":
-            return Stop("meter_sim", told["check"])
+            return Refusal("meter_sim", told["check"])
     return None
 
 
@@ -161,18 +156,18 @@ def at_the_edge() -> Iterator[Attack]:
 
     def post(
         eui: str = "", kind: str = OCTETS, body: bytes = b"\0" * 8, **headers: str
-    ) -> Callable[[World], Seen]:
-        def act(world: World) -> Seen:
+    ) -> Callable[[World], Observed]:
+        def act(world: World) -> Observed:
             base = world.connection.stack.services["meter_sim"].interface
             answer = world.send(
                 "meter_sim", "POST", f"{base}/devices/{eui or meter(world)}/messages",
                 content=body, headers={"Content-Type": kind, **headers},
             )  # fmt: skip
             if answer.is_success:
-                stop = None if eui else world.meter_stop(meter(world))
-                return Seen(stop, "nobody heard it" if eui else "a device heard it")
+                refusal = None if eui else world.meter_refusal(meter(world))
+                return Observed(refusal, "nobody heard it" if eui else "a device heard it")
             problem = answer.json()
-            return Seen(Stop("meter_sim", problem["check"]), problem.get("detail") or "")
+            return Observed(Refusal("meter_sim", problem["check"]), problem.get("detail") or "")
 
         return act
 
@@ -185,9 +180,9 @@ def at_the_edge() -> Iterator[Attack]:
          post(body=packed, **{"Content-Encoding": "gzip"}), "request.encoding"),
         ("size", "two megabytes", post(body=bytes(2 * 1024 * 1024)), "request.size"),
     ):  # fmt: skip
-        yield attack(f"gbcs.edge.{name}", f"To the WAN: {title}", Rung.WIRE, METER_CHECKS,
+        yield attack_row(f"gbcs.edge.{name}", f"To the WAN: {title}", Rung.WIRE, METER_CHECKS,
                      "a connection to the interface, nothing else", act,
-                     Stop("meter_sim", f"meter.{check}"), "meter")  # fmt: skip
+                     Refusal("meter_sim", f"meter.{check}"), "meter")  # fmt: skip
 
 
 Order = dict[str, Any]
@@ -242,16 +237,16 @@ ORDERS: tuple[tuple[str, str, Callable[[World, Order], Order], str], ...] = (
 )  # fmt: skip
 
 
-def ordered(change: Callable[[World, Order], Order]) -> Callable[[World], Seen]:
+def ordered(change: Callable[[World, Order], Order]) -> Callable[[World], Observed]:
     """Have the factory make it."""
 
-    def act(world: World) -> Seen:
+    def act(world: World) -> Observed:
         wanted = change(world, order(world))
         answer = world.try_lab("meter_sim", "POST", "/lab/devices", wanted)
-        if isinstance(answer, Stop):
-            return Seen(answer, "")
-        world.afterwards(lambda: scrap(world, wanted["eui"]))
-        return Seen(None, "made")
+        if isinstance(answer, Refusal):
+            return Observed(answer, "")
+        world.undo_when_restored(lambda: scrap(world, wanted["eui"]))
+        return Observed(None, "made")
 
     return act
 

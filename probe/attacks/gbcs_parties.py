@@ -18,7 +18,7 @@ from gbcs.payloads.cells import CellId
 from gbcs.payloads.credentials import Replacement, SeqNumberChange
 from gbcs.protect import add_mac
 from probe.attacks.gbcs_wire import ORDER, mirrored
-from probe.attacks.making import HEARD, meter_attack
+from probe.attacks.making import COUNTER_USED, meter_attack
 from probe.forge.gbcs import (
     BROKER_KA,
     COS_CELL,
@@ -168,7 +168,7 @@ def broker_alone(cos: str) -> Iterator[Attack]:
         f"separation.{cos}.broker-alone.mode-4-supplier",
         "The broker uses mode 4 to put a supplier's certificates in",
         Rung.ONE_PARTY, BROKER, mode_4.octets, "cells_permitted", to=to,
-        requirement=BOTH_CHECK, may_change=HEARD, tags=("separation",),
+        requirement=BOTH_CHECK, may_change=COUNTER_USED, tags=("separation",),
     )  # fmt: skip
     for name, cell, party, key in FORBIDDEN_TO_MODE_7:
         if cell == BROKER_KA:
@@ -177,7 +177,7 @@ def broker_alone(cos: str) -> Iterator[Attack]:
             f"separation.{cos}.broker-alone.mode-4-{name}",
             f"The broker uses mode 4 to replace {cell.name}",
             Rung.ONE_PARTY, BROKER, with_cells(mode_4, certificate_in(cell, party, key)),
-            "cells_permitted", to=to, requirement=BOTH_CHECK, may_change=HEARD,
+            "cells_permitted", to=to, requirement=BOTH_CHECK, may_change=COUNTER_USED,
             tags=("separation",),
         )  # fmt: skip
     yield meter_attack(
@@ -186,7 +186,7 @@ def broker_alone(cos: str) -> Iterator[Attack]:
         Rung.ONE_PARTY, BROKER,
         lambda w: mode_4.but(replacements=own(w)).with_fields(
             other_changes=(SeqNumberChange(RemotePartyRole.SUPPLIER, 1),)).octets(w),
-        "floors", to=to, requirement=BOTH_CHECK, may_change=HEARD, tags=("separation",),
+        "floors", to=to, requirement=BOTH_CHECK, may_change=COUNTER_USED, tags=("separation",),
     )  # fmt: skip
 
 
@@ -283,13 +283,13 @@ def others_alone() -> Iterator[Attack]:
         "separation.recovery.root", "The recovery key tries to replace the root",
         Rung.ONE_PARTY, holds,
         with_cells(rescue, certificate_in(ROOT, "recovery", "digital-signing")),
-        "cells_permitted", to=to, may_change=HEARD, tags=("separation",),
+        "cells_permitted", to=to, may_change=COUNTER_USED, tags=("separation",),
     )  # fmt: skip
     yield meter_attack(
         "separation.recovery.cell-missing",
         "The recovery key fills a cell that this meter does not have", Rung.ONE_PARTY, holds,
         with_cells(rescue, certificate_in(LOAD, "load-controller", "digital-signing")),
-        "certificate.cell", to=to, may_change=HEARD, tags=("separation",),
+        "certificate.cell", to=to, may_change=COUNTER_USED, tags=("separation",),
     )  # fmt: skip
 
 
@@ -324,7 +324,7 @@ def both(parties: tuple[str, ...]) -> Iterator[Attack]:
                 f"separation.{cos}.both.mode-7-{name}",
                 f"Not even both may put a certificate into {cell.name} by mode 7",
                 Rung.TWO_PARTIES, TOGETHER, with_cells(base, certificate_in(cell, party, key)),
-                "cells_permitted", to=to, may_change=HEARD, tags=("separation",),
+                "cells_permitted", to=to, may_change=COUNTER_USED, tags=("separation",),
             )  # fmt: skip
         for role in RemotePartyRole:
             if role in (RemotePartyRole.SUPPLIER, RemotePartyRole.OTHER,
@@ -335,7 +335,7 @@ def both(parties: tuple[str, ...]) -> Iterator[Attack]:
                 f"Not even both may set a floor of {role.label} by mode 7",
                 Rung.TWO_PARTIES, TOGETHER,
                 base.with_fields(other_changes=(SeqNumberChange(role, 1),)).octets,
-                "floors", to=to, may_change=HEARD, tags=("separation",),
+                "floors", to=to, may_change=COUNTER_USED, tags=("separation",),
             )  # fmt: skip
         wrong = "tcos_party" if cos == "ecos" else "ecos_party"
         yield meter_attack(

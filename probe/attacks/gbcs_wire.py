@@ -13,6 +13,7 @@ from gbcs.codes import Cra
 from gbcs.message import Message, decode, encode
 from probe.attacks.making import ANY, RECORDED, meter_attack
 from probe.forge.gbcs import Forge
+from probe.forge.services import meter
 from probe.model import Attack, Rung
 from probe.world import COS, World
 
@@ -21,11 +22,6 @@ ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 Octets = Callable[[bytes], bytes]
 ECOS = Forge()
-
-
-def ecos_meter(world: World) -> str:
-    """The meter that trusts the enduring CoS Party."""
-    return world.meter("ecos_party")
 
 
 def meter_of(party: str) -> Callable[[World], str]:
@@ -211,12 +207,12 @@ VALUES: tuple[tuple[str, str, Octets, str], ...] = (
 
 def played(world: World) -> None:
     """The honest command reaches its device before the attack."""
-    world.to_meter(ecos_meter(world), ECOS.octets(world))
+    world.to_meter(meter(world), ECOS.octets(world))
 
 
 def answer_reflected(world: World) -> bytes:
     """What the device itself said, sent back to it."""
-    return world.to_meter(ecos_meter(world), ECOS.octets(world))
+    return world.to_meter(meter(world), ECOS.octets(world))
 
 
 def attacks() -> Iterator[Attack]:
@@ -226,12 +222,12 @@ def attacks() -> Iterator[Attack]:
         holds = ANY if rung is Rung.WIRE else RECORDED
         yield meter_attack(
             f"gbcs.frame.{name}", f"To the meter: {title}", rung, holds, of(change), check,
-            to=ecos_meter,
+            to=meter,
         )  # fmt: skip
     for name, title, change, check in VALUES:
         yield meter_attack(
             f"gbcs.changed.{name}", f"A recorded command with {title}", Rung.RECORDING, RECORDED,
-            of(change), check, to=ecos_meter,
+            of(change), check, to=meter,
         )  # fmt: skip
     yield from moved()
 
@@ -257,16 +253,16 @@ def moved() -> Iterator[Attack]:
             f"gbcs.changed.originator-{whose.lower().replace('_', '-')}",
             f"A recorded command that claims to be from {whose}", Rung.RECORDING, RECORDED,
             claimed_by(whose), "originator",
-            to=ecos_meter,
+            to=meter,
         )  # fmt: skip
     yield meter_attack(
         "gbcs.replay.same", "The command that the device has executed, again", Rung.RECORDING,
-        RECORDED, of(lambda o: o), "counter", to=ecos_meter, prepare=played, tags=("replay",),
+        RECORDED, of(lambda o: o), "counter", to=meter, prepare=played, tags=("replay",),
     )  # fmt: skip
     yield meter_attack(
         "gbcs.replay.older", "An older command that never arrived, after a newer one",
         Rung.RECORDING, RECORDED, of(lambda o: o, ECOS.but(counter=999)), "counter",
-        to=ecos_meter, prepare=played, tags=("replay",),
+        to=meter, prepare=played, tags=("replay",),
     )  # fmt: skip
     yield reflected()
 
@@ -280,6 +276,6 @@ def reflected() -> Attack:
 
     return meter_attack(
         "gbcs.replay.reflected", "The device's own signed answer, sent back to it",
-        Rung.RECORDING, "what the device answered", lambda _: kept[0], "cra", to=ecos_meter,
+        Rung.RECORDING, "what the device answered", lambda _: kept[0], "cra", to=meter,
         prepare=prepare, tags=("replay",),
     )  # fmt: skip

@@ -13,15 +13,17 @@ import uuid
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from keys.stores.software import SoftwareSigner
-from probe.attacks.making import ANY, attack
+from probe.attacks.making import ANY, attack, attack_row
+from probe.forge.certificates import new_key
+from probe.forge.gbcs import in_base64
 from probe.forge.link import LinkForge, command_body, deliver, send
-from probe.model import ORIGIN, PURPOSE, Attack, Rung
-from probe.result import Seen, Stop
+from probe.model import ORIGIN, PURPOSE, Act, Attack, Rung
+from probe.result import Observed, Refusal
 from probe.world import COS, World
 from services.link.wire import profile
 from services.link.wire.fields import Item
@@ -41,7 +43,7 @@ class Case:
     name: str
     title: str
     change: dict[str, object]
-    check: str | None
+    check: str
     rung: Rung = Rung.RECORDING
     holds: str = RECORDED
     requirement: str = ORIGIN
@@ -98,11 +100,6 @@ def larger_s(octets: bytes) -> bytes:
     """The other signature that verifies alike, with n - s for s, which anybody can write."""
     s = profile.ORDER - int.from_bytes(octets[32:], "big")
     return octets[:32] + s.to_bytes(32, "big")
-
-
-def in_base64(octets: bytes) -> str:
-    """Octets as a structured field writes them."""
-    return b64encode(octets).decode()
 
 
 def other_digest(algorithm: str) -> Callable[[HttpRequest], str]:
@@ -326,140 +323,127 @@ def link_cases() -> Iterator[Case]:
 
 
 def attacks() -> Iterator[Attack]:
-    """Every attack of this module, at each CoS Party."""
+    """Every case at each CoS Party."""
     for cos, party in COS.items():
-        for case in link_cases():
-            yield link_attack(cos, party, case)
-        yield from special(cos, party)
+        for case in (*link_cases(), *of_parties(party)):
+            forge = LinkForge(to=party).but(**case.change)
+            yield attack_row(
+                f"link.{cos}.{case.name}", f"To {party}: {case.title}", case.rung,
+                case.requirement, case.holds, asking(party, forge),
+                Refusal(party, f"link.request.{case.check}"), "cos",
+            )  # fmt: skip
+        for name, title, change, check in EDGE:
+            yield attack_row(
+                f"link.{cos}.{name}", f"To {party}: {title}", W, ORIGIN, ANY,
+                asking(party, LinkForge(to=party).but(**change)),
+                Refusal(party, f"{cos}.request.{check}"), "cos",
+            )  # fmt: skip
+        for name, title, age in (
+            ("now", "an honest request", 0),
+            ("late", "an honest request 45 seconds on its way", 45),
+            ("clock-ahead", "a broker whose clock is 2 seconds ahead", -2),
+        ):
+            yield attack_row(
+                f"link.{cos}.honest.{name}", f"To {party}: {title}", Rung.HONEST, ORIGIN, BROKERS,
+                asking(party, LinkForge(to=party, age=age)), None, "cos",
+            )  # fmt: skip
 
 
-def link_attack(cos: str, party: str, case: Case) -> Attack:
-    """One forged request at one party."""
-    forge = LinkForge(to=party).but(**case.change)
-    stop = None if case.check is None else Stop(party, f"link.request.{case.check}")
-    return attack(
-        f"link.{cos}.{case.name}", f"To {party}: {case.title}", case.rung, case.requirement,
-        case.holds, lambda world: send(world, party, forge.request(world)), stop, "cos",
-    )  # fmt: skip
+def asking(system: str, forge: LinkForge) -> Act:
+    """One forged request to a system."""
+    return lambda world: send(world, system, forge.request(world))
 
 
-def special(cos: str, party: str) -> Iterator[Attack]:
-    """Acts that take more than one request, or a key that nobody issued."""
-    other = "tcos_party" if cos == "ecos" else "ecos_party"
+EDGE: tuple[tuple[str, str, dict[str, object], str], ...] = (
+    ("size.oversize", "a body of two megabytes", {"body": b"{" + b" " * 2**21}, "size"),
+    ("encoding.gzip", "a compressed body", {"headers": {"content-encoding": "gzip"}}, "encoding"),
+    ("method.get", "a GET", {"method": "GET"}, "method"),
+    ("method.put", "a PUT", {"method": "PUT"}, "method"),
+    ("path.double-slash", "an empty segment in the path", {"path": "/link//cos-command"}, "route"),
+)
 
-    def stop(check: str) -> Stop:
-        return Stop(party, f"link.request.{check}")
 
-    def replay(world: World) -> Seen:
-        request = LinkForge(to=party).request(world)
-        deliver(world, party, request)
-        world.mark()
-        return send(world, party, request)
+def of_parties(party: str) -> Iterator[Case]:
+    """What the two CoS Parties say or hold, used against one of them."""
+    other = COS["tcos" if party == COS["ecos"] else "ecos"]
+    keys_of_other = f"every key of {other}"
+    yield Case("identity.unknown-key", "a key identifier that nobody pinned",
+               {"keyid": "0011223344556677"}, "key", W, ANY)  # fmt: skip
+    yield Case("identity.meant-for-other", f"what the broker said to {other}, shown to {party}",
+               {"to": other}, "recipient")  # fmt: skip
+    yield Case("identity.from-other", f"{other} in its own name",
+               {"signer": other, "sender": other}, "peer", Rung.ONE_PARTY,
+               keys_of_other)  # fmt: skip
+    yield Case("identity.other-as-broker", f"{other}'s key with the broker as the sender",
+               {"signer": other}, "peer", Rung.ONE_PARTY, keys_of_other)  # fmt: skip
+    yield Case("identity.reflected", f"{party}'s own signature, sent back to it",
+               {"signer": party, "sender": party}, "peer", Rung.ONE_PARTY,
+               f"every key of {party}")  # fmt: skip
 
-    def nonce_again(world: World) -> Seen:
-        nonce = "A" * 10 + str(world.next_counter())
-        deliver(world, party, LinkForge(to=party, nonce=nonce).request(world))
-        world.mark()
-        return send(world, party, LinkForge(to=party, nonce=nonce).request(world))
 
-    def id_again(world: World) -> Seen:
-        identifier = f"probe-{world.next_counter()}"
-        deliver(world, party, LinkForge(to=party, message_id=identifier).request(world))
-        world.mark()
-        return send(world, party, LinkForge(to=party, message_id=identifier).request(world))
+special = partial(attack, requirement=ORIGIN, party="{party}", tags=("cos",))
 
-    def made_up(world: World) -> Seen:
-        key = ec.generate_private_key(ec.SECP256R1())
-        signer = SoftwareSigner(key, world.keys("acb").certificate("link"))
-        return send(world, party, LinkForge(to=party, signer=signer).request(world))
 
-    def unknown_key(world: World) -> Seen:
-        return send(world, party, LinkForge(to=party, keyid="0011223344556677").request(world))
+@special("link.{cos}.replay.same-process", check="link.request.nonce", rung=R, holds=RECORDED,
+         prepares=True)  # fmt: skip
+def replay(world: World, party: str) -> Observed:
+    """To {party}: the same request twice."""
+    request = LinkForge(to=party).request(world)
+    deliver(world, party, request)
+    world.compare_from_here()
+    return send(world, party, request)
 
-    def at_other(world: World) -> Seen:
-        return send(world, party, LinkForge(to=other).request(world))
 
-    def from_other(world: World) -> Seen:
-        return send(world, party, LinkForge(to=party, signer=other, sender=other).request(world))
+def twice(world: World, party: str, **same: str) -> Observed:
+    """Two requests that have something in common."""
+    deliver(world, party, LinkForge(to=party).but(**same).request(world))
+    world.compare_from_here()
+    return send(world, party, LinkForge(to=party).but(**same).request(world))
 
-    def other_for_broker(world: World) -> Seen:
-        return send(world, party, LinkForge(to=party, signer=other).request(world))
 
-    def own_reflected(world: World) -> Seen:
-        return send(world, party, LinkForge(to=party, signer=party, sender=party).request(world))
+@special("link.{cos}.replay.nonce", check="link.request.nonce", rung=Rung.ONE_PARTY,
+         holds=BROKERS, prepares=True)  # fmt: skip
+def nonce_again(world: World, party: str) -> Observed:
+    """To {party}: a nonce used again for a new message."""
+    return twice(world, party, nonce="A" * 10 + str(world.next_counter()))
 
-    def gbcs_key(world: World) -> Seen:
-        signer = world.keys("acb").signer("digital-signing")
-        return send(world, party, LinkForge(to=party, signer=signer).request(world))
 
-    def oversize(world: World) -> Seen:
-        return send(world, party, LinkForge(to=party, body=b"{" + b" " * 2**21).request(world))
+@special("link.{cos}.replay.message-id", check="link.request.message_id", rung=Rung.ONE_PARTY,
+         holds=BROKERS, prepares=True)  # fmt: skip
+def id_again(world: World, party: str) -> Observed:
+    """To {party}: a message identifier used again for another message."""
+    return twice(world, party, message_id=f"probe-{world.next_counter()}")
 
-    def compressed(world: World) -> Seen:
-        forge = LinkForge(to=party, headers={"content-encoding": "gzip"})
-        return send(world, party, forge.request(world))
 
-    def extra_member(world: World) -> Seen:
-        body = json.loads(command_body(world, party)) | {"approved": True}
-        forge = LinkForge(to=party, body=json.dumps(body).encode())
-        return send(world, party, forge.request(world))
+@special("link.{cos}.identity.made-up-key", check="link.request.signature", rung=W, holds=ANY)
+def made_up(world: World, party: str) -> Observed:
+    """To {party}: a key of the attacker's own under the broker's identifier."""
+    signer = SoftwareSigner(new_key(), world.keys("acb").certificate("link"))
+    return send(world, party, LinkForge(to=party, signer=signer).request(world))
 
-    def version(world: World) -> Seen:
-        body = json.loads(command_body(world, party)) | {"version": 2}
-        forge = LinkForge(to=party, body=json.dumps(body).encode())
-        return send(world, party, forge.request(world))
 
-    def get(world: World) -> Seen:
-        return send(world, party, LinkForge(to=party, method="GET").request(world))
+@special("link.{cos}.identity.gbcs-key", check="link.request.key", rung=Rung.ONE_PARTY,
+         holds="every key of acb but the link key")  # fmt: skip
+def gbcs_key(world: World, party: str) -> Observed:
+    """To {party}: the broker's GBCS signing key instead of its link key."""
+    signer = world.keys("acb").signer("digital-signing")
+    return send(world, party, LinkForge(to=party, signer=signer).request(world))
 
-    def put(world: World) -> Seen:
-        return send(world, party, LinkForge(to=party, method="PUT").request(world))
 
-    def double_slash(world: World) -> Seen:
-        return send(world, party, LinkForge(to=party, path="/link//cos-command").request(world))
+def with_member(world: World, party: str, **member: object) -> Observed:
+    """An honest body with another member."""
+    body = json.dumps(json.loads(command_body(world, party)) | member).encode()
+    return send(world, party, LinkForge(to=party, body=body).request(world))
 
-    def skew(age: int) -> Callable[[World], Seen]:
-        return lambda world: send(world, party, LinkForge(to=party, age=age).request(world))
 
-    prefix = cos
-    table = (
-        ("replay.same-process", "the same request twice", replay, stop("nonce"), R, RECORDED),
-        ("replay.nonce", "a nonce used again for a new message", nonce_again, stop("nonce"),
-         Rung.ONE_PARTY, BROKERS),
-        ("replay.message-id", "a message identifier used again for another message", id_again,
-         stop("message_id"), Rung.ONE_PARTY, BROKERS),
-        ("identity.made-up-key", "a key of the attacker's own under the broker's identifier",
-         made_up, stop("signature"), W, ANY),
-        ("identity.unknown-key", "a key identifier that nobody pinned", unknown_key, stop("key"),
-         W, ANY),
-        ("identity.gbcs-key", "the broker's GBCS signing key instead of its link key", gbcs_key,
-         stop("key"), Rung.ONE_PARTY, "every key of acb but the link key"),
-        ("identity.meant-for-other", f"what the broker said to {other}, shown to {party}",
-         at_other, stop("recipient"), R, RECORDED),
-        ("identity.from-other", f"{other} in its own name", from_other, stop("peer"),
-         Rung.ONE_PARTY, f"every key of {other}"),
-        ("identity.other-as-broker", f"{other}'s key with the broker as the sender",
-         other_for_broker, stop("peer"), Rung.ONE_PARTY, f"every key of {other}"),
-        ("identity.reflected", f"{party}'s own signature, sent back to it", own_reflected,
-         stop("peer"), Rung.ONE_PARTY, f"every key of {party}"),
-        ("size.oversize", "a body of two megabytes", oversize,
-         Stop(party, f"{prefix}.request.size"), W, ANY),
-        ("encoding.gzip", "a compressed body", compressed,
-         Stop(party, f"{prefix}.request.encoding"), W, ANY),
-        ("body.extra-member", "a member that the broker adds on its own", extra_member,
-         stop("body"), Rung.ONE_PARTY, BROKERS),
-        ("body.version", "another version of the body", version, stop("body"), Rung.ONE_PARTY,
-         BROKERS),
-        ("method.get", "a GET", get, Stop(party, f"{prefix}.request.method"), W, ANY),
-        ("method.put", "a PUT", put, Stop(party, f"{prefix}.request.method"), W, ANY),
-        ("path.double-slash", "an empty segment in the path", double_slash,
-         Stop(party, f"{prefix}.request.route"), W, ANY),
-        ("honest.now", "an honest request", skew(0), None, Rung.HONEST, BROKERS),
-        ("honest.late", "an honest request 45 seconds on its way", skew(45), None, Rung.HONEST,
-         BROKERS),
-        ("honest.clock-ahead", "a broker whose clock is 2 seconds ahead", skew(-2), None,
-         Rung.HONEST, BROKERS),
-    )  # fmt: skip
-    for name, title, act, expected, rung, holds in table:
-        yield attack(f"link.{cos}.{name}", f"To {party}: {title}", rung, ORIGIN, holds, act,
-                     expected, "cos")  # fmt: skip
+@special("link.{cos}.body.extra-member", check="link.request.body", rung=Rung.ONE_PARTY,
+         holds=BROKERS)  # fmt: skip
+def extra_member(world: World, party: str) -> Observed:
+    """To {party}: a member that the broker adds on its own."""
+    return with_member(world, party, approved=True)
+
+
+@special("link.{cos}.body.version", check="link.request.body", rung=Rung.ONE_PARTY, holds=BROKERS)
+def version(world: World, party: str) -> Observed:
+    """To {party}: another version of the body."""
+    return with_member(world, party, version=2)

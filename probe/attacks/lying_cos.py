@@ -1,7 +1,7 @@
 """A CoS Party that is no longer its own master: what it signs for the broker is not what was asked.
 
 It holds the party's own keys, so every answer is authentic on the link and (unless that is the
-point) well signed as a command. What must stop it is the broker's comparison with the supplier's
+point) well signed as a command. What must refusal it is the broker's comparison with the supplier's
 own request (`acb.return.*`), before a MAC is given and a device hears of it.
 """
 
@@ -11,8 +11,6 @@ import base64
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
-
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from duis.gate import parse
 from duis.model import UpdateSecurityCredentialsCoS
@@ -27,12 +25,11 @@ from gbcs.payloads.credentials import (
     SpecialistSeqNumber,
 )
 from keys.certificate import Certificate
-from keys.issuing.authorities import Authorities, revoke, years_from
-from keys.roles import OrganisationRole, Usage
-from keys.stores.software import SoftwareSigner
-from probe.attacks.making import attack
+from keys.issuing.authorities import revoke
+from keys.roles import OrganisationRole
+from probe.attacks.making import attack, attack_row
 from probe.forge.answers import HONEST, Content, answered, command_answer
-from probe.forge.certificates import publish_list
+from probe.forge.certificates import issued, publish_list
 from probe.forge.gbcs import (
     COS_CELL,
     NETWORK,
@@ -46,11 +43,13 @@ from probe.forge.gbcs import (
 )
 from probe.forge.xml import Document, honest, in_days
 from probe.model import BETWEEN, BOTH_CHECK, BROKER_CHECKS, Attack, Rung
-from probe.result import Seen, Stop
+from probe.result import Observed, Refusal
 from probe.world import COS, World
 from services.chassis.time.clock import SystemClock
 
 COUNTER = 1000
+HOLDS = "every key of {party}"
+TAGS = ("cos", "lying", BETWEEN)
 OTHERS = {"ecos": "tcos", "tcos": "ecos"}
 Lie = Callable[[World, Forge], Forge | bytes]
 """From the command that was asked for, the one that is given."""
@@ -306,7 +305,7 @@ BODIES: tuple[tuple[str, str, Content], ...] = (
 
 def attacks() -> Iterator[Attack]:
     """Every attack of this module."""
-    for cos, party in COS.items():
+    for cos in COS:
         for name, title, lie, check in RETURNS:
             if cos == "ecos" or name in ALSO_TCOS:
                 yield returned(cos, name, title, gives(lie), check)
@@ -316,13 +315,6 @@ def attacks() -> Iterator[Attack]:
         yield returned(cos, "undated", "a command for now where a date was asked for",
                        gives(fields(execution_date_time=None)), "execution_date",
                        lambda w, p: honest(w, p, execution_date_time=in_days(w, 3)))  # fmt: skip
-        yield replayed(cos, party)
-        yield withdrawn(cos, party)
-        yield attack(
-            f"lying.{cos}.honest", f"A {party} that does what was asked", Rung.HONEST,
-            BROKER_CHECKS, f"every key of {party}", answered(party, HONEST, gives(as_asked)), None,
-            "cos", "lying", BETWEEN,
-        )  # fmt: skip
 
 
 def returned(
@@ -330,59 +322,52 @@ def returned(
 ) -> Attack:
     """An honest request, and a CoS Party that signs something else for it."""
     party = COS[cos]
-    return attack(
+    return attack_row(
         f"lying.{cos}.{name}", f"Asked for a command, {party} returns {title}", Rung.ONE_PARTY,
         BOTH_CHECK, f"every key of {party}", answered(party, HONEST, content, document),
-        Stop("acb", f"acb.return.{check}"), "cos", "lying", BETWEEN,
+        Refusal("acb", f"acb.return.{check}"), "cos", "lying", BETWEEN,
     )  # fmt: skip
 
 
-def replayed(cos: str, party: str) -> Attack:
-    """The command of an earlier request for the very same change."""
-
-    def act(world: World) -> Seen:
-
-        def document(w: World, p: str) -> bytes:
-            return honest(w, p, supplier_floor=77, prepayment_top_up_floor=77)
-
-        first = answered(party, HONEST, gives(as_asked), document)(world)
-        if first.stopped_by is not None:
-            raise ValueError(f"the honest command was refused: {first}")
-        world.mark()
-        return answered(party, HONEST, gives(as_asked), document)(world)
-
-    return attack(
-        f"lying.{cos}.replayed", f"Asked for a command, {party} returns one it signed before",
-        Rung.ONE_PARTY, BOTH_CHECK, f"every key of {party}", act, Stop("acb", "acb.return.counter"),
-        "cos", "lying", BETWEEN, "replay",
-    )  # fmt: skip
+@attack("lying.{cos}.honest", check=None, rung=Rung.HONEST, requirement=BROKER_CHECKS,
+        holds=HOLDS, tags=TAGS)  # fmt: skip
+def does_as_asked(world: World, party: str) -> Observed:
+    """A {party} that does what was asked."""
+    return answered(party, HONEST, gives(as_asked))(world)
 
 
-def withdrawn(cos: str, party: str) -> Attack:
-    """A CoS Party's key that was revoked, but that the device still holds: only the broker looks.
+@attack("lying.{cos}.replayed", check="acb.return.counter", party="acb", rung=Rung.ONE_PARTY,
+        requirement=BOTH_CHECK, holds=HOLDS, tags=(*TAGS, "replay"), prepares=True)  # fmt: skip
+def replayed(world: World, party: str) -> Observed:
+    """Asked for a command, {party} returns one it signed before.
 
-    The device's role-5 cell and the broker's record hold a certificate of the party whose key the
-    attacker has, and which the authority has put on its revocation list since.
+    The command of an earlier request for the very same change.
     """
 
-    def act(world: World) -> Seen:
-        key = ec.generate_private_key(ec.SECP256R1())
-        now = SystemClock().now()
-        stolen = Authorities.open(world.data).organisation(
-            world.eui(party), OrganisationRole.TRANSITIONAL_COS, Usage.DIGITAL_SIGNATURE,
-            key.public_key(), validity=years_from(now, 1),
-        )  # fmt: skip
-        hold(world, party, stolen)
-        publish_list(world, revoke(world.data, stolen, now))
-        world.mark()
-        with_key = re_signed(lambda _: SoftwareSigner(key, stolen).sign)
-        return answered(party, HONEST, gives(with_key))(world)
+    def document(w: World, p: str) -> bytes:
+        return honest(w, p, supplier_floor=77, prepayment_top_up_floor=77)
 
-    return attack(
-        f"lying.{cos}.revoked-key", f"A command signed with a key of {party} that was revoked",
-        Rung.OLD_KEYS, BROKER_CHECKS, f"a revoked signing key of {party}, and its link key", act,
-        Stop("acb", "acb.return.signer"), "cos", "lying", BETWEEN, "revocation",
-    )  # fmt: skip
+    first = answered(party, HONEST, gives(as_asked), document)(world)
+    if first.refused_by is not None:
+        raise ValueError(f"the honest command was refused: {first}")
+    world.compare_from_here()
+    return answered(party, HONEST, gives(as_asked), document)(world)
+
+
+@attack("lying.{cos}.revoked-key", check="acb.return.signer", party="acb", rung=Rung.OLD_KEYS,
+        requirement=BROKER_CHECKS, holds="a revoked signing key of {party}, and its link key",
+        tags=(*TAGS, "revocation"), prepares=True)  # fmt: skip
+def withdrawn(world: World, party: str) -> Observed:
+    """A command signed with a key of {party} that was revoked.
+
+    The device still holds it, and only the broker looks: role-5 cell and record hold a certificate
+    of the party whose key the attacker has, and which is on the authority's revocation list since.
+    """
+    stolen = issued(world, world.eui(party), OrganisationRole.TRANSITIONAL_COS)
+    hold(world, party, stolen.certificate)
+    publish_list(world, revoke(world.data, stolen.certificate, SystemClock().now()))
+    world.compare_from_here()
+    return answered(party, HONEST, gives(re_signed(lambda _: stolen.sign)))(world)
 
 
 def hold(world: World, party: str, certificate: Certificate) -> None:

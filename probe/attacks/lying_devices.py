@@ -20,13 +20,13 @@ from gbcs.message import GroupingHeader, Message, OtherInformation, decode, enco
 from gbcs.payloads.credentials import CellId, CellOutcome, CredentialsOutcome, SeqNumberChange
 from gbcs.payloads.details import ReadCredentials, RoleDetails, encode_read
 from gbcs.protect import add_mac
-from probe.attacks.making import attack
-from probe.forge.device_messages import FAILURE, SUCCESS, Said, details_of, secret_of
+from probe.attacks.making import attack_row
+from probe.forge.device_messages import FAILURE, SUCCESS, Reply, details_of, secret_of
 from probe.forge.gbcs import Forge
 from probe.forge.link import LinkForge, command_body, deliver, send
 from probe.forge.xml import Document, honest, in_days
 from probe.model import BETWEEN, BROKER_CHECKS, METER_CHECKS, Attack, Rung
-from probe.result import Seen, Stop
+from probe.result import Observed, Refusal
 from probe.world import COS, World
 from tamper.exchange import Exchange
 
@@ -62,16 +62,16 @@ def unsigned(_: World, message: Message) -> Message:
 
 FAILED = cell(lambda c: replace(c, status=StatusCode.BAD_CERTIFICATE))
 OTHER_KEY = cell(lambda c: replace(c, replacing_key_id=bytes(8)))
-Change = Callable[[World, str], Said]
+Change = Callable[[World, str], Reply]
 
 
-def fixed(said: Said) -> Change:
+def fixed(said: Reply) -> Change:
     """The same whoever is asked."""
     return lambda _w, _p: said
 
 
 OTHER_INSIDE = fixed(
-    Said(outcome=lambda o: replace(o, authorising_counter=o.authorising_counter + 1))
+    Reply(outcome=lambda o: replace(o, authorising_counter=o.authorising_counter + 1))
 )
 
 
@@ -86,42 +86,42 @@ def other_party(party: str) -> str:
 
 
 ANSWERS: tuple[tuple[str, str, Change, str], ...] = (
-    ("garbage", "a payload that is none", fixed(Said(payload=b"\x05\x00")), "decode"),
+    ("garbage", "a payload that is none", fixed(Reply(payload=b"\x05\x00")), "decode"),
     ("other-device", "as another device, which signs it",
-     lambda w, p: Said(signer=of_other(w, p), header={"originator": of_other(w, p)}),
+     lambda w, p: Reply(signer=of_other(w, p), header={"originator": of_other(w, p)}),
      "originator"),
     ("to-other", "to the other CoS Party",
-     lambda w, p: Said(header={"recipient": w.eui(other_party(p))}), "recipient"),
-    ("replayed", "to another command", fixed(Said(counter_by=1)),
+     lambda w, p: Reply(header={"recipient": w.eui(other_party(p))}), "recipient"),
+    ("replayed", "to another command", fixed(Reply(counter_by=1)),
      "counter"),
     ("signed-by-other", "with another device's signature",
-     lambda w, p: Said(signer=of_other(w, p)), "signature"),
-    ("signature-bit", "with one bit of the signature changed", fixed(Said(after=bit)),
+     lambda w, p: Reply(signer=of_other(w, p)), "signature"),
+    ("signature-bit", "with one bit of the signature changed", fixed(Reply(after=bit)),
      "signature"),
-    ("unsigned", "without a signature", fixed(Said(after=unsigned)), "signature"),
-    ("no-outcome", "that it only accepted, at once", fixed(Said(bare=True)), "outcome"),
+    ("unsigned", "without a signature", fixed(Reply(after=unsigned)), "signature"),
+    ("no-outcome", "that it only accepted, at once", fixed(Reply(bare=True)), "outcome"),
     ("failed-holds-new", "that a cell failed and holds the new certificate all the same",
-     fixed(Said(outcome=FAILED)), "outcome"),
+     fixed(Reply(outcome=FAILED)), "outcome"),
     ("holds-other", "that a cell succeeded and holds another certificate",
-     fixed(Said(outcome=OTHER_KEY)), "outcome"),
+     fixed(Reply(outcome=OTHER_KEY)), "outcome"),
     ("fewer-cells", "about one cell fewer",
-     fixed(Said(outcome=lambda o: replace(o, outcomes=o.outcomes[:-1]))), "outcome"),
+     fixed(Reply(outcome=lambda o: replace(o, outcomes=o.outcomes[:-1]))), "outcome"),
     ("cell-order", "about the cells in another order",
-     fixed(Said(outcome=lambda o: replace(o, outcomes=o.outcomes[::-1]))), "outcome"),
+     fixed(Reply(outcome=lambda o: replace(o, outcomes=o.outcomes[::-1]))), "outcome"),
     ("floor-other", "of a floor that nobody set",
-     fixed(Said(outcome=lambda o: replace(
+     fixed(Reply(outcome=lambda o: replace(
          o, changes=(SeqNumberChange(RemotePartyRole.NETWORK_OPERATOR, 1),)))), "outcome"),
 )  # fmt: skip
 """What a device says to a command, and which check (of broker and CoS Party alike) says no."""
 
 ONLY_ACB: tuple[tuple[str, str, Change, str], ...] = (
-    ("with-mac", "with a MAC where none belongs", fixed(Said(after=others_mac)), "signature"),
+    ("with-mac", "with a MAC where none belongs", fixed(Reply(after=others_mac)), "signature"),
     ("other-counter-inside", "of an outcome of another command",
      OTHER_INSIDE, "outcome"),
-    ("as-alert", "under the flag of an alert", fixed(Said(header={"cra": Cra.ALERT})),
+    ("as-alert", "under the flag of an alert", fixed(Reply(header={"cra": Cra.ALERT})),
      "message_code"),
     ("other-code", "under the message code of mode 6",
-     fixed(Said(header={"other": OtherInformation(0x0106)})), "decode"),
+     fixed(Reply(header={"other": OtherInformation(0x0106)})), "decode"),
 )  # fmt: skip
 
 
@@ -140,14 +140,14 @@ def attacks() -> Iterator[Attack]:
         )  # fmt: skip
         yield to_cos_party(
             cos, party, "as-alert", "under the flag of an alert",
-            lambda w, _: Said(header={"cra": Cra.ALERT, "counter": w.next_counter()}),
+            lambda w, _: Reply(header={"cra": Cra.ALERT, "counter": w.next_counter()}),
             "message_code",
         )  # fmt: skip
         yield from alerts(cos, party)
         yield from read_backs(cos, party)
 
 
-class Liar:
+class FakeDevice:
     """The bench in the place of a device: what it says to each kind of command."""
 
     def __init__(
@@ -174,31 +174,31 @@ class Liar:
             exchange.answer(204, b"")
 
 
-def heard(party: str, liar: Callable[[World], Liar], document: Document = honest) -> (
-    Callable[[World], Seen]
+def heard(party: str, liar: Callable[[World], FakeDevice], document: Document = honest) -> (
+    Callable[[World], Observed]
 ):  # fmt: skip
     """An honest change of supplier, at a device that lies about it."""
 
-    def act(world: World) -> Seen:
+    def act(world: World) -> Observed:
         device = liar(world)
         with world.between.script("acb", "meter_sim", request=device.request):
             asked = document(world, party)
             seen = world.to_broker(asked, ask_meter=False)
         if not device.heard:
             raise ValueError(f"the device heard nothing: {seen}")
-        if seen.stopped_by != Stop("acb", "acb.response.received"):
+        if seen.refused_by != Refusal("acb", "acb.response.received"):
             return seen
         return not_read_back(world, asked) or seen
 
     return act
 
 
-def not_read_back(world: World, document: bytes) -> Seen | None:
+def not_read_back(world: World, document: bytes) -> Observed | None:
     """By which check the broker gave up reading a silent device back, if it did."""
     request_id = document.split(b"RequestID>")[1].split(b"<")[0].decode()
     for entry in world.lab("acb", "GET", f"/lab/trace/{request_id}")["entries"]:
-        if str(entry["name"]).startswith("acb.rules.read_back."):
-            return Seen(Stop("acb", entry["name"]), entry.get("summary") or "")
+        if str(entry["name"]).startswith("acb.read_back."):
+            return Observed(Refusal("acb", entry["name"]), entry.get("summary") or "")
     return None
 
 
@@ -207,17 +207,21 @@ def to_broker(name: str, title: str, change: Change, check: str) -> Attack:
     party = "ecos_party"
     return said_to_broker(
         f"device.acb.{name}", f"A device answers the broker {title}",
-        lambda w: Liar(w, lambda c: encode(change(w, party).to(w, c))), check,
+        lambda w: FakeDevice(w, lambda c: encode(change(w, party).to(w, c))), check,
     )  # fmt: skip
 
 
 def said_to_broker(
-    name: str, title: str, liar: Callable[[World], Liar], check: str, document: Document = honest
+    name: str,
+    title: str,
+    liar: Callable[[World], FakeDevice],
+    check: str,
+    document: Document = honest,
 ) -> Attack:
     """An attack of a device at the broker."""
     return replace(
-        attack(name, title, Rung.ONE_PARTY, BROKER_CHECKS, DEVICE,
-               heard("ecos_party", liar, document), Stop("acb", f"acb.{check}"), "device",
+        attack_row(name, title, Rung.ONE_PARTY, BROKER_CHECKS, DEVICE,
+               heard("ecos_party", liar, document), Refusal("acb", f"acb.{check}"), "device",
                "lying", BETWEEN),
         may_change=SIGNED,
     )  # fmt: skip
@@ -229,21 +233,21 @@ def silences() -> Iterator[Attack]:
     def silent(_: Message) -> bytes:
         return b""
 
-    def then(**changes: Any) -> Callable[[World], Liar]:
-        return lambda w: Liar(w, silent, lambda q: details_of(w, q, **changes))
+    def then(**changes: Any) -> Callable[[World], FakeDevice]:
+        return lambda w: FakeDevice(w, silent, lambda q: details_of(w, q, **changes))
 
-    def by_other(world: World) -> Liar:
+    def by_other(world: World) -> FakeDevice:
         secret = secret_of(world, of_other(world, "ecos_party"))
-        return Liar(world, silent, lambda q: details_of(world, q, secret=secret))
+        return FakeDevice(world, silent, lambda q: details_of(world, q, secret=secret))
 
     network = (RoleDetails(RemotePartyRole.NETWORK_OPERATOR, StatusCode.TRUST_ANCHOR_NOT_FOUND),)
     yield said_to_broker(
         "device.acb.silent-dated", "A device is silent to a command with a date",
-        lambda w: Liar(w, silent), "response.received",
+        lambda w: FakeDevice(w, silent), "response.received",
         lambda w, p: honest(w, p, execution_date_time=in_days(w, 3)),
     )  # fmt: skip
     for name, title, liar, check in (
-        ("silent", "is silent, whatever it is asked", lambda w: Liar(w, silent), "received"),
+        ("silent", "is silent, whatever it is asked", lambda w: FakeDevice(w, silent), "received"),
         ("garbage", "is silent, then says what cannot be read",
          then(after=lambda o: o[:-20]), "decode"),
         ("other-question", "is silent, then answers another question",
@@ -260,28 +264,28 @@ def silences() -> Iterator[Attack]:
     )  # fmt: skip
 
 
-def post_message(world: World, octets: bytes, kind: str = OCTETS) -> Seen:
+def post_message(world: World, octets: bytes, kind: str = OCTETS) -> Observed:
     """Post where devices report."""
     url = f"{world.connection.stack.services['acb'].interface}/device-messages"
     answer = world.send("acb", "POST", url, content=octets, headers={"Content-Type": kind})
     if answer.is_success:
-        return Seen(None, "taken")
+        return Observed(None, "taken")
     problem = answer.json()
-    return Seen(Stop("acb", problem["check"]), problem.get("detail") or "")
+    return Observed(Refusal("acb", problem["check"]), problem.get("detail") or "")
 
 
 def unasked() -> Iterator[Attack]:
     """What anybody can post where devices report."""
 
-    def post(octets: Callable[[World], bytes], kind: str = OCTETS) -> Callable[[World], Seen]:
+    def post(octets: Callable[[World], bytes], kind: str = OCTETS) -> Callable[[World], Observed]:
         return lambda world: post_message(world, octets(world), kind)
 
     def alert(world: World) -> bytes:
         command = command_heard(world, "ecos_party")
-        return encode(Said(alert=SUCCESS).to(world, command))
+        return encode(Reply(alert=SUCCESS).to(world, command))
 
     def response(world: World) -> bytes:
-        return encode(Said().to(world, command_heard(world, "ecos_party")))
+        return encode(Reply().to(world, command_heard(world, "ecos_party")))
 
     for name, title, act, check in (
         ("text", "words where octets belong", post(response, "text/plain"),
@@ -294,8 +298,8 @@ def unasked() -> Iterator[Attack]:
     ):  # fmt: skip
         rung, holds = (Rung.WIRE, "a place on the WAN") if name in {"text", "garbage"} else (
             Rung.ONE_PARTY, DEVICE)  # fmt: skip
-        yield attack(f"device.acb.unasked.{name}", f"Where devices report: {title}", rung,
-                     BROKER_CHECKS, holds, act, Stop("acb", f"acb.{check}"), "device",
+        yield attack_row(f"device.acb.unasked.{name}", f"Where devices report: {title}", rung,
+                     BROKER_CHECKS, holds, act, Refusal("acb", f"acb.{check}"), "device",
                      "lying", BETWEEN)  # fmt: skip
 
 
@@ -317,7 +321,7 @@ def signed_command(world: World, party: str, document: bytes) -> tuple[str, Mess
 
 def bring(
     world: World, party: str, transaction: str, message: bytes, purpose: str = "device-response"
-) -> Seen:
+) -> Observed:
     """Hand a CoS Party what a device said, with the broker's link key."""
     told = {"version": 1, "transaction": transaction,
             "message": base64.b64encode(message).decode()}  # fmt: skip
@@ -330,10 +334,10 @@ def read_backs(cos: str, party: str) -> Iterator[Attack]:
     """What a broker may bring as the answer of a silent device; nobody can verify its MAC."""
     network = (RoleDetails(RemotePartyRole.NETWORK_OPERATOR, StatusCode.TRUST_ANCHOR_NOT_FOUND),)
 
-    def brought(*, transaction: str | None = None, **changes: Any) -> Callable[[World], Seen]:
-        def act(world: World) -> Seen:
+    def brought(*, transaction: str | None = None, **changes: Any) -> Callable[[World], Observed]:
+        def act(world: World) -> Observed:
             own, _ = signed_command(world, party, honest(world, party))
-            world.mark()
+            world.compare_from_here()
             asked = Message(
                 GroupingHeader(Cra.COMMAND, world.next_counter(), world.eui("acb"),
                                world.meter(party), OtherInformation(READ)),
@@ -343,7 +347,7 @@ def read_backs(cos: str, party: str) -> Iterator[Attack]:
 
         return act
 
-    def by_other(world: World) -> Seen:
+    def by_other(world: World) -> Observed:
         return brought(header={"originator": of_other(world, party)})(world)
 
     for name, title, act, check in (
@@ -354,7 +358,7 @@ def read_backs(cos: str, party: str) -> Iterator[Attack]:
         ("other-role", "about other cells", brought(roles=network), "role"),
     ):  # fmt: skip
         made = at_cos_party(cos, party, f"read-back.{name}", f"A read-back {title}", act, check)
-        yield replace(made, expected=Stop(party, f"{cos}.read_back.{check}"))
+        yield replace(made, expected=Refusal(party, f"{cos}.read_back.{check}"))
 
 
 def to_cos_party(
@@ -362,9 +366,9 @@ def to_cos_party(
 ) -> Attack:  # fmt: skip
     """A device's answer to a command that the party signed."""
 
-    def act(world: World) -> Seen:
+    def act(world: World) -> Observed:
         transaction, command = signed_command(world, party, honest(world, party))
-        world.mark()
+        world.compare_from_here()
         message = encode(change(world, party).to(world, command))
         return bring(world, party, transaction, message)
 
@@ -372,12 +376,12 @@ def to_cos_party(
 
 
 def at_cos_party(
-    cos: str, party: str, name: str, title: str, act: Callable[[World], Seen], check: str
+    cos: str, party: str, name: str, title: str, act: Callable[[World], Observed], check: str
 ) -> Attack:
     """An attack of a device at a CoS Party."""
-    made = attack(
+    made = attack_row(
         f"device.{cos}.{name}", f"To {party}: {title}", Rung.ONE_PARTY, METER_CHECKS,
-        f"{DEVICE}; the broker's link key", act, Stop(party, f"{cos}.response.{check}"),
+        f"{DEVICE}; the broker's link key", act, Refusal(party, f"{cos}.response.{check}"),
         "device", "lying", BETWEEN,
     )  # fmt: skip
     return replace(made, watches=frozenset({party}))
@@ -386,16 +390,16 @@ def at_cos_party(
 def alerts(cos: str, party: str) -> Iterator[Attack]:
     """Alerts about a command that waits for its date."""
 
-    def dated(said: Callable[[Message], Said], before: Said | None = None) -> (
-        Callable[[World], Seen]
+    def dated(said: Callable[[Message], Reply], before: Reply | None = None) -> (
+        Callable[[World], Observed]
     ):  # fmt: skip
-        def act(world: World) -> Seen:
+        def act(world: World) -> Observed:
             document = honest(world, party, execution_date_time=in_days(world, 3))
             transaction, command = signed_command(world, party, document)
             first = before.to(world, command) if before is not None else None
             if first is not None:
                 bring(world, party, transaction, encode(first), "device-alert")
-            world.mark()
+            world.compare_from_here()
             lie = said(command)
             if first is not None:
                 lie = lie.but(header={"counter": first.header.counter - 1})
@@ -403,7 +407,7 @@ def alerts(cos: str, party: str) -> Iterator[Attack]:
 
         return act
 
-    good = Said(alert=SUCCESS)
+    good = Reply(alert=SUCCESS)
     for name, title, act, check in (
         ("alert-code", "an alert of failure about a command that succeeded",
          dated(lambda _: good.but(alert=FAILURE)), "outcome"),
@@ -421,9 +425,9 @@ def alerts(cos: str, party: str) -> Iterator[Attack]:
         yield at_cos_party(cos, party, name, f"A device sends {title}", act, check)
 
 
-def dated_response(world: World, party: str) -> Seen:
+def dated_response(world: World, party: str) -> Observed:
     """The outcome of a command that is not due yet."""
     document = honest(world, party, execution_date_time=in_days(world, 3))
     transaction, command = signed_command(world, party, document)
-    world.mark()
-    return bring(world, party, transaction, encode(Said().to(world, command)))
+    world.compare_from_here()
+    return bring(world, party, transaction, encode(Reply().to(world, command)))

@@ -23,18 +23,18 @@ from probe.attacks.link import (
     der,
     double,
     drop,
-    in_base64,
     larger_s,
     signature,
     swap,
 )
 from probe.attacks.lying_cos import as_asked, gives
-from probe.attacks.making import attack
+from probe.attacks.making import attack_row
 from probe.forge.answers import FORGED, HONEST, Answer, Content, answered, encoded, give, refusal
+from probe.forge.gbcs import in_base64
 from probe.forge.link import LinkForge, command_body, send
 from probe.forge.xml import honest
 from probe.model import BETWEEN, ORIGIN, PURPOSE, Attack, Rung
-from probe.result import Seen, Stop
+from probe.result import Observed, Refusal
 from probe.world import COS, World
 from services.link.wire import profile
 from services.link.wire.fields import Item
@@ -215,10 +215,10 @@ def attacks() -> Iterator[Attack]:
     party = COS["ecos"]
     good = gives(as_asked)
     for case in CASES:
-        yield attack(
+        yield attack_row(
             f"answer.acb.{case.name}", f"To the broker, as from {party}: {case.title}", case.rung,
             case.requirement, case.holds.replace("answering party", party),
-            answered(party, case.answer, good), Stop("acb", f"link.response.{case.check}"),
+            answered(party, case.answer, good), Refusal("acb", f"link.response.{case.check}"),
             "acb", "lying", BETWEEN,
         )  # fmt: skip
     yield from other_keys(party, good)
@@ -232,21 +232,21 @@ def attacks() -> Iterator[Attack]:
 
 def other_keys(party: str, good: Content) -> Iterator[Attack]:
     """Answers that somebody else signs."""
-    yield attack(
+    yield attack_row(
         "answer.acb.key.made-up", f"To the broker: a key of the attacker's own as {party}'s", W,
         ORIGIN, ANYBODY, lambda w: answered(party, made_up(w, party), good)(w),
-        Stop("acb", "link.response.signature"), "acb", "lying", BETWEEN,
+        Refusal("acb", "link.response.signature"), "acb", "lying", BETWEEN,
     )  # fmt: skip
     for signer, sender in (("tcos_party", "tcos_party"), ("tcos_party", party),
                            ("registration", party), ("acb", party)):  # fmt: skip
         name = signer.replace("_", "-") + ("-openly" if signer == sender else "")
-        yield attack(
+        yield attack_row(
             f"answer.acb.key.{name}",
             f"To the broker: {signer} answers in the place of {party}"
             + (", in its own name" if signer == sender else ""),
             K, ORIGIN, f"every key of {signer}; a signed command",
             answered(party, HONEST.but(signer=signer, sender=sender), good),
-            Stop("acb", "link.response.peer"), "acb", "lying", BETWEEN,
+            Refusal("acb", "link.response.peer"), "acb", "lying", BETWEEN,
         )  # fmt: skip
 
 
@@ -274,38 +274,38 @@ def refusals(party: str) -> Iterator[Attack]:
         return refusal(who, FORGED)
 
     for name, title, answer, check, rung, holds in table:
-        yield attack(
+        yield attack_row(
             f"answer.acb.refusal.{name}", f"To the broker, as from {party}: {title}", rung, ORIGIN,
-            holds, answered(party, answer, forged), Stop("acb", f"link.response.{check}"), "acb",
+            holds, answered(party, answer, forged), Refusal("acb", f"link.response.{check}"), "acb",
             "lying", BETWEEN,
         )  # fmt: skip
 
 
 def from_registration(cos: str, asker: str, case: Case) -> Attack:
     """Registration's answer to a CoS Party, forged: C is said to be the incoming supplier."""
-    return attack(
+    return attack_row(
         f"answer.{cos}.{case.name}", f"To {asker}, as from registration: {case.title}", case.rung,
         case.requirement, case.holds.replace("answering party", "registration"),
-        told_of_c(asker, case.answer), Stop(asker, f"link.response.{case.check}"), "cos", "lying",
-        BETWEEN,
+        told_of_c(asker, case.answer), Refusal(asker, f"link.response.{case.check}"), "cos",
+        "lying", BETWEEN,
     )  # fmt: skip
 
 
 def from_other_system(cos: str, asker: str) -> Attack:
     """The SMKI repository answers for registration: its key is pinned here too."""
     answer = HONEST.but(signer="smki_repository", sender="smki_repository")
-    return attack(
+    return attack_row(
         f"answer.{cos}.key.smki-repository",
         f"To {asker}: smki_repository answers for registration",
         K, PURPOSE, "every key of smki_repository", told_of_c(asker, answer),
-        Stop(asker, "link.response.peer"), "cos", "lying", BETWEEN,
+        Refusal(asker, "link.response.peer"), "cos", "lying", BETWEEN,
     )  # fmt: skip
 
 
-def told_of_c(asker: str, answer: Answer) -> Callable[[World], Seen]:
+def told_of_c(asker: str, answer: Answer) -> Callable[[World], Observed]:
     """Supplier C asks, while the CoS Party is told so by registration, or so it seems."""
 
-    def act(world: World) -> Seen:
+    def act(world: World) -> Observed:
         extract = extract_of_c(world, asker)
         answers = []
 
@@ -322,10 +322,12 @@ def told_of_c(asker: str, answer: Answer) -> Callable[[World], Seen]:
         rows = world.lab(asker, "GET", f"/lab/audit?after={head}&limit=1000")["rows"]
         for row in rows:
             if row["kind"] == "link.response.refused":
-                if seen.stopped_by is None:
+                if seen.refused_by is None:
                     raise ValueError("the answer was refused, yet C's request was signed")
-                return Seen(Stop(asker, row["record"]["verdict"]["check"]), "and C got nothing")
-        world.afterwards(lambda: forget(world, asker))
+                return Observed(
+                    Refusal(asker, row["record"]["verdict"]["check"]), "and C got nothing"
+                )
+        world.undo_when_restored(lambda: forget(world, asker))
         return seen
 
     return act

@@ -7,7 +7,6 @@ restart, and the attacker tries what the lie was for.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,15 +17,15 @@ from keys.issuing.authorities import Authorities
 from keys.issuing.issue import Flaw
 from keys.stores.software import SoftwareSigner
 from probe.attacks.lying_link import extract_of_c
-from probe.attacks.making import attack
+from probe.attacks.making import attack, attack_row
 from probe.attacks.standing import signed_by_flawed
 from probe.attacks.supporting import published
 from probe.forge.answers import HONEST, encoded, give
 from probe.forge.certificates import LIST
-from probe.forge.link import LinkForge, command_body, send
-from probe.forge.xml import honest
+from probe.forge.gbcs import in_base64
+from probe.forge.xml import at_broker, at_cos_party, honest
 from probe.model import BETWEEN, BOTH_CHECK, BROKER_CHECKS, Attack, Rung
-from probe.result import Seen, Stop
+from probe.result import Observed, Refusal
 from probe.world import COS, World
 from tamper.exchange import Exchange
 
@@ -57,7 +56,7 @@ def told(world: World, asker: str, source: str, purpose: str, lie: dict[str, Any
             world.lab(asker, "POST", "/lab/sync")
     if not lies:
         raise ValueError(f"{asker} did not ask {source} for {purpose}")
-    world.mark()
+    world.compare_from_here()
 
 
 def genuine_elsewhere(world: World) -> dict[str, Any]:
@@ -77,90 +76,68 @@ def forged_later(world: World) -> dict[str, Any]:
     return {"version": 1, "lists": {LIST: in_base64(der)}}
 
 
-def in_base64(octets: bytes) -> str:
-    """As the link carries octets."""
-    return base64.b64encode(octets).decode()
-
-
-def then_revoked(asker: str, lie: Lie) -> Callable[[World], Seen]:
+def then_revoked(asker: str, lie: Lie) -> Callable[[World], Observed]:
     """The repository lies once; then a key that was revoked since is used."""
 
-    def act(world: World) -> Seen:
+    def act(world: World) -> Observed:
         told(world, asker, REPOSITORY, "smki-revocation", lie(world))
         document = signed_by_flawed(Flaw.REVOKED)
         if asker == "acb":
-            return world.to_broker(document(world, "ecos_party"))
-        body = command_body(world, asker, document(world, asker))
-        return send(world, asker, LinkForge(to=asker, body=body).request(world))
+            return at_broker(document, "ecos_party")(world)
+        return at_cos_party(document, asker)(world)
 
     return act
 
 
-def then_c_asks(asker: str, number: int) -> Callable[[World], Seen]:
-    """Registration says once that C supplies the home, in an extract of this number; C asks."""
-
-    def act(world: World) -> Seen:
-        lie = {**extract_of_c(world, asker), "number": number}
-        told(world, asker, REGISTRATION, "registration-extract", lie)
-        body = command_body(world, asker, honest(world, asker, "C"))
-        return send(world, asker, LinkForge(to=asker, body=body).request(world))
-
-    return act
+def asks(world: World, asker: str, supplier: str = "B") -> Observed:
+    """A supplier's request for the asker's home, brought with the broker's link key."""
+    return at_cos_party(lambda w, p: honest(w, p, supplier), asker)(world)
 
 
-def silenced_now(asker: str) -> Callable[[World], Seen]:
-    """Registration is held back from the very moment at which it would say something new."""
+@attack("source.{cos}.register-pinned", check="{cos}.registration.incoming_supplier",
+        rung=Rung.ONE_PARTY, requirement=BOTH_CHECK, tags=("cos", "lying", BETWEEN),
+        holds=f"every key of {REGISTRATION}, once; supplier C's account; the broker's link key",
+        prepares=True)  # fmt: skip
+def register_pinned(world: World, party: str) -> Observed:
+    """Registration lied to {party} once, under a number that no truth will reach."""
+    lie = {**extract_of_c(world, party), "number": 2**62}
+    told(world, party, REGISTRATION, "registration-extract", lie)
+    return asks(world, party, "C")
 
-    def drop(exchange: Exchange) -> None:
-        exchange.drop()
 
-    def act(world: World) -> Seen:
-        world.lab(asker, "POST", "/lab/sync")
-        world.mark()
-        body = command_body(world, asker, honest(world, asker))
-        with world.between.script(asker, REGISTRATION, request=drop):
-            seen = send(world, asker, LinkForge(to=asker, body=body).request(world))
-        world.afterwards(lambda: world.lab(asker, "POST", "/lab/sync"))
-        return seen
+@attack("source.{cos}.register-withheld", check="{cos}.registration.fresh", rung=Rung.WIRE,
+        requirement=BOTH_CHECK, holds="a place on the wire between them", tags=("cos", BETWEEN),
+        prepares=True)  # fmt: skip
+def register_withheld(world: World, party: str) -> Observed:
+    """Registration's answer to {party} is held back while a home changes hands."""
+    world.lab(party, "POST", "/lab/sync")
+    world.compare_from_here()
+    with world.between.script(party, REGISTRATION, request=Exchange.drop):
+        seen = asks(world, party)
+    world.undo_when_restored(lambda: world.lab(party, "POST", "/lab/sync"))
+    return seen
 
-    return act
+
+LISTS: tuple[tuple[str, str, Lie], ...] = (
+    ("list-elsewhere", "a genuine list under a name that there is not", genuine_elsewhere),
+    ("list-forged", "a forged list later than any other", forged_later),
+)
 
 
 def attacks() -> Iterator[Attack]:
-    """Every attack of this module."""
-    lists: tuple[tuple[str, str, Lie], ...] = (
-        ("list-elsewhere", "a genuine list under a name that there is not", genuine_elsewhere),
-        ("list-forged", "a forged list later than any other", forged_later),
-    )
-    holds = "every key of {}, once; {}"
-    revoked = "a signing key of supplier B that was revoked since"
-    for name, title, lie in lists:
-        yield attack(
-            f"source.acb.{name}", f"The SMKI repository told the broker {title}: is it deaf now?",
-            Rung.ONE_PARTY, BROKER_CHECKS, holds.format(REPOSITORY, revoked),
-            then_revoked("acb", lie), Stop("acb", "acb.request.certificate_revoked"), "acb",
-            "revocation", BETWEEN,
-        )  # fmt: skip
-        for cos, party in COS.items():
-            yield attack(
-                f"source.{cos}.{name}",
-                f"The SMKI repository told {party} {title}: is it deaf now?", Rung.ONE_PARTY,
-                BOTH_CHECK, holds.format(REPOSITORY, f"{revoked}; the broker's link key"),
-                then_revoked(party, lie), Stop(party, f"{cos}.request.certificate_revoked"),
-                "cos", "revocation", BETWEEN,
+    """A lie about revocation, told to the broker and to each CoS Party."""
+    revoked = f"every key of {REPOSITORY}, once; a signing key of supplier B that was revoked since"
+    askers = (
+        ("acb", "acb", "the broker", revoked, BROKER_CHECKS),
+        *((cos, party, party, f"{revoked}; the broker's link key", BOTH_CHECK)
+          for cos, party in COS.items()),
+    )  # fmt: skip
+    for name, title, lie in LISTS:
+        for short, asker, called, holds, requirement in askers:
+            yield attack_row(
+                f"source.{short}.{name}",
+                f"The SMKI repository told {called} {title}: is it deaf now?",
+                Rung.ONE_PARTY, requirement, holds, then_revoked(asker, lie),
+                Refusal(asker, f"{short}.request.certificate_revoked"),
+                "acb" if asker == "acb" else "cos", "revocation", BETWEEN, prepares=True,
             )  # fmt: skip
-    for cos, party in COS.items():
-        yield attack(
-            f"source.{cos}.register-pinned",
-            f"Registration lied to {party} once, under a number that no truth will reach",
-            Rung.ONE_PARTY, BOTH_CHECK,
-            holds.format(REGISTRATION, "supplier C's account; the broker's link key"),
-            then_c_asks(party, 2**62), Stop(party, f"{cos}.registration.incoming_supplier"), "cos",
-            "lying", BETWEEN,
-        )  # fmt: skip
-        yield attack(
-            f"source.{cos}.register-withheld",
-            f"Registration's answer to {party} is held back while a home changes hands",
-            Rung.WIRE, BOTH_CHECK, "a place on the wire between them", silenced_now(party),
-            Stop(party, f"{cos}.registration.fresh"), "cos", BETWEEN,
-        )  # fmt: skip

@@ -7,17 +7,17 @@ what it should not, must be stopped by the parties.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 
 from duis.model import CANCEL_DATE
 from probe.attacks.lying_cos import gives
-from probe.attacks.making import attack
+from probe.attacks.making import attack, attack_row
 from probe.forge.answers import HONEST, answered
 from probe.forge.gbcs import Forge
 from probe.forge.xml import Document, at_broker, at_cos_party, honest, in_days
-from probe.model import BETWEEN, BOTH_CHECK, METER_CHECKS, Attack, Rung
-from probe.result import Seen, Stop
+from probe.model import BETWEEN, BOTH_CHECK, METER_CHECKS, Act, Attack, Rung
+from probe.result import Observed, Refusal
 from probe.world import COS, World
 
 DAYS = 5
@@ -45,14 +45,14 @@ def change_of_c_waits(world: World, party: str) -> None:
     coming = {"mpxn": str(world.device(meter)["mpxn"]), "effective_from": day.isoformat(),
               "participant": world.supplier("C").participant}  # fmt: skip
     world.lab("registration", "POST", "/lab/registrations", coming)
-    world.afterwards(lambda: world.lab("registration", "POST", "/lab/register/reload"))
+    world.undo_when_restored(lambda: world.lab("registration", "POST", "/lab/register/reload"))
     seen = world.to_broker(honest(world, party, "C", execution_date_time=day))
-    world.afterwards(
+    world.undo_when_restored(
         lambda: _withdrawn(world, honest(world, party, "C", execution_date_time=CANCEL_DATE))
     )
-    if seen.stopped_by is not None:
+    if seen.refused_by is not None:
         raise ValueError(f"the change of C does not wait: {seen}")
-    world.mark()
+    world.compare_from_here()
 
 
 def _withdrawn(world: World, document: bytes) -> None:
@@ -60,66 +60,57 @@ def _withdrawn(world: World, document: bytes) -> None:
     world.to_broker(document)
 
 
-def waiting(party: str, act: Callable[[World], Seen]) -> Callable[[World], Seen]:
+def waiting(party: str, act: Act) -> Act:
     """An act while C's change waits."""
 
-    def whole(world: World) -> Seen:
+    def whole(world: World) -> Observed:
         change_of_c_waits(world, party)
         return act(world)
 
     return whole
 
 
-def older(party: str) -> Callable[[World], Seen]:
-    """A newer request first, then one that was held back."""
-
-    def act(world: World) -> Seen:
-        held_back = honest(world, party)
-        at_cos_party(honest, party)(world)
-        world.mark()
-        return at_cos_party(lambda _w, _p: held_back, party)(world)
-
-    return act
-
-
 def attacks() -> Iterator[Attack]:
-    """Every attack of this module."""
+    """By the supplier that has the home until then, through the broker and by it."""
     table: tuple[tuple[str, str, Document], ...] = (
         ("withdrawn", "withdraws the next supplier's waiting change", withdrawal),
         ("displaced", "puts its own change in place of the next supplier's", day_before),
     )
     for cos, party in COS.items():
-        expected = Stop(party, f"{cos}.registration.pending_change")
+        expected = Refusal(party, f"{cos}.registration.pending_change")
         for name, title, document in table:
-            yield attack(
+            yield attack_row(
                 f"process.{cos}.pending.{name}", f"The supplier until then {title}",
                 Rung.SUPPLIER, BOTH_CHECK, OUTGOING, waiting(party, at_broker(document, party)),
-                expected, "process",
+                expected, "process", prepares=True,
             )  # fmt: skip
-            yield attack(
+            yield attack_row(
                 f"process.{cos}.by-broker.pending.{name}",
                 f"The broker brings {party} a request that {title}", Rung.ONE_PARTY, BOTH_CHECK,
                 f"the broker's link key; {OUTGOING}",
                 waiting(party, at_cos_party(document, party)), expected, "process", "back-door",
+                prepares=True,
             )  # fmt: skip
-        yield attack(
-            f"process.{cos}.by-broker.older",
-            f"The broker brings {party} a request after a newer one of that supplier",
-            Rung.ONE_PARTY, METER_CHECKS, "the broker's link key and a supplier's account",
-            older(party), Stop(party, f"{cos}.request.order"), "process", "back-door",
-        )  # fmt: skip
-        yield lying(cos, party)
 
 
-def lying(cos: str, party: str) -> Attack:
-    """A CoS Party that signs what takes the next supplier's waiting change away."""
+@attack("process.{cos}.by-broker.older", check="{cos}.request.order", requirement=METER_CHECKS,
+        holds="the broker's link key and a supplier's account", rung=Rung.ONE_PARTY,
+        tags=("back-door",), prepares=True)  # fmt: skip
+def older(world: World, party: str) -> Observed:
+    """The broker brings {party} a request after a newer one of that supplier."""
+    held_back = honest(world, party)
+    at_cos_party(honest, party)(world)
+    world.compare_from_here()
+    return at_cos_party(lambda _w, _p: held_back, party)(world)
 
-    def next_counter(world: World, forge: Forge) -> Forge:
+
+@attack("lying.{cos}.pending", check="acb.return.pending_change", rung=Rung.ONE_PARTY,
+        requirement=BOTH_CHECK, holds=f"every key of {{party}}; {OUTGOING}", prepares=True,
+        party="acb", tags=("cos", "lying", BETWEEN))  # fmt: skip
+def lying(world: World, party: str) -> Observed:
+    """{party} signs what displaces the next supplier's waiting change."""
+
+    def next_counter(_: World, forge: Forge) -> Forge:
         return forge.but(counter=int(world.lab(party, "GET", "/lab/counters")["last"]) + 1)
 
-    act = answered(party, HONEST, gives(next_counter), day_before)
-    return attack(
-        f"lying.{cos}.pending", f"{party} signs what displaces the next supplier's waiting change",
-        Rung.ONE_PARTY, BOTH_CHECK, f"every key of {party}; {OUTGOING}", waiting(party, act),
-        Stop("acb", "acb.return.pending_change"), "cos", "lying", BETWEEN,
-    )  # fmt: skip
+    return waiting(party, answered(party, HONEST, gives(next_counter), day_before))(world)

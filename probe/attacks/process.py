@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -18,12 +19,12 @@ from duis.model import ReadInventory
 from keys.certificate import Certificate
 from keys.issuing.issue import Flaw, flawed_certificate
 from keys.roles import OrganisationRole, Usage
-from probe.attacks.making import attack
+from probe.attacks.making import attack, attack_row, refusal
 from probe.forge.link import LinkForge, command_body, deliver, send
 from probe.forge.services import acb as acb_eui
 from probe.forge.xml import Document, at_broker, at_cos_party, honest, in_days, signed, unsigned
 from probe.model import BOTH_CHECK, BROKER_CHECKS, METER_CHECKS, Attack, Rung
-from probe.result import Seen, Stop
+from probe.result import Observed, Refusal
 from probe.world import COS, World
 from services.chassis.time.clock import SystemClock
 from services.link.store.evidence import REQUEST_SENT
@@ -37,6 +38,7 @@ QUARANTINED = 32
 """How many of a user's wait in quarantine (setting `quarantine_requests` of the broker)."""
 
 SUPPLIER_B = "every key of supplier B, who is the incoming supplier"
+BROKERS_KEY = "the broker's link key"
 LARGEST = 2**63 - 1
 
 
@@ -198,255 +200,267 @@ IDENTITY: tuple[tuple[str, str, Document, str, str], ...] = (
 
 
 def attacks() -> Iterator[Attack]:
-    """Every attack of this module."""
+    """The tables: at each CoS Party through the broker and by it, and at the broker itself."""
     for cos, party in COS.items():
         for name, title, make, check in COS_CASES:
-            rung = Rung.SUPPLIER
-            expected = Stop(party, f"{cos}.{check}")
-            yield attack(
+            expected = Refusal(party, f"{cos}.{check}")
+            yield attack_row(
                 f"process.{cos}.{name}", f"A supplier asks with {title} (through the broker)",
-                rung, METER_CHECKS, "a supplier's own account and keys",
+                Rung.SUPPLIER, METER_CHECKS, "a supplier's own account and keys",
                 at_broker(make, party), expected, "process",
             )  # fmt: skip
-            yield attack(
+            yield attack_row(
                 f"process.{cos}.by-broker.{name}", f"The broker hands on a request with {title}",
                 Rung.ONE_PARTY, BOTH_CHECK, "the broker's link key and a supplier's account",
                 at_cos_party(make, party), expected, "process", "back-door",
             )  # fmt: skip
         for name, title, make, check, holds in IDENTITY:
-            yield attack(
+            yield attack_row(
                 f"process.{cos}.by-broker.{name}", f"To {party}: {title}", Rung.ONE_PARTY,
                 BOTH_CHECK, f"{holds}; the broker's link key", at_cos_party(make, party),
-                Stop(party, f"{cos}.request.{check}"), "process", "back-door",
+                Refusal(party, f"{cos}.request.{check}"), "process", "back-door",
             )  # fmt: skip
-        yield from dishonest_broker(cos, party)
-        yield from honest_runs(cos, party)
-    yield from at_front_door()
-
-
-def at_front_door() -> Iterator[Attack]:
-    """What the broker itself must refuse."""
-    for name, title, make, check, holds in IDENTITY:
-        yield attack(
+        for name, title, make, check in (
+            ("variant", "a command variant that is not for a device", variant, "command_variant"),
+            ("date-past", "an execution date of yesterday", dated(-1), "execution_date"),
+            ("date-far", "an execution date in a year", dated(365), "execution_date"),
+        ):  # fmt: skip
+            yield attack_row(
+                f"process.{cos}.by-broker.{name}", f"The broker brings {party} {title}",
+                Rung.ONE_PARTY, BOTH_CHECK, BROKERS_KEY, at_cos_party(make, party),
+                Refusal(party, f"{cos}.request.{check}"), "process", "back-door",
+            )  # fmt: skip
+    for name, title, make, check, holds in (*FRONT_DOOR, *(
+        (name, title, make, f"acb.request.{check}", holds)
+        for name, title, make, check, holds in IDENTITY
+    )):  # fmt: skip
+        yield attack_row(
             f"process.acb.{name}", f"To the broker: {title}", Rung.SUPPLIER, BROKER_CHECKS, holds,
-            at_broker(make, "ecos_party"), Stop("acb", f"acb.request.{check}"), "process",
+            at_broker(make, "ecos_party"), refusal(check), "process",
         )  # fmt: skip
 
-    def acb(check: str) -> Stop:
-        return Stop("acb", f"acb.{check}")
 
-    def unknown_device(world: World, party: str) -> bytes:
-        return honest(world, party, meter="0253494ddddddddd")
+def unknown_device(world: World, party: str) -> bytes:
+    """A request for a device that nobody has."""
+    return honest(world, party, meter="0253494ddddddddd")
 
-    def again(world: World) -> Seen:
-        document = honest(world, "ecos_party")
-        world.to_broker(document)
-        world.mark()
-        return world.to_broker(document)
 
-    def older(world: World) -> Seen:
-        document = honest(world, "ecos_party")
-        world.to_broker(honest(world, "ecos_party"))
-        world.mark()
-        return world.to_broker(document)
+FRONT_DOOR: tuple[tuple[str, str, Document, str, str], ...] = (
+    ("device-unknown", "a device nobody knows", unknown_device, "acb.device.known", SUPPLIER_B),
+    ("variant", "a command variant that is not for a device", variant, "acb.request.supported",
+     SUPPLIER_B),
+    ("date-past", "an execution date of yesterday", dated(-1), "acb.request.execution_date",
+     SUPPLIER_B),
+    ("date-far", "an execution date in a year", dated(365), "ecos.request.execution_date",
+     SUPPLIER_B),
+)  # fmt: skip
 
-    def unknown_user(world: World) -> Seen:
-        """Supplier C is known, but as an electricity distributor."""
-        eui = world.supplier("C").eui
-        told = {"name": "C", "participant": "SUPC", "eui": eui, "roles": ["ED"],
-                "callback_url": None}  # fmt: skip
-        world.lab("acb", "POST", "/lab/users", told)
-        world.mark()
-        return world.to_broker(honest(world, "ecos_party", "C"))
+at_front_door = partial(
+    attack, rung=Rung.SUPPLIER, requirement=BROKER_CHECKS, holds=SUPPLIER_B, prepares=True
+)
+by_broker = partial(
+    attack, rung=Rung.ONE_PARTY, requirement=BOTH_CHECK, holds=BROKERS_KEY, tags=("back-door",)
+)
 
-    def quarantine(world: World) -> Seen:
-        world.lab("acb", "PUT", f"/lab/thresholds/{world.supplier('B').eui}", {"most": 0})
-        world.mark()
-        return world.to_broker(honest(world, "ecos_party"))
 
-    def flood(world: World) -> Seen:
-        """More than it has places there: its first gives way, and is not kept for ever."""
-        supplier = world.supplier("B")
-        world.lab("acb", "PUT", f"/lab/thresholds/{supplier.eui}", {"most": 0})
-        world.mark()
-        target, body = acb_eui(world), ReadInventory(device=world.meter("ecos_party"))
-        asked = [
-            signed_request(supplier, target, ("8.2", 8), body, world.next_counter())
-            for _ in range(QUARANTINED + 1)
-        ]
-        for _, document in asked:
-            world.connection.submit(document)
-        first = asked[0][0].text
-        if world.connection.request_state(first)["state"] == "quarantined":
-            return Seen(None, "all of it is kept")
-        return world.follow(first)
+@at_front_door("process.acb.duplicate", check="acb.request.duplicate")
+def again(world: World) -> Observed:
+    """To the broker: the same request twice."""
+    document = honest(world, "ecos_party")
+    world.to_broker(document)
+    world.compare_from_here()
+    return world.to_broker(document)
 
-    def look_up_again(world: World) -> Seen:
-        """A serial number that nobody has, twice: the repository is to be asked for it once."""
-        serial = str(secrets.randbits(120))
-        document = re.sub(
-            rb"(?<=SerialNumber>)[0-9]+", serial.encode(), honest(world, "ecos_party")
-        )
-        before = world.lab("acb", "GET", "/lab/audit")["head"]["seq"]
-        world.mark()
-        world.to_broker(document)
-        seen = world.to_broker(document)
-        rows = world.lab("acb", "GET", f"/lab/audit?after={before}")["rows"]
-        asked = [row for row in rows if row["kind"] == REQUEST_SENT
-                 and serial.encode() in base64.b64decode(row["body"])]  # fmt: skip
-        return seen if len(asked) < 2 else Seen(None, "the repository was asked twice")
 
-    def crowd(world: World) -> Seen:
-        """Its first request holds the home, as its CoS Party is slow; the others wait behind it."""
-        order = faults.order_of(
-            "delay", "outbound-request", hop="ecos_party", purpose="cos-command",
-            device=world.meter("ecos_party"), times=0,
-        )  # fmt: skip
-        slow = faults.arm(world.connection, "acb", order)["id"]
-        try:
-            for _ in range(OPEN_REQUESTS):
-                world.connection.submit(honest(world, "ecos_party", "C"))
-            world.mark()
-            one_more = honest(world, "ecos_party", "C")
-            answer = world.connection.submit(one_more)
-        finally:
-            faults.remove(world.connection, "acb", slow)
-        if check := answer.headers.get("Cos-Check"):
-            return Seen(Stop("acb", check), "signed refusal")
-        return world.follow(one_more.split(b"RequestID>")[1].split(b"<")[0].decode())
+@at_front_door("process.acb.older", check="acb.request.counter")
+def older(world: World) -> Observed:
+    """To the broker: a request with an older counter."""
+    document = honest(world, "ecos_party")
+    world.to_broker(honest(world, "ecos_party"))
+    world.compare_from_here()
+    return world.to_broker(document)
 
-    def decommissioned(world: World) -> Seen:
-        device = world.device(world.meter("ecos_party"))
-        world.lab("acb", "POST", "/lab/devices", {
-            "eui": device["eui"], "device_type": device["device_type"], "status": "Decommissioned",
-            "mpxns": [device["mpxn"]], "certificates": device["certificates"],
-            "cells": device["cells"]})  # fmt: skip
-        world.mark()
-        return world.to_broker(honest(world, "ecos_party"))
 
-    def wrong_record(world: World) -> Seen:
-        """The record says the meter trusts the other CoS Party: the meter knows better."""
-        device = world.device(world.meter("ecos_party"))
-        other = world.device(world.meter("tcos_party"))
-        cell = "transitionalCoS/digitalSignature/management"
-        world.lab("acb", "POST", "/lab/devices", {
-            "eui": device["eui"], "device_type": device["device_type"], "status": "Commissioned",
-            "mpxns": [device["mpxn"]], "certificates": device["certificates"],
-            "cells": {**device["cells"], cell: other["cells"][cell]}})  # fmt: skip
-        world.mark()
-        return world.to_broker(honest(world, "ecos_party"))
+@at_front_door("process.acb.user-role", check="acb.user.role")
+def unknown_user(world: World) -> Observed:
+    """To the broker: a user without the role of an import supplier.
 
-    table: tuple[tuple[str, str, Callable[[World], Seen], Stop], ...] = (
-        ("device-unknown", "a device nobody knows", at_broker(unknown_device, "ecos_party"),
-         acb("device.known")),
-        ("device-decommissioned", "a device that is decommissioned", decommissioned,
-         acb("device.status")),
-        ("user-role", "a user without the role of an import supplier", unknown_user,
-         acb("user.role")),
-        ("duplicate", "the same request twice", again, acb("request.duplicate")),
-        ("older", "a request with an older counter", older, acb("request.counter")),
-        ("threshold", "more requests than the thresholds allow", quarantine,
-         acb("anomaly.threshold")),
-        ("threshold-flood", "more of what exceeds the thresholds than is kept", flood,
-         acb("anomaly.threshold")),
-        ("lookups-repeated", "the same certificate that nobody has, looked up again", look_up_again,
-         acb("request.certificate_known")),
-        ("open-requests", "more requests for one home than one user may have under way", crowd,
-         acb("user.open_requests")),
-        ("variant", "a command variant that is not for a device",
-         at_broker(variant, "ecos_party"), acb("request.supported")),
-        ("date-past", "an execution date of yesterday", at_broker(dated(-1), "ecos_party"),
-         acb("request.execution_date")),
-        ("date-far", "an execution date in a year", at_broker(dated(365), "ecos_party"),
-         Stop("ecos_party", "ecos.request.execution_date")),
+    Supplier C is known, but as an electricity distributor.
+    """
+    eui = world.supplier("C").eui
+    told = {"name": "C", "participant": "SUPC", "eui": eui, "roles": ["ED"],
+            "callback_url": None}  # fmt: skip
+    world.lab("acb", "POST", "/lab/users", told)
+    world.compare_from_here()
+    return world.to_broker(honest(world, "ecos_party", "C"))
+
+
+@at_front_door("process.acb.device-decommissioned", check="acb.device.status")
+def decommissioned(world: World) -> Observed:
+    """To the broker: a device that is decommissioned."""
+    device = world.device(world.meter("ecos_party"))
+    world.lab("acb", "POST", "/lab/devices", {
+        "eui": device["eui"], "device_type": device["device_type"], "status": "Decommissioned",
+        "mpxns": [device["mpxn"]], "certificates": device["certificates"],
+        "cells": device["cells"]})  # fmt: skip
+    world.compare_from_here()
+    return world.to_broker(honest(world, "ecos_party"))
+
+
+@at_front_door("process.acb.threshold", check="acb.anomaly.threshold")
+def quarantine(world: World) -> Observed:
+    """To the broker: more requests than the thresholds allow."""
+    world.lab("acb", "PUT", f"/lab/thresholds/{world.supplier('B').eui}", {"most": 0})
+    world.compare_from_here()
+    return world.to_broker(honest(world, "ecos_party"))
+
+
+@at_front_door("process.acb.threshold-flood", check="acb.anomaly.threshold")
+def flood(world: World) -> Observed:
+    """To the broker: more of what exceeds the thresholds than is kept.
+
+    More than it has places there: its first gives way, and is not kept for ever.
+    """
+    supplier = world.supplier("B")
+    world.lab("acb", "PUT", f"/lab/thresholds/{supplier.eui}", {"most": 0})
+    world.compare_from_here()
+    target, body = acb_eui(world), ReadInventory(device=world.meter("ecos_party"))
+    asked = [
+        signed_request(supplier, target, ("8.2", 8), body, world.next_counter())
+        for _ in range(QUARANTINED + 1)
+    ]
+    for _, document in asked:
+        world.connection.submit(document)
+    first = asked[0][0].text
+    if world.connection.request_state(first)["state"] == "quarantined":
+        return Observed(None, "all of it is kept")
+    return world.follow(first)
+
+
+@at_front_door("process.acb.lookups-repeated", check="acb.request.certificate_known")
+def look_up_again(world: World) -> Observed:
+    """To the broker: the same certificate that nobody has, looked up again.
+
+    A serial number that nobody has, twice: the repository is to be asked for it once.
+    """
+    serial = str(secrets.randbits(120))
+    document = re.sub(rb"(?<=SerialNumber>)[0-9]+", serial.encode(), honest(world, "ecos_party"))
+    before = world.lab("acb", "GET", "/lab/audit")["head"]["seq"]
+    world.compare_from_here()
+    world.to_broker(document)
+    seen = world.to_broker(document)
+    rows = world.lab("acb", "GET", f"/lab/audit?after={before}")["rows"]
+    asked = [row for row in rows if row["kind"] == REQUEST_SENT
+             and serial.encode() in base64.b64decode(row["body"])]  # fmt: skip
+    return seen if len(asked) < 2 else Observed(None, "the repository was asked twice")
+
+
+@at_front_door("process.acb.open-requests", check="acb.user.open_requests")
+def crowd(world: World) -> Observed:
+    """To the broker: more requests for one home than one user may have under way.
+
+    Its first request holds the home, as its CoS Party is slow; the others wait behind it.
+    """
+    order = faults.order_of(
+        "delay", "outbound-request", hop="ecos_party", purpose="cos-command",
+        device=world.meter("ecos_party"), times=0,
     )  # fmt: skip
-    for name, title, act, expected in table:
-        yield attack(f"process.acb.{name}", f"To the broker: {title}", Rung.SUPPLIER,
-                     BROKER_CHECKS, SUPPLIER_B, act, expected, "process")  # fmt: skip
-    yield Attack(
-        "process.meter.wrong-record",
-        "A broker whose record names the wrong CoS Party has that one sign; the meter refuses",
-        Rung.TWO_PARTIES, METER_CHECKS, "the broker's record, and an honest other CoS Party",
-        wrong_record, Stop("meter_sim", "meter.originator"),
-        may_change=frozenset({"signed", "counters"}), tags=("process", "meter"),
-    )  # fmt: skip
+    slow = faults.arm(world.connection, "acb", order)["id"]
+    try:
+        for _ in range(OPEN_REQUESTS):
+            world.connection.submit(honest(world, "ecos_party", "C"))
+        world.compare_from_here()
+        one_more = honest(world, "ecos_party", "C")
+        answer = world.connection.submit(one_more)
+    finally:
+        faults.remove(world.connection, "acb", slow)
+    if check := answer.headers.get("Cos-Check"):
+        return Observed(Refusal("acb", check), "signed refusal")
+    return world.follow(one_more.split(b"RequestID>")[1].split(b"<")[0].decode())
 
 
-def dishonest_broker(cos: str, party: str) -> Iterator[Attack]:
-    """A broker that repeats, re-labels or overloads at the CoS Party."""
+@attack(
+    "process.meter.wrong-record", check="meter.originator", rung=Rung.TWO_PARTIES,
+    requirement=METER_CHECKS, holds="the broker's record, and an honest other CoS Party",
+    may_change=frozenset({"signed", "counters"}), tags=("meter",), prepares=True,
+)  # fmt: skip
+def wrong_record(world: World) -> Observed:
+    """A broker whose record names the wrong CoS Party has that one sign; the meter refuses.
 
-    def stop(check: str) -> Stop:
-        return Stop(party, f"{cos}.{check}")
+    The record says the meter trusts the other CoS Party: the meter knows better.
+    """
+    device = world.device(world.meter("ecos_party"))
+    other = world.device(world.meter("tcos_party"))
+    cell = "transitionalCoS/digitalSignature/management"
+    world.lab("acb", "POST", "/lab/devices", {
+        "eui": device["eui"], "device_type": device["device_type"], "status": "Commissioned",
+        "mpxns": [device["mpxn"]], "certificates": device["certificates"],
+        "cells": {**device["cells"], cell: other["cells"][cell]}})  # fmt: skip
+    world.compare_from_here()
+    return world.to_broker(honest(world, "ecos_party"))
 
-    def again_other_bytes(world: World) -> Seen:
-        counter = world.next_counter()
 
-        def bring() -> Seen:
-            body = command_body(world, party, honest(world, party, counter=counter))
-            return send(world, party, LinkForge(to=party, body=body).request(world))
+@by_broker(
+    "process.{cos}.by-broker.request-id-reused",
+    check="{cos}.request.duplicate",
+    prepares=True,
+    holds="the broker's link key and a supplier's account",
+)
+def again_other_bytes(world: World, party: str) -> Observed:
+    """The broker brings another document under a request identifier that was used."""
+    counter = world.next_counter()
 
-        bring()
-        world.mark()
-        return bring()
-
-    def threshold(world: World) -> Seen:
-        old = world.lab(party, "GET", "/lab/thresholds")
-        world.lab(party, "PUT", "/lab/thresholds", {**old, "per_requester": 0})
-        world.mark()
-        try:
-            return at_cos_party(honest, party)(world)
-        finally:
-            world.lab(party, "PUT", "/lab/thresholds", old)
-
-    def garbage(world: World) -> Seen:
-        body = command_body(world, party, b"please change the supplier")
+    def bring() -> Observed:
+        body = command_body(world, party, honest(world, party, counter=counter))
         return send(world, party, LinkForge(to=party, body=body).request(world))
 
-    def response_unknown(world: World) -> Seen:
-        forge = LinkForge(to=party, purpose="device-response", path="/link/device-response")
-        body = command_body(world, party, b"x").replace(b"service_request", b"message")
-        return send(world, party, forge.but(body=body).request(world))
-
-    yield attack(
-        f"process.{cos}.by-broker.request-id-reused",
-        "The broker brings another document under a request identifier that was used",
-        Rung.ONE_PARTY, BOTH_CHECK, "the broker's link key and a supplier's account",
-        again_other_bytes, stop("request.duplicate"), "process", "back-door",
-    )  # fmt: skip
-    for name, title, act, check in (
-        ("threshold", "more commands than the thresholds allow", threshold, "anomaly.threshold"),
-        ("unsigned-text", "what no supplier wrote", garbage, "request.wellformed"),
-        ("response-unknown", "a device response to nothing it signed", response_unknown,
-         "response.known_command"),
-        ("variant", "a command variant that is not for a device", at_cos_party(variant, party),
-         "request.command_variant"),
-        ("date-past", "an execution date of yesterday", at_cos_party(dated(-1), party),
-         "request.execution_date"),
-        ("date-far", "an execution date in a year", at_cos_party(dated(365), party),
-         "request.execution_date"),
-    ):  # fmt: skip
-        yield attack(
-            f"process.{cos}.by-broker.{name}", f"The broker brings {party} {title}",
-            Rung.ONE_PARTY, BOTH_CHECK, "the broker's link key", act, stop(check), "process",
-            "back-door",
-        )  # fmt: skip
+    bring()
+    world.compare_from_here()
+    return bring()
 
 
-def honest_runs(cos: str, party: str) -> Iterator[Attack]:
-    """What must work, so that refusals mean something."""
-    yield attack(
-        f"process.{cos}.honest.switch", "The incoming supplier takes over, as it must", Rung.HONEST,
-        METER_CHECKS, SUPPLIER_B, at_broker(honest, party), None, "process",
-    )  # fmt: skip
+@by_broker("process.{cos}.by-broker.threshold", check="{cos}.anomaly.threshold", prepares=True)
+def threshold(world: World, party: str) -> Observed:
+    """The broker brings {party} more commands than the thresholds allow."""
+    old = world.lab(party, "GET", "/lab/thresholds")
+    world.lab(party, "PUT", "/lab/thresholds", {**old, "per_requester": 0})
+    world.compare_from_here()
+    try:
+        return at_cos_party(honest, party)(world)
+    finally:
+        world.lab(party, "PUT", "/lab/thresholds", old)
 
-    def twice(world: World) -> Seen:
-        """A broker that lost the answer asks again: the same answer, nothing new signed."""
-        request = LinkForge(to=party, message_id=f"again-{world.next_counter()}")
-        body = command_body(world, party)
-        deliver(world, party, request.but(body=body).request(world))
-        return send(world, party, request.but(body=body).request(world))
 
-    yield attack(
-        f"process.{cos}.honest.asked-again", "A broker that lost the answer asks again",
-        Rung.HONEST, BOTH_CHECK, "the broker's link key", twice, None, "process",
-    )  # fmt: skip
+@by_broker("process.{cos}.by-broker.unsigned-text", check="{cos}.request.wellformed")
+def garbage(world: World, party: str) -> Observed:
+    """The broker brings {party} what no supplier wrote."""
+    body = command_body(world, party, b"please change the supplier")
+    return send(world, party, LinkForge(to=party, body=body).request(world))
+
+
+@by_broker("process.{cos}.by-broker.response-unknown", check="{cos}.response.known_command")
+def response_unknown(world: World, party: str) -> Observed:
+    """The broker brings {party} a device response to nothing it signed."""
+    forge = LinkForge(to=party, purpose="device-response", path="/link/device-response")
+    body = command_body(world, party, b"x").replace(b"service_request", b"message")
+    return send(world, party, forge.but(body=body).request(world))
+
+
+@attack("process.{cos}.honest.switch", check=None, rung=Rung.HONEST, requirement=METER_CHECKS,
+        holds=SUPPLIER_B)  # fmt: skip
+def switch(world: World, party: str) -> Observed:
+    """The incoming supplier takes over, as it must."""
+    return world.to_broker(honest(world, party))
+
+
+@attack("process.{cos}.honest.asked-again", check=None, rung=Rung.HONEST, requirement=BOTH_CHECK,
+        holds="the broker's link key")  # fmt: skip
+def twice(world: World, party: str) -> Observed:
+    """A broker that lost the answer asks again.
+
+    The same answer, and nothing new signed.
+    """
+    request = LinkForge(to=party, message_id=f"again-{world.next_counter()}")
+    body = command_body(world, party)
+    deliver(world, party, request.but(body=body).request(world))
+    return send(world, party, request.but(body=body).request(world))

@@ -81,9 +81,9 @@ def replaced(before: Before) -> Callable[[World], None]:
 
     def act(world: World) -> None:
         forge = Forge("ecos", mode=before.mode, replacements=(next_certificate(world, before),))
-        seen = world.tell_meter(forge.meter(world), forge.octets(world))
-        if seen.stopped_by is not None:
-            raise ValueError(f"the replacement was refused by {seen.stopped_by.check}")
+        seen = world.send_to_meter(forge.meter(world), forge.octets(world))
+        if seen.refused_by is not None:
+            raise ValueError(f"the replacement was refused by {seen.refused_by.check}")
 
     return act
 
@@ -91,9 +91,9 @@ def replaced(before: Before) -> Callable[[World], None]:
 def taken_over(world: World) -> None:
     """Supplier B takes the home over from A."""
     forge = Forge("ecos")
-    seen = world.tell_meter(forge.meter(world), forge.octets(world))
-    if seen.stopped_by is not None:
-        raise ValueError(f"the change of supplier was refused by {seen.stopped_by.check}")
+    seen = world.send_to_meter(forge.meter(world), forge.octets(world))
+    if seen.refused_by is not None:
+        raise ValueError(f"the change of supplier was refused by {seen.refused_by.check}")
 
 
 COS_AND_BROKER = "the CoS Party's old key, and every key of the broker"

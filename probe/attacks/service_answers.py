@@ -20,13 +20,13 @@ from gbcs.payloads.device_certificates import (
     encode_certificate_read_response,
 )
 from gbcs.protect import sign
-from probe.attacks.lying_devices import DEVICE, Liar
-from probe.attacks.making import attack
-from probe.forge.device_messages import Said, details_of, secret_of
+from probe.attacks.lying_devices import DEVICE, FakeDevice
+from probe.attacks.making import attack_row
+from probe.forge.device_messages import Reply, details_of, secret_of
 from probe.forge.gbcs import device_keys
 from probe.forge.services import READ_OWN, Command, Request, details, other_meter, own, read_key
 from probe.model import BETWEEN, BROKER_CHECKS, Attack, Rung
-from probe.result import Seen, Stop
+from probe.result import Observed, Refusal
 from probe.world import World
 
 Says = Callable[[World, Message], bytes]
@@ -37,7 +37,7 @@ def silent(_w: World, _m: Message) -> bytes:
     return b""
 
 
-def said(words: Said) -> Says:
+def said(words: Reply) -> Says:
     """An answer to a CS02b command."""
     return lambda world, command: encode(words.to(world, command))
 
@@ -72,7 +72,7 @@ def own_key(payload: bytes | None = None, signer: Callable[[World], str] | None 
 
 
 NETWORK = (RoleDetails(RemotePartyRole.NETWORK_OPERATOR, StatusCode.TRUST_ANCHOR_NOT_FOUND),)
-FEWER = Said(outcome=lambda o: replace(o, outcomes=()))
+FEWER = Reply(outcome=lambda o: replace(o, outcomes=()))
 
 READ_DETAILS = Request(("6.24.1", 1), details(Named.SUPPLIER))
 READ_KEY = Request(("6.24.2", 5), lambda w: SignedPreCommand(own(READ_OWN, read_key)(w)))
@@ -91,11 +91,11 @@ TABLE: tuple[tuple[str, str, Request, Says, str], ...] = (
      "details_answer.roles"),
     ("update.silent", "is silent to its supplier's command", UPDATE, silent, "answer.received"),
     ("update.garbage", "answers its supplier's command with a payload that is none", UPDATE,
-     said(Said(payload=b"\x05\x00")), "answer.decode"),
+     said(Reply(payload=b"\x05\x00")), "answer.decode"),
     ("update.replayed", "answers another command of its supplier's", UPDATE,
-     said(Said(counter_by=1)), "answer.header"),
+     said(Reply(counter_by=1)), "answer.header"),
     ("update.other-device", "has another device sign what it answers", UPDATE,
-     lambda w, c: encode(Said(signer=other_meter(w)).to(w, c)), "answer.signature"),
+     lambda w, c: encode(Reply(signer=other_meter(w)).to(w, c)), "answer.signature"),
     ("update.other-cells", "answers its supplier's command without its cells", UPDATE,
      said(FEWER), "answer.outcome"),
     ("own.silent", "is silent when it is asked for its certificate", READ_KEY, silent,
@@ -112,21 +112,21 @@ TABLE: tuple[tuple[str, str, Request, Says, str], ...] = (
 def attacks() -> Iterator[Attack]:
     """Every attack of this module."""
     for name, title, request, says, check in TABLE:
-        yield attack(
+        yield attack_row(
             f"service-answer.{name}", f"A device {title}", Rung.ONE_PARTY, BROKER_CHECKS, DEVICE,
-            answering(request, says), Stop("acb", f"acb.{check}"), "service", "device", "lying",
+            answering(request, says), Refusal("acb", f"acb.{check}"), "service", "device", "lying",
             BETWEEN,
         )  # fmt: skip
 
 
-def answering(request: Request, says: Says) -> Callable[[World], Seen]:
+def answering(request: Request, says: Says) -> Callable[[World], Observed]:
     """A request, and a device that answers so."""
 
-    def act(world: World) -> Seen:
+    def act(world: World) -> Observed:
         def speak(command: Message) -> bytes:
             return says(world, command)
 
-        liar = Liar(world, speak, speak)
+        liar = FakeDevice(world, speak, speak)
         with world.between.script("acb", "meter_sim", request=liar.request):
             seen = replace(request, ask_meter=False).act(world)
         if not liar.heard:

@@ -20,7 +20,7 @@ from gbcs.codes import Cra
 from gbcs.codes import CredentialsReplacementMode as Mode
 from gbcs.payloads.credentials import Replacement
 from keys.issuing.odd_forms import OddForm
-from probe.attacks.making import attack
+from probe.attacks.making import attack_row
 from probe.forge.gbcs import NETWORK_KA, SUPPLIER_KA
 from probe.forge.services import (
     OWN,
@@ -55,8 +55,8 @@ from probe.forge.services import (
     with_mac,
 )
 from probe.forge.xml import in_days
-from probe.model import BROKER_CHECKS, Attack, Rung
-from probe.result import Seen, Stop
+from probe.model import BROKER_CHECKS, Act, Attack, Rung
+from probe.result import Observed, Refusal
 from probe.world import World
 
 ODD_KEYS = (
@@ -190,7 +190,7 @@ OWN_KEYS: tuple[tuple[str, str, str, Callable[[World], bytes], str], ...] = (
 def attacks() -> Iterator[Attack]:
     """Every attack of this module."""
     for name, title, request, check in TABLE:
-        yield service(name, title, request.act, check)
+        yield service(name, title, request.act, check, prepares=request.before is not None)
     for name, title, reference, octets, check in OWN_KEYS:
         request = Request((reference, 5), sent(octets))
         yield service(f"own-signed.{name}", f"{title} (about a device's own keys)", request.act,
@@ -205,44 +205,44 @@ def attacks() -> Iterator[Attack]:
                   "device_signed_pre_command.holder")  # fmt: skip
     yield service("signed.revoked", "a command by a key that was revoked",
                   by_revoked(revoked_update, "6.15.1"), "signed_pre_command.signer",
-                  "a revoked key of supplier A, and its account")  # fmt: skip
+                  "a revoked key of supplier A, and its account", prepares=True)  # fmt: skip
     yield service("own-signed.revoked", "a command for its own keys by a key that was revoked",
                   by_revoked(revoked_own, "6.24.2"), "device_signed_pre_command.signer",
-                  "a revoked key of supplier A, and its account")  # fmt: skip
+                  "a revoked key of supplier A, and its account", prepares=True)  # fmt: skip
     for name, service_of, octets in (
         ("signed", "6.15.1", Command().octets), ("own-signed", "6.24.2", own(READ_OWN, read_key)),
     ):  # fmt: skip
         section = "signed_pre_command" if name == "signed" else "device_signed_pre_command"
         yield service(f"{name}.replayed", "a command that was protected before",
-                      again(octets, service_of), f"{section}.counter")  # fmt: skip
-        yield attack(
+                      again(octets, service_of), f"{section}.counter", prepares=True)  # fmt: skip
+        yield attack_row(
             f"service.{name}.honest", f"Supplier A's own command goes through ({service_of})",
             Rung.HONEST, BROKER_CHECKS, OWN, Request((service_of, 5), sent(octets)).act, None,
             "service",
         )  # fmt: skip
 
 
-def again(octets: Callable[[World], bytes], service_of: str) -> Callable[[World], Seen]:
+def again(octets: Callable[[World], bytes], service_of: str) -> Callable[[World], Observed]:
     """The same command in two requests."""
 
-    def act(world: World) -> Seen:
+    def act(world: World) -> Observed:
         kept = octets(world)
         request = Request((service_of, 5), lambda _: SignedPreCommand(kept))
         first = request.act(world)
-        if first.stopped_by is not None:
+        if first.refused_by is not None:
             raise ValueError(f"the honest command was refused: {first}")
-        world.mark()
+        world.compare_from_here()
         return request.act(world)
 
     return act
 
 
 def service(
-    name: str, title: str, act: Callable[[World], Seen], check: str, holds: str = OWN
+    name: str, title: str, act: Act, check: str, holds: str = OWN, *, prepares: bool = False
 ) -> Attack:
     """An attack on one of the other services."""
     if "supplier B" in title and ", as supplier B" in title:
         holds = "supplier B's own account and keys"
     rung = Rung.OLD_KEYS if "revoked" in name else Rung.SUPPLIER
-    return attack(f"service.{name}", f"Of the broker: {title}", rung, BROKER_CHECKS, holds, act,
-                  Stop("acb", f"acb.{check}"), "service")  # fmt: skip
+    return attack_row(f"service.{name}", f"Of the broker: {title}", rung, BROKER_CHECKS, holds, act,
+                  Refusal("acb", f"acb.{check}"), "service", prepares=prepares)  # fmt: skip

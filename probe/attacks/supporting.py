@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 from cryptography import x509
@@ -23,13 +22,13 @@ from keys.crl import make_crl, read_crl, read_crl_pem, revocation_times
 from keys.issuing.authorities import Authorities
 from keys.issuing.issue import Flaw
 from keys.roles import OrganisationRole
-from probe.attacks.link import link_cases
-from probe.attacks.making import attack
+from probe.attacks.link import asking, link_cases
+from probe.attacks.making import attack_row
 from probe.forge.certificates import LIST, flawed, issued, publish, publish_list
 from probe.forge.gbcs import in_base64
 from probe.forge.link import LinkForge, deliver, send
 from probe.model import BROKER_CHECKS, ORIGIN, PURPOSE, Attack, Rung
-from probe.result import Seen, Stop
+from probe.result import Observed, Refusal
 from probe.world import World
 from services.chassis.time.clock import SystemClock
 
@@ -72,25 +71,20 @@ EDGE: tuple[tuple[str, str, dict[str, Any], str], ...] = (
 )
 
 
-def asking(system: str, forge: LinkForge) -> Callable[[World], Seen]:
-    """One forged question."""
-    return lambda world: send(world, system, forge.request(world))
-
-
 def on_the_link(system: str) -> Iterator[Attack]:
     """Each check of the link once."""
     base, short = SERVED[system], system.partition("_")[0]
     seen: set[str] = set()
     for case in link_cases():
-        if case.name in NOT_HERE or case.check is None or case.check in seen | {"route"}:
+        if case.name in NOT_HERE or case.check in seen | {"route"}:
             continue
         seen.add(case.check)
         forge = base.but(**case.change)
-        yield attack(
+        yield attack_row(
             f"link.{short}.{case.name}", f"To {system}: {case.title}", case.rung,
             case.requirement, case.holds.replace("the broker", base.sender),
             asking(system, forge),
-            Stop(system, f"link.request.{case.check}"), "supporting",
+            Refusal(system, f"link.request.{case.check}"), "supporting",
         )  # fmt: skip
     for name, title, change, check in (
         ("identity.unknown-key", "a key identifier that nobody pinned",
@@ -98,22 +92,22 @@ def on_the_link(system: str) -> Iterator[Attack]:
         ("path.percent", "the path in percent-encoding",
          {"path": base.path.replace("-", "%2D")}, "path"),
     ):  # fmt: skip
-        yield attack(
+        yield attack_row(
             f"link.{short}.{name}", f"To {system}: {title}", Rung.WIRE, ORIGIN,
             "a connection to the interface, nothing else", asking(system, base.but(**change)),
-            Stop(system, f"link.request.{check}"), "supporting",
+            Refusal(system, f"link.request.{check}"), "supporting",
         )  # fmt: skip
     other = "/link/smki-certificates" if system == "smki_repository" else None
 
-    def stop(check: str) -> Stop:
-        return Stop(system, f"link.request.{check}")
+    def refusal(check: str) -> Refusal:
+        return Refusal(system, f"link.request.{check}")
 
-    def twice(**second: Any) -> Callable[[World], Seen]:
-        def act(world: World) -> Seen:
+    def twice(**second: Any) -> Callable[[World], Observed]:
+        def act(world: World) -> Observed:
             name = f"A{world.next_counter():021d}"
             given = {k: v.format(name) for k, v in second.items()}
             deliver(world, system, base.but(**given).request(world))
-            world.mark()
+            world.compare_from_here()
             body = b'{"version":1,"known":null }' if system == "registration" else (
                 b'{"version":1,"known":{} }')  # fmt: skip
             again = base.but(**given, body=body)
@@ -121,38 +115,41 @@ def on_the_link(system: str) -> Iterator[Attack]:
 
         return act
 
-    yield attack(f"link.{short}.replay.nonce", f"To {system}: a nonce used again", Rung.ONE_PARTY,
-                 ORIGIN, f"{base.sender}'s link key", twice(nonce="{}"), stop("nonce"),
-                 "supporting")  # fmt: skip
-    yield attack(f"link.{short}.replay.message-id", f"To {system}: a message identifier used again",
-                 Rung.ONE_PARTY, ORIGIN, f"{base.sender}'s link key", twice(message_id="{}"),
-                 stop("message_id"), "supporting")  # fmt: skip
+    for name, title, second, check in (
+        ("nonce", "a nonce used again", {"nonce": "{}"}, "nonce"),
+        ("message-id", "a message identifier used again", {"message_id": "{}"}, "message_id"),
+    ):
+        yield attack_row(
+            f"link.{short}.replay.{name}", f"To {system}: {title}", Rung.ONE_PARTY, ORIGIN,
+            f"{base.sender}'s link key", twice(**second), refusal(check), "supporting",
+            prepares=True,
+        )  # fmt: skip
     wrong = "acb" if system == "registration" else "meter_sim"
     if system == "registration":
-        yield attack(
+        yield attack_row(
             "link.registration.from-broker",
             "The broker asks registration, which it has no business with", Rung.ONE_PARTY, PURPOSE,
             "every key of the broker",
             lambda w: send(w, system, base.but(signer=wrong, sender=wrong).request(w)),
-            stop("peer"), "supporting", "separation",
+            refusal("peer"), "supporting", "separation",
         )  # fmt: skip
     if other is not None:
-        yield attack(
+        yield attack_row(
             f"link.{short}.purpose.route", f"To {system}: one purpose at the other's route",
             Rung.ONE_PARTY, PURPOSE, f"{base.sender}'s link key",
-            lambda w: send(w, system, base.but(path=other).request(w)), stop("route"),
+            lambda w: send(w, system, base.but(path=other).request(w)), refusal("route"),
             "supporting",
         )  # fmt: skip
     for name, title, edge, check in EDGE:
         forge = base.but(**edge)
         prefix = "smki" if system == "smki_repository" else system
-        yield attack(
+        yield attack_row(
             f"link.{short}.edge.{name}", f"To {system}: {title}", Rung.WIRE, ORIGIN,
             "a connection to the interface, nothing else",
             asking(system, forge),
-            Stop(system, f"{prefix}.request.{check}"), "supporting",
+            Refusal(system, f"{prefix}.request.{check}"), "supporting",
         )  # fmt: skip
-    yield attack(
+    yield attack_row(
         f"link.{short}.honest", f"An honest question to {system}", Rung.HONEST, ORIGIN,
         f"{base.sender}'s link key",
         lambda world: send(world, system, base.request(world)), None, "supporting",
@@ -162,29 +159,29 @@ def on_the_link(system: str) -> Iterator[Attack]:
 def questions() -> Iterator[Attack]:
     """Authentic questions that ask what may not be asked."""
 
-    def ask(system: str, body: Any, **more: Any) -> Callable[[World], Seen]:
+    def ask(system: str, body: Any, **more: Any) -> Callable[[World], Observed]:
         octets = json.dumps(body, separators=(",", ":")).encode()
         forge = SERVED[system].but(body=octets, **more)
         return lambda world: send(world, system, forge.request(world))
 
     certificates = {"purpose": "smki-certificates", "path": "/link/smki-certificates"}
-    for name, title, act, stop in (
+    for name, title, act, refusal in (
         ("registration.ahead", "A CoS Party claims to hold a later register than registration does",
          ask("registration", {"version": 1, "known": 10**9}),
-         Stop("registration", "registration.extract.number")),
+         Refusal("registration", "registration.extract.number")),
         ("smki.two-keys", "A question by two things at once",
          ask("smki_repository", {"version": 1, "by": "eui", "eui": "0253494d00000002",
                                  "key_identifier": "0011223344556677"}, **certificates),
-         Stop("smki_repository", "smki.certificates.query")),
+         Refusal("smki_repository", "smki.certificates.query")),
         ("smki.unknown-list", "A question for a revocation list that there is not",
          ask("smki_repository", {"version": 1, "known": {"everything": 1}}),
-         Stop("smki_repository", "smki.revocation.names")),
+         Refusal("smki_repository", "smki.revocation.names")),
         ("smki.ahead", "The broker claims to hold a later revocation list",
          ask("smki_repository", {"version": 1, "known": {LIST: 10**9}}),
-         Stop("smki_repository", "smki.revocation.numbers")),
+         Refusal("smki_repository", "smki.revocation.numbers")),
     ):  # fmt: skip
-        yield attack(f"question.{name}", title, Rung.ONE_PARTY, PURPOSE,
-                     "the asking party's link key", act, stop, "supporting")  # fmt: skip
+        yield attack_row(f"question.{name}", title, Rung.ONE_PARTY, PURPOSE,
+                     "the asking party's link key", act, refusal, "supporting")  # fmt: skip
 
 
 def published(world: World) -> bytes:
@@ -206,16 +203,16 @@ def renew(world: World) -> None:
 
 
 def tried(system: str, method: str, path: str, body: Callable[[World], Any],
-          undo: Callable[[World], None] | None = None) -> Callable[[World], Seen]:  # fmt: skip
+          undo: Callable[[World], None] | None = None) -> Callable[[World], Observed]:  # fmt: skip
     """Try a change on a lab port."""
 
-    def act(world: World) -> Seen:
+    def act(world: World) -> Observed:
         told = world.try_lab(system, method, path, body(world))
-        if isinstance(told, Stop):
-            return Seen(told, "")
+        if isinstance(told, Refusal):
+            return Observed(told, "")
         if undo is not None:
-            world.afterwards(lambda: undo(world))
-        return Seen(None, "published")
+            world.undo_when_restored(lambda: undo(world))
+        return Observed(None, "published")
 
     return act
 
@@ -247,7 +244,7 @@ def second_of_a_name(world: World) -> dict[str, str]:
     """
     known = issued(world, "0253494d0000dddd", OrganisationRole.SUPPLIER).certificate
     publish(world, known)
-    world.mark()
+    world.compare_from_here()
     made = issued(world, "0253494d0000dddd", OrganisationRole.SUPPLIER).certificate
     content = x509.load_der_x509_certificate(known.der).tbs_certificate_bytes
     for old, new in (
@@ -302,10 +299,12 @@ def publications() -> Iterator[Attack]:
         ("list-older", "the revocation list of yesterday again",
          tried(*to_list, lambda w: list_of(w, later=0), renew), "list_number"),
     ):  # fmt: skip
-        made = attack(f"publish.{name}", f"An operator publishes {title}", Rung.ONE_PARTY,
-                      BROKER_CHECKS, OPERATOR.format("smki_repository"), act,
-                      Stop("smki_repository", f"smki.publish.{check}"), "supporting")  # fmt: skip
-        yield replace(made, watches=frozenset({"smki_repository"}))
+        yield attack_row(
+            f"publish.{name}", f"An operator publishes {title}", Rung.ONE_PARTY, BROKER_CHECKS,
+            OPERATOR.format("smki_repository"), act,
+            Refusal("smki_repository", f"smki.publish.{check}"), "supporting",
+            watches=frozenset({"smki_repository"}),
+        )  # fmt: skip
 
 
 def registrations() -> Iterator[Attack]:
@@ -318,18 +317,18 @@ def registrations() -> Iterator[Attack]:
         return str(world.device(world.meter("ecos_party"))["mpxn"])
 
     def change(method: str, path: Callable[[World], str], body: Callable[[World], Any]) -> (
-        Callable[[World], Seen]
+        Callable[[World], Observed]
     ):  # fmt: skip
         return lambda w: tried("registration", method, path(w), body, restore)(w)
 
-    def register(**fields: Any) -> Callable[[World], Seen]:
+    def register(**fields: Any) -> Callable[[World], Observed]:
         def body(world: World) -> Any:
             return {"mpxn": mpxn(world), "participant": world.supplier("C").participant,
                     "effective_from": "2030-01-01T00:00:00Z", **fields}  # fmt: skip
 
         return change("POST", lambda _: "/lab/registrations", body)
 
-    def devices(listed: Callable[[World], list[str]]) -> Callable[[World], Seen]:
+    def devices(listed: Callable[[World], list[str]]) -> Callable[[World], Observed]:
         return change("PUT", lambda w: f"/lab/meter-points/{mpxn(w)}",
                       lambda w: {"devices": listed(w)})  # fmt: skip
 
@@ -348,8 +347,7 @@ def registrations() -> Iterator[Attack]:
          change("PUT", lambda w: f"/lab/participants/{w.supplier('C').participant}",
                 lambda w: {"name": "C", "euis": [w.supplier("B").eui]}), "own_euis"),
     ):  # fmt: skip
-        made = attack(f"register.{name}", f"An operator registers {title}", Rung.ONE_PARTY,
+        yield attack_row(f"register.{name}", f"An operator registers {title}", Rung.ONE_PARTY,
                       BROKER_CHECKS, OPERATOR.format("registration"), act,
-                      Stop("registration", f"registration.change.{check}"),
-                      "supporting")  # fmt: skip
-        yield replace(made, watches=frozenset({"registration"}))
+                      Refusal("registration", f"registration.change.{check}"),
+                      "supporting", watches=frozenset({"registration"}))  # fmt: skip

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from probe.attacks.making import attack
+from probe.attacks.making import attack_row
 from probe.forge.link import LinkForge, answered
 from probe.model import ORIGIN, Act, Attack, Rung
-from probe.result import Seen, Stop
+from probe.result import Observed, Refusal
 from probe.world import COS, World
 from services.link.wire.message import HttpRequest
 
@@ -52,7 +52,7 @@ class Wire:
         head = "\r\n".join([*lines, "", ""]).encode()
         return head + body + end + self.after
 
-    def send(self, world: World, party: str) -> Seen:
+    def send(self, world: World, party: str) -> Observed:
         """Send a request of the broker so written; what the first answer says."""
         parts = urlsplit(world.connection.stack.services[party].interface)
         octets = self.write(LinkForge(to=party).request(world), parts.netloc)
@@ -61,7 +61,7 @@ class Wire:
                 line.sendall(octets)
                 return answered(party, *_first_answer(line))
         except OSError as error:
-            return Seen(Stop(party, "http.closed"), type(error).__name__)
+            return Observed(Refusal(party, "http.closed"), type(error).__name__)
 
 
 def _lines(headers: list[tuple[str, str]]) -> list[str]:
@@ -120,13 +120,13 @@ def attacks() -> Iterator[Attack]:
     """Every attack of this module, at each CoS Party."""
     for cos, party in COS.items():
         for name, title, wire, check in REFUSED:
-            yield attack(
+            yield attack_row(
                 f"link.{cos}.{name}", f"To {party}: {title}", Rung.RECORDING, ORIGIN, RECORDED,
                 sent(wire, party),
-                Stop(party, f"{cos}.request.{check}"), "cos",
+                Refusal(party, f"{cos}.request.{check}"), "cos",
             )  # fmt: skip
         for name, title, after in ANSWERED:
-            yield attack(
+            yield attack_row(
                 f"link.{cos}.pipelined.{name}", f"To {party}: {title}, which is answered still",
                 Rung.HONEST, ORIGIN, RECORDED,
                 sent(Wire(after=after), party),

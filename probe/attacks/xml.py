@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from duis.names import ECDSA_SHA256, ENVELOPED_SIGNATURE, EXCLUSIVE_C14N, SHA256, SR
-from probe.attacks.making import attack
+from probe.attacks.making import attack_row
 from probe.forge.xml import (
     DECLARATION,
     SIGNATURE,
@@ -24,7 +24,7 @@ from probe.forge.xml import (
     unsigned,
 )
 from probe.model import BOTH_CHECK, BROKER_CHECKS, Attack, Rung
-from probe.result import Stop
+from probe.result import Refusal
 from probe.world import COS
 
 Change = Callable[[bytes], bytes]
@@ -344,27 +344,27 @@ def cases() -> Iterator[Case]:
 def attacks() -> Iterator[Attack]:
     """Every document at the front door, and at each CoS Party's back door."""
     for case in cases():
-        yield attack(
+        yield attack_row(
             f"xml.acb.{case.name}", f"To the broker: {case.title}", case.rung, BROKER_CHECKS,
             case.holds, at_broker(case.make, "ecos_party"),
-            Stop("acb", f"acb.request.{case.check}"), "acb",
+            Refusal("acb", f"acb.request.{case.check}"), "acb",
         )  # fmt: skip
         for cos, party in COS.items():
             check = "schema" if case.check == "schema_version" else case.check
-            yield attack(
+            yield attack_row(
                 f"xml.{cos}.{case.name}", f"To {party}, by a dishonest broker: {case.title}",
                 Rung.ONE_PARTY, BOTH_CHECK, BROKER, at_cos_party(case.make, party),
-                Stop(party, f"{cos}.request.{check}"), "cos", "back-door",
+                Refusal(party, f"{cos}.request.{check}"), "cos", "back-door",
             )  # fmt: skip
     for name, kind in (("json", "application/json"), ("octets", "application/octet-stream"),
                        ("soap", "application/soap+xml")):  # fmt: skip
-        yield attack(
+        yield attack_row(
             f"xml.acb.content-type.{name}", f"To the broker: a request sent as {kind}", W,
             BROKER_CHECKS, RECORDED, at_broker(honest, "ecos_party", kind),
-            Stop("acb", "acb.request.content_type"), "acb",
+            Refusal("acb", "acb.request.content_type"), "acb",
         )  # fmt: skip
-    yield attack(
+    yield attack_row(
         "xml.acb.size", "To the broker: a document of 300 kilobytes", W, BROKER_CHECKS,
         "a connection to the interface, nothing else",
-        lambda world: world.to_broker(b"<" * 300 * 1024), Stop("acb", "acb.request.size"), "acb",
+        lambda world: world.to_broker(b"<" * 300 * 1024), Refusal("acb", "acb.request.size"), "acb",
     )  # fmt: skip

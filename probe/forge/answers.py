@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import base64
 import json
-import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
-from keys.stores.store import Signer
-from probe.forge.link import now
+from probe.forge.link import LinkMessage
 from probe.forge.xml import Document, honest
-from probe.result import Seen, Stop
+from probe.result import Observed, Refusal
 from probe.world import World
 from services.link.wire import profile
-from services.link.wire.base import signature_base
 from services.link.wire.digest import content_digest
-from services.link.wire.fields import BareItem, InnerList, Item, write_dictionary
+from services.link.wire.fields import Item
 from services.link.wire.message import HttpRequest, HttpResponse
-from services.link.wire.signing import content_type_for, smaller_form
+from services.link.wire.signing import content_type_for
 from tamper.exchange import Exchange
 
 ENDED = "probe.ended"
@@ -46,77 +43,35 @@ def same(asked: HttpRequest) -> HttpRequest:
     return asked
 
 
-@dataclass(frozen=True)
-class Answer:
+@dataclass(frozen=True, kw_only=True)
+class Answer(LinkMessage):
     """A response in the making.
 
     Attributes:
-        signer: whose link key signs: the party that was asked, unless named; "" for none.
-        sender: the sender named; the party that was asked, unless named.
+        signer, sender: the party that was asked, unless named.
         bound_to: the request that the signature binds it to, from the one that was asked.
-        headers: other values for headers before signing; None leaves a header out.
-        params: other values for parameters; None leaves one out; new names are added.
         after: a change on the wire, after signing.
-        others: as in `probe.forge.link.LinkForge`.
     """
 
-    signer: str | Signer | None = None
-    sender: str | None = None
     status: int = 200
-    body: bytes | None = None
-    digest: str | None = None
-    keyid: str | None = None
-    nonce: str | None = None
-    label: str = profile.LABEL
     tag: str = profile.RESPONSE_TAG
-    age: int = 0
-    lifetime: int = profile.MAX_LIFETIME
     components: tuple[Item, ...] = profile.RESPONSE.components
-    headers: dict[str, str | None] = field(default_factory=dict)
-    params: dict[str, BareItem | None] = field(default_factory=dict)
     bound_to: Callable[[HttpRequest], HttpRequest] = same
     after: Change = as_made
 
-    def but(self, **changes: Any) -> Answer:
-        """The same with changes."""
-        return replace(self, **changes)
-
     def to(self, world: World, party: str, asked: HttpRequest, body: bytes) -> HttpResponse:
         """The response to a request."""
-        signer = party if self.signer is None else self.signer
-        key = world.keys(signer).signer("link") if isinstance(signer, str) else signer
         octets = body if self.body is None else self.body
-        headers: dict[str, str | None] = {
+        written = self.written({
             "content-type": content_type_for(self.status),
             "content-digest": self.digest or content_digest(octets),
-            "cos-purpose": asked.first("cos-purpose"),
-            "cos-message-id": asked.first("cos-message-id"),
+            "cos-purpose": asked.first("cos-purpose") or "",
+            "cos-message-id": asked.first("cos-message-id") or "",
             "cos-sender": self.sender or party,
-            "cos-recipient": asked.first("cos-sender"),
-            **self.headers,
-        }
-        written = tuple((name, value) for name, value in headers.items() if value is not None)
+            "cos-recipient": asked.first("cos-sender") or "",
+        })  # fmt: skip
         plain = HttpResponse(self.status, written, octets)
-        created = now() - self.age
-        params: dict[str, BareItem | None] = {
-            "created": created,
-            "expires": created + self.lifetime,
-            "nonce": self.nonce or secrets.token_urlsafe(profile.NONCE_OCTETS),
-            "keyid": self.keyid or key.certificate.key_identifier.hex(),
-            "tag": self.tag,
-            **self.params,
-        }
-        kept = tuple((name, value) for name, value in params.items() if value is not None)
-        covered = InnerList(self.components, kept)
-        signature = smaller_form(key.sign(signature_base(covered, plain, self.bound_to(asked))))
-        return self.after(
-            plain.with_headers(
-                (
-                    (profile.SIGNATURE_INPUT, write_dictionary(((self.label, covered),))),
-                    (profile.SIGNATURE, write_dictionary(((self.label, Item(signature)),))),
-                )
-            )
-        )
+        return self.after(self.signed(world, plain, self.bound_to(asked), party))
 
 
 HONEST = Answer()
@@ -181,19 +136,19 @@ class InPlaceOf:
 
 def answered(
     party: str, answer: Answer, content: Content, document: Document = honest
-) -> Callable[[World], Seen]:
+) -> Callable[[World], Observed]:
     """An honest request, and a CoS Party that answers so; what the broker makes of it."""
 
-    def act(world: World) -> Seen:
+    def act(world: World) -> Observed:
         asked = document(world, party)
         liar = InPlaceOf(world, party, answer, content, asked)
         with world.between.script("acb", party, request=liar.request):
             seen = world.to_broker(asked)
         if not liar.lied:
             raise ValueError(f"{party} was never asked: {seen}")
-        stop = seen.stopped_by
+        stop = seen.refused_by
         if stop is None or stop.check == FORGED:
-            return Seen(None, "believed")
+            return Observed(None, "believed")
         if stop.check != ENDED:
             return seen
         request_id = asked.split(b"RequestID>")[1].split(b"<")[0].decode()
@@ -202,11 +157,11 @@ def answered(
     return act
 
 
-def first_refusal(world: World, request_id: str) -> Seen | None:
+def first_refusal(world: World, request_id: str) -> Observed | None:
     """By which check of the link the broker refused an answer about this request, if it did."""
     for entry in world.lab("acb", "GET", f"/lab/trace/{request_id}")["entries"]:
         if entry["kind"] == "refused" and str(entry["name"]).startswith("link.response."):
-            return Seen(Stop("acb", entry["name"]), entry.get("summary") or "")
+            return Observed(Refusal("acb", entry["name"]), entry.get("summary") or "")
     return None
 
 

@@ -28,6 +28,7 @@ from gbcs.payloads.details import (
 )
 from gbcs.protect import add_mac, sign
 from keys.certificate import Certificate
+from probe.forge import Forged
 from probe.forge.gbcs import device_keys
 from probe.world import World
 
@@ -40,7 +41,7 @@ def as_done(outcome: CredentialsOutcome) -> CredentialsOutcome:
 
 
 @dataclass(frozen=True)
-class Said:
+class Reply(Forged):
     """A response (or alert) to a CS02b command in the making; what is not changed is honest.
 
     Attributes:
@@ -64,10 +65,6 @@ class Said:
     counter_by: int = 0
     payload: bytes | None = None
     after: Callable[[World, Message], Message] = lambda _, message: message
-
-    def but(self, **changes: Any) -> Said:
-        """The same with changes."""
-        return replace(self, **changes)
 
     def to(self, world: World, command: Message) -> Message:
         """What the device says to a command."""

@@ -20,6 +20,7 @@ from gbcs.protect import add_mac, sign
 from keys.certificate import Certificate
 from keys.roles import Usage
 from keys.stores.device_keys import DeviceKeys
+from probe.forge import Forged
 from probe.world import COS, World
 
 SIGN, AGREE = KeyUsage.DIGITAL_SIGNATURE, KeyUsage.KEY_AGREEMENT
@@ -89,7 +90,7 @@ def device_keys(world: World) -> DeviceKeys:
 
 
 @dataclass(frozen=True)
-class Forge:
+class Forge(Forged):
     """A command in the making.
 
     Attributes:
@@ -115,10 +116,6 @@ class Forge:
     header: dict[str, Any] = field(default_factory=dict)
     sign_with: Sign | None = None
     before_mac: Change | None = None
-
-    def but(self, **changes: Any) -> Forge:
-        """The same with changes."""
-        return replace(self, **changes)
 
     def with_fields(self, **fields: Any) -> Forge:
         """The same with other payload fields."""

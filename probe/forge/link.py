@@ -13,27 +13,23 @@ import json
 import secrets
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from keys.stores.store import Signer
-from probe.result import Seen, Stop
+from probe.forge import Forged
+from probe.result import Observed, Refusal
 from probe.world import World
 from services.chassis.time.clock import SystemClock
 from services.link.wire import profile
 from services.link.wire.base import signature_base
 from services.link.wire.digest import content_digest
 from services.link.wire.fields import BareItem, InnerList, Item, write_dictionary
-from services.link.wire.message import HttpRequest
+from services.link.wire.message import HttpRequest, HttpResponse
 from services.link.wire.signing import smaller_form
 
 Change = Callable[[HttpRequest], HttpRequest]
-ROUTES = {
-    "cos-command": "/link/cos-command",
-    "device-response": "/link/device-response",
-    "device-alert": "/link/device-alert",
-}
 
 
 def now() -> int:
@@ -46,64 +42,47 @@ def as_sent(request: HttpRequest) -> HttpRequest:
     return request
 
 
-@dataclass(frozen=True)
-class LinkForge:
-    """A request to `recipient` in the making; what is not changed is honest.
+M = TypeVar("M", HttpRequest, HttpResponse)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkMessage(Forged):
+    """A message on the link in the making; what is not changed is honest.
 
     Attributes:
-        signer: the system whose link key signs; also the sender named, unless `sender` is set.
+        signer: whose link key signs: a system's name, or a key.
+        sender: the sender named.
+        body: other octets for a body.
         keyid: another key identifier than the signer's.
         lifetime, age: seconds from created to expires; seconds since created.
         components: what is covered, in order.
         headers: other values for headers before signing; None leaves a header out.
-        message_id: `{}` in it becomes new in each request, so that a second run finds it unused.
         params: other values for parameters; None leaves one out; new names are added.
-        after: a change on the wire, after signing.
     """
 
-    to: str = "ecos_party"
-    signer: str | Signer = "acb"
-    sender: str = "acb"
-    recipient: str | None = None
-    path: str = "/link/cos-command"
-    query: str = ""
-    method: str = "POST"
-    purpose: str = "cos-command"
-    message_id: str | None = None
+    signer: str | Signer | None = None
+    sender: str | None = None
     body: bytes | None = None
     digest: str | None = None
     keyid: str | None = None
     nonce: str | None = None
     label: str = profile.LABEL
-    tag: str = profile.REQUEST_TAG
+    tag: str
     age: int = 0
     lifetime: int = profile.MAX_LIFETIME
-    components: tuple[Item, ...] = profile.REQUEST.components
+    components: tuple[Item, ...]
     headers: dict[str, str | None] = field(default_factory=dict)
     params: dict[str, BareItem | None] = field(default_factory=dict)
-    after: Change = as_sent
 
-    def but(self, **changes: Any) -> LinkForge:
-        """The same with changes."""
-        return replace(self, **changes)
+    def written(self, honest: dict[str, str]) -> tuple[tuple[str, str], ...]:
+        """The headers before signing."""
+        headers = {**honest, **self.headers}
+        return tuple((name, value) for name, value in headers.items() if value is not None)
 
-    def request(self, world: World) -> HttpRequest:
-        """The signed request."""
-        key = world.keys(self.signer).signer("link") if isinstance(self.signer, str) else (
-            self.signer
-        )  # fmt: skip
-        body = self.body if self.body is not None else command_body(world, self.to)
-        headers: dict[str, str | None] = {
-            "content-type": profile.JSON,
-            "content-digest": self.digest or content_digest(body),
-            "cos-purpose": self.purpose,
-            "cos-message-id": (self.message_id or "{}").replace("{}", str(uuid.uuid4())),
-            "cos-sender": self.sender,
-            "cos-recipient": self.recipient or self.to,
-            **self.headers,
-        }
-        written = tuple((name, value) for name, value in headers.items() if value is not None)
-        plain = HttpRequest(self.method, self.path, self.query, written, body)
+    def signed(self, world: World, plain: M, bound_to: HttpRequest | None, by: str) -> M:
+        """The message signed; `by`: whose key, unless `signer` says."""
+        signer = by if self.signer is None else self.signer
+        key = world.keys(signer).signer("link") if isinstance(signer, str) else signer
         created = now() - self.age
         params: dict[str, BareItem | None] = {
             "created": created,
@@ -115,15 +94,48 @@ class LinkForge:
         }
         kept = tuple((name, value) for name, value in params.items() if value is not None)
         covered = InnerList(self.components, kept)
-        signature = smaller_form(key.sign(signature_base(covered, plain, None)))
-        return self.after(
-            plain.with_headers(
-                (
-                    (profile.SIGNATURE_INPUT, write_dictionary(((self.label, covered),))),
-                    (profile.SIGNATURE, write_dictionary(((self.label, Item(signature)),))),
-                )
-            )
-        )
+        signature = smaller_form(key.sign(signature_base(covered, plain, bound_to)))
+        return plain.with_headers((
+            (profile.SIGNATURE_INPUT, write_dictionary(((self.label, covered),))),
+            (profile.SIGNATURE, write_dictionary(((self.label, Item(signature)),))),
+        ))  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkForge(LinkMessage):
+    """A request to `recipient` in the making.
+
+    Attributes:
+        to: the system it is sent to; `signer`, `sender`: the broker, unless named.
+        message_id: `{}` in it becomes new in each request, so that a second run finds it unused.
+        after: a change on the wire, after signing.
+    """
+
+    to: str = "ecos_party"
+    sender: str = "acb"
+    recipient: str | None = None
+    path: str = "/link/cos-command"
+    query: str = ""
+    method: str = "POST"
+    purpose: str = "cos-command"
+    message_id: str | None = None
+    tag: str = profile.REQUEST_TAG
+    components: tuple[Item, ...] = profile.REQUEST.components
+    after: Change = as_sent
+
+    def request(self, world: World) -> HttpRequest:
+        """The signed request."""
+        body = self.body if self.body is not None else command_body(world, self.to)
+        written = self.written({
+            "content-type": profile.JSON,
+            "content-digest": self.digest or content_digest(body),
+            "cos-purpose": self.purpose,
+            "cos-message-id": (self.message_id or "{}").replace("{}", str(uuid.uuid4())),
+            "cos-sender": self.sender,
+            "cos-recipient": self.recipient or self.to,
+        })  # fmt: skip
+        plain = HttpRequest(self.method, self.path, self.query, written, body)
+        return self.after(self.signed(world, plain, None, "acb"))
 
 
 def command_body(world: World, party: str, document: bytes | None = None) -> bytes:
@@ -145,21 +157,21 @@ def command_body(world: World, party: str, document: bytes | None = None) -> byt
     ).encode()
 
 
-def send(world: World, party: str, request: HttpRequest) -> Seen:
+def send(world: World, party: str, request: HttpRequest) -> Observed:
     """Send it as it is; who refused it by which check, or nobody."""
     return answered(party, *deliver(world, party, request))
 
 
-def answered(party: str, status: int, body: bytes) -> Seen:
+def answered(party: str, status: int, body: bytes) -> Observed:
     """What a party's answer says: who refused by which check, or nobody."""
     if status == 200:
-        return Seen(None, "accepted and answered")
+        return Observed(None, "accepted and answered")
     try:
         problem = json.loads(body)
     except ValueError:
-        return Seen(Stop(party, f"http.{status}"), "no problem document")
-    return Seen(
-        Stop(problem.get("party") or party, problem.get("check") or f"http.{status}"),
+        return Observed(Refusal(party, f"http.{status}"), "no problem document")
+    return Observed(
+        Refusal(problem.get("party") or party, problem.get("check") or f"http.{status}"),
         str(problem.get("detail") or problem.get("title") or ""),
     )
 

@@ -41,7 +41,7 @@ from probe.forge.gbcs import (
     in_base64,
     issuing,
 )
-from probe.result import Seen
+from probe.result import Observed
 from probe.world import World
 from services.chassis.time.clock import SystemClock
 from stack.service_requests import signed_request
@@ -76,11 +76,11 @@ class Request:
     before: Callable[[World], None] | None = None
     ask_meter: bool = True
 
-    def act(self, world: World) -> Seen:
+    def act(self, world: World) -> Observed:
         """Send it, and follow it to its end."""
         if self.before is not None:
             self.before(world)
-            world.mark()
+            world.compare_from_here()
         supplier = world.supplier(self.supplier)
         document = signed_request(
             supplier, self.to(world), self.service, self.body(world), world.next_counter()
@@ -270,13 +270,13 @@ def revoked_cell(world: World) -> SoftwareSigner:
 
 
 def by_revoked(make: Callable[[World, SoftwareSigner], bytes], service: str) -> (
-    Callable[[World], Seen]
+    Callable[[World], Observed]
 ):  # fmt: skip
     """A Signed Pre-Command by the key of a certificate that was revoked."""
 
-    def act(world: World) -> Seen:
+    def act(world: World) -> Observed:
         signer = revoked_cell(world)
-        world.mark()
+        world.compare_from_here()
         octets = make(world, signer)
         return Request((service, 5), lambda _: SignedPreCommand(octets)).act(world)
 

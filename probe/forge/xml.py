@@ -6,7 +6,6 @@ key, with which it can hand a CoS Party any document, so that the CoS Party stan
 
 from __future__ import annotations
 
-import hashlib
 import re
 from base64 import b64encode
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from duis.signature import sign_document
 from duis.xml import request_to_xml
 from keys.stores.store import Signer
 from probe.forge.link import LinkForge, command_body, send
-from probe.result import Seen
+from probe.result import Observed
 from probe.world import World
 from stack.supplier import Supplier
 
@@ -92,23 +91,17 @@ def signed_again(supplier: Supplier, document: bytes, change: Callable[[bytes], 
     return VALUE.sub(b"<ds:SignatureValue>" + value + b"</ds:SignatureValue>", changed)
 
 
-def digest_of(document: bytes) -> bytes:
-    """The digest that an honest signature would hold for this document (canonical already)."""
-    plain = unsigned(document).removeprefix(DECLARATION)
-    return b64encode(hashlib.sha256(plain).digest())
-
-
 def at_broker(document: Document, party: str, content_type: str = "application/xml") -> (
-    Callable[[World], Seen]
+    Callable[[World], Observed]
 ):  # fmt: skip
     """Post it to the broker as a supplier would."""
     return lambda world: world.to_broker(document(world, party), content_type)
 
 
-def at_cos_party(document: Document, party: str) -> Callable[[World], Seen]:
+def at_cos_party(document: Document, party: str) -> Callable[[World], Observed]:
     """Hand it to the CoS Party over the link with the broker's key, as a dishonest broker can."""
 
-    def act(world: World) -> Seen:
+    def act(world: World) -> Observed:
         body = command_body(world, party, document(world, party))
         return send(world, party, LinkForge(to=party, body=body).request(world))
 

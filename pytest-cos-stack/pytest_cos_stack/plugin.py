@@ -102,7 +102,7 @@ def _traces(stack: CosStack, before: dict[str, int]) -> list[tuple[str, str]]:
     try:
         now = stack.requests_seen()
         made = [one for one, entries in now.items() if entries != before.get(one)][:MOST_TRACES]
-        return [(visible(f"cos trace {one}"), str(stack.trace(one))) for one in reversed(made)]
+        return [(visible(f"cos trace {one}"), str(stack.story(one))) for one in reversed(made)]
     except CosError as error:
         return [("cos trace", f"cannot be had: {error}")]
 

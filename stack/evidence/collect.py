@@ -43,8 +43,8 @@ from services.link.wire import profile
 from stack.connection import Connection
 from stack.errors import MISSING, REFUSED, CommandError
 from stack.evidence.documents import MEMBERS, is_read_back, names, octets_in
-from stack.trace import (read, tell)
 from stack.systems import COS_PARTIES
+from stack.trace import read, tell
 
 KIND: Final = "cos-evidence"
 VERSION: Final = 2

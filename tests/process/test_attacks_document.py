@@ -1,8 +1,9 @@
 """docs/attacks.md says what a running stack does: `cos probe matrix --check`.
 
-`test_probe_against_a_stack` runs the catalogue with every check on and looks at the state; the
-matrix has each check off in turn and looks only at who says no instead: between them nothing is
-done twice. It has a stack of its own, so that the two can run side by side.
+`test_probe_against_a_stack` runs the catalogue against ECoS and its sample of TCoS with every check
+on and looks at the state; the matrix has each check of both off in turn and looks only at who says
+no instead: between them nothing is done twice. It has a stack of its own, so that the two can run
+side by side.
 """
 
 from __future__ import annotations

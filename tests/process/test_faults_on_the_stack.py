@@ -32,8 +32,8 @@ from stack.evidence.verify import judge, write_bundle
 from stack.pcapng import Packet, write
 from stack.provision import provision
 from stack.receiver import Receiver
-from stack.trace import (tell)
 from stack.switching import FINAL_STATES
+from stack.trace import tell
 
 pytestmark = pytest.mark.xdist_group("stack")
 

@@ -32,7 +32,7 @@ from cli.show import cells_table, render_trace
 from stack.cells import CellContent
 from stack.evidence.report import Finding, Report
 from stack.layout import Stack
-from stack.trace import (RequestTrace, TraceEvent)
+from stack.trace import RequestTrace, TraceEvent
 
 ROOT = Path(__file__).parents[3]
 

@@ -14,7 +14,7 @@ from cli.app import COMMANDS
 from cli.console import Columns, print_table, sentence
 from cli.show import render_trace
 from stack.layout import Stack
-from stack.trace import (RequestTrace, TraceEvent)
+from stack.trace import RequestTrace, TraceEvent
 
 NAME = "pre-command-trailing-zero"
 PROSE = "A Pre-Command ends in 0x00, the length of a signature that is not there"

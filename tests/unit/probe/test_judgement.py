@@ -15,19 +15,21 @@ from probe.catalogue import catalogue
 from probe.model import Attack, Result, Rung
 from probe.own_attacks import attacks_in
 from probe.reports import as_json, as_junit, as_sarif, complaint
-from probe.result import Seen, Stop
+from probe.result import Observed, Refusal
 from probe.runner import judge, run
 from stack.errors import CommandError
 
 ROOT = Path(__file__).resolve().parents[3]
-CHECK = Stop("ecos_party", "link.request.nonce")
-OTHER = Stop("ecos_party", "link.request.stale")
+CHECK = Refusal("ecos_party", "link.request.nonce")
+OTHER = Refusal("ecos_party", "link.request.stale")
 
 
-def attack(expected: Stop | None = CHECK, act: Callable[[Any], Seen] | None = None) -> Attack:
+def attack(
+    expected: Refusal | None = CHECK, act: Callable[[Any], Observed] | None = None
+) -> Attack:
     return Attack(
         "link.ecos.x", "title", Rung.RECORDING, "ECoS separation consultation, 11(i)", "holds",
-        act or (lambda _: Seen(expected)), expected, frozenset({"counters"}), ("link",),
+        act or (lambda _: Observed(expected)), expected, frozenset({"counters"}), ("link",),
     )  # fmt: skip
 
 
@@ -43,9 +45,13 @@ def attack(expected: Stop | None = CHECK, act: Callable[[Any], Seen] | None = No
     (None, CHECK, (), False, "refused"),
 ])  # fmt: skip
 def test_judgement(
-    expected: Stop | None, found: Stop | None, changed: tuple[str, ...], ok: bool, outcome: str
+    expected: Refusal | None,
+    found: Refusal | None,
+    changed: tuple[str, ...],
+    ok: bool,
+    outcome: str,
 ) -> None:
-    result = judge(attack(expected), Seen(found), changed)
+    result = judge(attack(expected), Observed(found), changed)
     assert (result.ok, result.outcome) == (ok, outcome)
     assert result.state_unchanged == (not changed)
     assert bool(complaint(result)) != ok
@@ -59,10 +65,12 @@ class Stack:
         self.before: int | None = None
         self.freshened = 0
         self.prepared = False
-        self.off: list[Stop] = []
+        self.off: list[Refusal] = []
         self.left = False
+        self.shared = False
+        self.compared = 0
 
-    def fresh(self) -> None:
+    def restore(self) -> None:
         self.freshened += 1
         self.value, self.before, self.prepared = 0, None, False
 
@@ -71,13 +79,14 @@ class Stack:
         if self.before is None:
             self.before = self.value
 
-    def leave(self) -> None:
+    def stop_standing_between(self) -> None:
         self.left = True
 
     def changes(self) -> tuple[str, ...]:
+        self.compared += 1
         return ("cells:m",) if self.value != self.before else ()
 
-    def without(self, check: Stop) -> Stack:
+    def without(self, check: Refusal) -> Stack:
         self.off.append(check)
         return self
 
@@ -85,15 +94,15 @@ class Stack:
         pass
 
     def __exit__(self, *_: object) -> None:
-        self.off.append(Stop("on", "again"))
+        self.off.append(Refusal("on", "again"))
 
 
-def spoil(stack: Stack) -> Seen:
+def spoil(stack: Stack) -> Observed:
     stack.value += 1
-    return Seen(CHECK)
+    return Observed(CHECK)
 
 
-def die(_: Stack) -> Seen:
+def die(_: Stack) -> Observed:
     raise CommandError("cannot be reached")
 
 
@@ -109,17 +118,58 @@ def test_each_attack_finds_a_stack_that_none_has_touched() -> None:
     assert stack.left
 
 
+def harmless(name: str, by: Refusal = CHECK) -> Attack:
+    return replace(attack(act=lambda _: Observed(by)), id=name, may_change=frozenset())
+
+
+def test_what_leaves_nothing_behind_shares_one_comparison() -> None:
+    stack = Stack()
+    attacks = [harmless(f"link.ecos.{n}") for n in range(9)] + [harmless("gbcs.frame.x")]
+    results = run(stack, attacks, lambda _: None)  # type: ignore[arg-type]
+    assert [r.attack.id for r in results] == [a.id for a in attacks]
+    assert all(r.ok for r in results)
+    assert (stack.compared, stack.freshened, stack.shared) == (1, 1, False)
+
+
+def test_what_ended_otherwise_beside_others_is_repeated_alone() -> None:
+    tried = []
+
+    def only_alone(stack: Stack) -> Observed:
+        tried.append(stack.shared)
+        return Observed(OTHER if stack.shared else CHECK)
+
+    one = replace(harmless("link.ecos.a"), act=only_alone)  # type: ignore[arg-type]
+    stack = Stack()
+    results = run(stack, [one, harmless("link.ecos.b")], lambda _: None)  # type: ignore[arg-type]
+    assert [r.ok for r in results] == [True, True]
+    assert tried == [True, False]
+
+
+def test_a_change_beside_others_is_laid_at_the_door_of_the_one_that_made_it() -> None:
+    stack = Stack()
+    bad = replace(harmless("link.ecos.b"), act=spoil)  # type: ignore[arg-type]
+    attacks = [harmless("link.ecos.a"), bad, harmless("link.ecos.c")]
+    results = run(stack, attacks, lambda _: None)  # type: ignore[arg-type]
+    assert [(r.ok, r.changed) for r in results] == [(True, ()), (False, ("cells:m",)), (True, ())]
+
+
+def test_one_job_is_one_after_the_other() -> None:
+    stack = Stack()
+    results = run(stack, [harmless("link.ecos.a")] * 1, lambda _: None, 1)  # type: ignore[arg-type]
+    assert (results[0].ok, stack.compared) == (True, 1)
+
+
 def test_a_check_is_off_for_one_act_only() -> None:
     stack = Stack()
     weak = replace(attack(), off=OTHER)
     run(stack, [weak], lambda _: None)  # type: ignore[arg-type]
-    assert stack.off == [OTHER, Stop("on", "again")]
+    assert stack.off == [OTHER, Refusal("on", "again")]
 
 
 def results() -> list[Result]:
     return [
-        replace(judge(attack(), Seen(CHECK), ()), seconds=0.25),
-        replace(judge(attack(), Seen(None, "accepted\x00"), ("cells:m",)), seconds=1.5),
+        replace(judge(attack(), Observed(CHECK), ()), seconds=0.25),
+        replace(judge(attack(), Observed(None, "accepted\x00"), ("cells:m",)), seconds=1.5),
     ]
 
 
@@ -189,11 +239,12 @@ def test_every_attack_is_at_a_line_of_its_familys_file() -> None:
 MINE = """
 from probe.attacks.making import attack
 from probe.model import Rung
-from probe.result import Seen
+from probe.result import Observed
 
-ATTACKS = [
-    attack({id!r}, "title", Rung.WIRE, "ours", "nothing", lambda world: Seen(None), None),
-]
+@attack({id!r}, check=None, rung=Rung.WIRE, requirement="ours", holds="nothing")
+def mine(world):
+    "title"
+    return Observed(None)
 """
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from probe.matrix import next_lines
+from probe.matrix import repeat_without_checks
 from probe.model import Attack, Result, Rung
-from probe.result import Seen, Stop
+from probe.result import Observed, Refusal
 from stack.errors import CommandError
 
-NONCE, LABEL = Stop("ecos_party", "link.request.nonce"), Stop("ecos_party", "link.request.label")
-MAC, SIGNATURE = Stop("meter_sim", "meter.mac"), Stop("meter_sim", "meter.signature")
-NOBODYS = Stop("ecos_party", "ecos.request.method")
+NONCE = Refusal("ecos_party", "link.request.nonce")
+LABEL = Refusal("ecos_party", "link.request.label")
+MAC, SIGNATURE = Refusal("meter_sim", "meter.mac"), Refusal("meter_sim", "meter.signature")
+NOBODYS = Refusal("ecos_party", "ecos.request.method")
 
 
 class Stack:
@@ -31,11 +32,11 @@ class Stack:
         checks = [{"id": s.check, "title": ""} for s in known if s.party == party]
         return {"checks": checks}
 
-    def fresh(self) -> None:
+    def restore(self) -> None:
         self.done.append("fresh")
         self.untouched, self.changed = True, ()
 
-    def switch(self, check: Stop, *, on: bool) -> None:
+    def switch(self, check: Refusal, *, on: bool) -> None:
         self.done.append(f"{'on' if on else 'off'} {check.check}")
 
     def watch(self, more: frozenset[str]) -> None:
@@ -44,42 +45,42 @@ class Stack:
     def changes(self) -> tuple[str, ...]:
         return self.changed
 
-    def leave(self) -> None:
+    def stop_standing_between(self) -> None:
         self.done.append("leave")
 
 
-def attack(name: str, expected: Stop | None, act: Callable[[Stack], Seen]) -> Attack:
+def attack(name: str, expected: Refusal | None, act: Callable[[Stack], Observed]) -> Attack:
     return Attack(name, "t", Rung.WIRE, "r", "h", act, expected)  # type: ignore[arg-type]
 
 
-def goes_through(stack: Stack) -> Seen:
+def goes_through(stack: Stack) -> Observed:
     stack.untouched = False
     stack.done.append("through")
-    return Seen(None)
+    return Observed(None)
 
 
-def only_at_the_cos_party(stack: Stack) -> Seen:
+def only_at_the_cos_party(stack: Stack) -> Observed:
     stack.done.append("signed")
-    return Seen(None)
+    return Observed(None)
 
 
-def stopped(by: Stop, changed: tuple[str, ...] = ()) -> Callable[[Stack], Seen]:
-    def act(stack: Stack) -> Seen:
+def stopped(by: Refusal, changed: tuple[str, ...] = ()) -> Callable[[Stack], Observed]:
+    def act(stack: Stack) -> Observed:
         stack.untouched, stack.changed = False, changed
         stack.done.append("stopped")
-        return Seen(by)
+        return Observed(by)
 
     return act
 
 
-def broken(stack: Stack) -> Seen:
+def broken(stack: Stack) -> Observed:
     stack.done.append("broken")
     raise CommandError("cannot be reached")
 
 
-def run(*attacks: Attack) -> tuple[dict[str, Stop | None], list[str], Stack]:
+def run(*attacks: Attack) -> tuple[dict[str, Refusal | None], list[str], Stack]:
     stack, seen = Stack(), list[Result]()
-    lines, off = next_lines(stack, attacks, seen.append)  # type: ignore[arg-type]
+    lines, off = repeat_without_checks(stack, attacks, seen.append)  # type: ignore[arg-type]
     assert len(seen) == len(lines) + len(off)
     return lines, [result.attack.id for result in off], stack
 
