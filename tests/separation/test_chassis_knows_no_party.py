@@ -17,7 +17,7 @@ FOREIGN = re.compile(
     re.IGNORECASE,
 )
 HEADERS_FOR_FAULTS = {"cos-purpose", "cos-message-id", "cos-sender"}
-"""`faults/seen.py` reads these, so that a fault can be told which messages it is for."""
+"""`faults/exchange.py` reads these, so that a fault can be told which messages it is for."""
 
 
 def said_in(source: str) -> set[str]:
@@ -43,7 +43,7 @@ def said_in(source: str) -> set[str]:
     "path", sorted(CHASSIS.rglob("*.py")), ids=lambda path: str(path.relative_to(CHASSIS))
 )
 def test_the_chassis_names_nothing_of_a_party(path: Path) -> None:
-    allowed = HEADERS_FOR_FAULTS if path.name == "seen.py" else set()
+    allowed = HEADERS_FOR_FAULTS if path.name == "exchange.py" else set()
     assert said_in(path.read_text()) <= allowed
 
 
