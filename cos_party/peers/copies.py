@@ -23,7 +23,6 @@ from cos_party.store.tables import certificates, registration, revocation_lists
 from duis.signature import SignatureReference
 from keys.certificate import Certificate
 from keys.crl import RevocationList, read_crl
-from services.link.authorities import key_of
 
 
 class RegistrationMemory:
@@ -109,14 +108,14 @@ async def certificates_of(conn: AsyncConnection, eui: str) -> tuple[Certificate,
 
 
 async def known_lists(conn: AsyncConnection) -> dict[str, int]:
-    """Number of each revocation list held, by `list_key`."""
+    """Number of each revocation list held, by authority (`Certificate.authority_id`)."""
     rows = await conn.execute(select(revocation_lists.c.authority, revocation_lists.c.number))
     return {row.authority: int(row.number) for row in rows}
 
 
 async def keep_list(conn: AsyncConnection, item: RevocationList) -> None:
     """Keep a genuine revocation list in place of an older one; never of a newer one."""
-    key = key_of(item)
+    key = item.authority_id
     held = (await known_lists(conn)).get(key)
     if held is not None and item.number <= held:
         return

@@ -58,7 +58,7 @@ class Pulled:
         at: when registration answered, by the party's clock; None if it did not.
         extract: a new extract, if there was one.
         confirmed: the extract that registration called current, if it did.
-        lists: newer revocation lists, genuine, by `services.link.authorities.list_key`.
+        lists: newer revocation lists, genuine, by `Certificate.authority_id`.
         certificates: certificates that were asked for and lead to an anchor of this party.
         doubtful: certificates that were asked for and do not; they are not kept.
     """

@@ -1,4 +1,4 @@
-"""The authorities that a party trusts, read once from its own folder, and what they signed.
+"""The authorities that a party trusts, read once from its own folder.
 
 ```
 trust/organisation-root.pem  organisation-issuing.pem  device-root.pem  device-issuing.pem
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keys.certificate import Certificate
-from keys.crl import RevocationList
 from keys.errors import CertificateError, KeyStoreError
 
 
@@ -71,24 +70,6 @@ class Authorities:
             "device": self.device_authorities[0],
             "infrastructure": self.infrastructure_root,
         }
-
-    def signed(self, item: RevocationList) -> bool:
-        """Whether one of them issued and signed the list."""
-        return any(
-            list_key(authority.subject_name, authority.key_identifier) == key_of(item)
-            and item.signed_by(authority)
-            for authority in self.all
-        )
-
-
-def list_key(issuer_name: bytes, key_identifier: bytes) -> str:
-    """Under what an authority's revocation list is kept: its name (DER) and key, both in hex."""
-    return f"{issuer_name.hex()}:{key_identifier.hex()}"
-
-
-def key_of(item: RevocationList) -> str:
-    """The key of the authority that the list names as its issuer, as `list_key` writes it."""
-    return list_key(item.issuer_name, item.authority_key_identifier)
 
 
 def _read(path: Path) -> Certificate:

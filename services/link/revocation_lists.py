@@ -27,7 +27,7 @@ import structlog
 
 from keys.crl import RevocationList, read_crl
 from keys.errors import KeysError
-from services.link.authorities import Authorities, key_of, list_key
+from services.link.authorities import Authorities
 from services.link.trust import LinkTrust
 
 Ask = Callable[[Mapping[str, int]], Awaitable[Mapping[str, bytes | None]]]
@@ -47,7 +47,7 @@ class Offered:
     """What the repository answered, verified.
 
     Attributes:
-        lists: genuine lists, the newest of each authority, by `list_key`.
+        lists: genuine lists, the newest of each authority, by `Certificate.authority_id`.
         current: keys of the lists held that the repository called current.
         missing: in words, what it should have brought and did not, or brought in its place.
     """
@@ -67,15 +67,12 @@ async def pull_lists(
         refused: what it raises where the repository refuses the question itself: then everything
             that it has is asked for.
         authorities: whose lists count.
-        held: numbers of the lists held, by `list_key`.
+        held: numbers of the lists held, by authority (`Certificate.authority_id`).
 
     Raises:
         Exception: as `ask` does.
     """
-    keys = {
-        name: list_key(authority.subject_name, authority.key_identifier)
-        for name, authority in authorities.published_lists.items()
-    }
+    keys = {name: authority.authority_id for name, authority in authorities.published_lists.items()}
     known = {name: held[key] for name, key in keys.items() if key in held}
     try:
         offered = await ask(known)
@@ -110,10 +107,10 @@ def _genuine(
         except KeysError as error:
             _log.warning("revocation list not readable", list=name[:40], reason=str(error))
             continue
-        if not authorities.signed(item):
+        if not item.genuine(authorities.all):
             _log.warning("revocation list not genuine", list=name[:40], issuer=item.issuer)
             continue
-        key = key_of(item)
+        key = item.authority_id
         if key not in found or item.number > found[key].number:
             found[key] = item
     return found

@@ -18,7 +18,6 @@ from duis.signature import SignatureReference
 from keys.crl import read_crl
 from services.chassis.checks import Refused
 from services.chassis.time.refresh import Refresher
-from services.link.authorities import list_key
 from services.link.errors import PeerUnavailable
 from services.link.trust import LinkTrust
 from services.registration.model import Register
@@ -40,7 +39,7 @@ from tests.unit.services.link.estate import Authority
 
 def key_of(authority: pki.Authority | Authority) -> str:
     certificate = authority.certificate
-    return list_key(certificate.subject_name, certificate.key_identifier)
+    return certificate.authority_id
 
 
 async def lists_held(party: Party) -> dict[str, int]:
