@@ -195,7 +195,8 @@ def test_the_bench_stands_between_and_leaves_no_trace(bench: Bench) -> None:
 
 
 @pytest.mark.check
-@pytest.mark.timeout(1800)
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
 def test_every_attack_ends_as_it_must(bench: Bench) -> None:
     results = try_all(bench, list(ATTACKS.values()))
     assert wrong(results) == []
