@@ -7,11 +7,15 @@ READY := $(VENV)/.ready
 JOBS ?= 2
 COUNT ?= 20000
 SEED ?= 1
+export COS_SEED = $(SEED)
+# Compiled once, not at each start of six processes.
+export PYTHONDONTWRITEBYTECODE :=
 TARGETS ?=
 
 T ?=
+SPREAD := -n $(JOBS) --dist loadgroup
 
-.PHONY: help demo test quick fmt check lint types imports slow vectors bench bench-neighbours fuzz lock clean
+.PHONY: help demo test quick fmt check nightly coverage order lint types imports slow vectors bench bench-neighbours fuzz pictures lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 18
@@ -29,12 +33,12 @@ $(READY): requirements-dev.lock pyproject.toml pytest-cos-stack/pyproject.toml
 demo: $(READY) ## Homes change supplier through separate systems, before your eyes
 	@$(BIN)/cos demo
 
-test: $(READY) ## The tests; T=path or T="-k words" for some of them
-	$(BIN)/pytest -m "not check" $(if $(T),$(T),-n $(JOBS) --dist loadgroup)
+test: $(READY) ## The tests, in minutes; T=path or T="-k words" for some of them, SEED=n for another sample
+	$(BIN)/pytest -m "not check" $(if $(T),$(T),$(SPREAD))
 
-quick: $(READY) ## Types, walls and the fastest tests, while you work (under 20 seconds)
+quick: $(READY) ## Lint and the fastest tests, while you work (under 20 seconds)
 	$(BIN)/ruff check .
-	$(BIN)/pytest -q -m "not check" -n $(JOBS) tests/unit/gbcs tests/unit/duis tests/unit/services/link tests/separation
+	$(BIN)/pytest -q -m "not check" $(SPREAD) tests/unit/gbcs tests/unit/duis tests/unit/services/link tests/separation
 
 fmt: $(READY) ## Write the code as CI wants it
 	$(BIN)/ruff check --fix --quiet .
@@ -53,7 +57,19 @@ imports: $(READY)
 	$(BIN)/lint-imports
 
 slow: $(READY)
-	$(BIN)/pytest -m check -n $(JOBS) --dist loadgroup
+	$(BIN)/pytest -m "check and not nightly" $(SPREAD)
+
+nightly: SEED = $(shell date +%Y%m%d)
+nightly: lint types imports ## All of it: every attack and the whole matrix, a million inputs, any order
+	$(MAKE) coverage order SEED=$(SEED) COS_EFFORT=4
+	$(MAKE) fuzz SEED=$(SEED) COUNT=1000000
+
+coverage: $(READY) ## Every test, and what of the code they run (stacks too): not below the floor
+	$(BIN)/pytest $(SPREAD) --cov --cov-report=term:skip-covered
+
+order: $(READY) ## Unit and property tests in two random orders, from SEED
+	$(BIN)/pytest -q -m "not check" $(SPREAD) --random-order-seed=$(SEED) tests/unit tests/property
+	$(BIN)/pytest -q -m "not check" $(SPREAD) --random-order-seed=1$(SEED) tests/unit tests/property
 
 vectors: $(READY) ## Install the published cryptographic cases (29 MB) that one of the slower tests reads
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-vectors.lock
@@ -67,6 +83,9 @@ bench-neighbours: $(READY) ## What one party's trouble costs the others: a switc
 fuzz: $(READY) ## Fuzz devices, readers and routes; COUNT inputs per target from SEED (TARGETS: some only)
 	$(BIN)/python -m fuzz --count $(COUNT) --seed $(SEED) $(TARGETS)
 
+pictures: ## Render docs/*.dot (needs graphviz)
+	for one in docs/*.dot; do dot -Tsvg $$one -o $${one%.dot}.svg; done
+
 lock: $(READY) ## Resolve the dependencies anew
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -77,4 +96,4 @@ lock: $(READY) ## Resolve the dependencies anew
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header - -o requirements-vectors.lock
 
 clean: ## Remove what the verbs made
-	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*

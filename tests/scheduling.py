@@ -14,7 +14,7 @@ from pathlib import Path
 from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
-GROUP = re.compile(r'^pytestmark = .*xdist_group\("([\w-]+)"\)', re.MULTILINE)
+GROUP = re.compile(r'^pytestmark = [^@]*?xdist_group\("([\w-]+)"\)', re.MULTILINE)
 
 
 @cache

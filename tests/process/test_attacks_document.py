@@ -17,7 +17,12 @@ from typer.testing import CliRunner
 from cli.app import app
 from stack.layout import save_stack
 
-pytestmark = [pytest.mark.check, pytest.mark.xdist_group("matrix"), pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.check,
+    pytest.mark.nightly,
+    pytest.mark.xdist_group("matrix"),
+    pytest.mark.timeout(3600),
+]
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "attacks.md"
 

@@ -197,7 +197,8 @@ def test_the_bench_stands_between_and_leaves_no_trace(bench: Bench) -> None:
 
 
 @pytest.mark.check
-@pytest.mark.timeout(1800)
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
 def test_every_attack_ends_as_it_must(bench: Bench) -> None:
     """All of ECoS and the sample of TCoS, as `cos probe` does; the matrix repeats all of both."""
     results = try_all(bench, sample(list(ATTACKS.values())))

@@ -24,8 +24,8 @@ OF_EACH = 1
 
 
 def family(name: str) -> str:
-    """`link.ecos` and `link.tcos` are one family: the same code runs in both CoS Parties."""
-    return name.replace(".tcos", ".ecos").rpartition(".")[0]
+    """`link.ecos.digest` and `link.tcos.digest` are of one: both CoS Parties run the same code."""
+    return ".".join(name.replace(".tcos", ".ecos").split(".")[:2])
 
 
 def sample() -> list[str]:
