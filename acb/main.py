@@ -17,7 +17,6 @@ from acb.peers.lookups import Lookups
 from acb.peers.outbound import CosPartyLink, Users, Wan
 from acb.peers.replies import Replies
 from acb.peers.smki import Smki
-from acb.peers.trust import Trust
 from acb.rules.quirks import QUIRKS
 from acb.settings import AcbSettings
 from acb.steps import lanes
@@ -42,6 +41,7 @@ from services.chassis.settings import load_settings
 from services.chassis.time.refresh import Refresher
 from services.chassis.web import http
 from services.link.assembly import LinkEnd, address_of, start_errors
+from services.link.authorities import Authorities
 from services.link.checks import response_checks
 
 AUTHORITY = Path(__file__).with_name("authority.toml")
@@ -67,7 +67,7 @@ def context_of(
     base.faults.reference = reference_of
     link = LinkEnd.of(base, keys.signer(LINK))
     blocks = Incoming(base)
-    authorities = Trust.read(settings.data / "trust")
+    authorities = Authorities.read(settings.data / "trust")
     smki = Smki(
         link.client(REPOSITORY, link_http),
         base.database,

@@ -15,6 +15,8 @@ has lasted for longer than a limit.
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -22,18 +24,19 @@ from uuid import uuid4
 
 import structlog
 
-from acb.peers.smki_answers import RepositoryLists, read_certificates, read_lists, table
-from acb.peers.trust import Trust
 from acb.store import records
 from keys.certificate import Certificate
 from keys.crl import RevocationList, read_crl
-from keys.errors import PathError
+from keys.errors import CertificateError, PathError
 from keys.path import validate_path
 from services.chassis.data.store import Database
 from services.chassis.settings import SOURCE_SECONDS
 from services.chassis.time.clock import Clock
+from services.chassis.time.freshness import Freshness
 from services.chassis.time.sharing import Shared
+from services.link.authorities import Authorities
 from services.link.errors import LinkCallError, PeerRefused
+from services.link.revocation_lists import pull_lists
 
 _log = structlog.get_logger(__name__)
 
@@ -48,6 +51,10 @@ class LinkCall(Protocol):
 
 class RepositoryUnavailable(Exception):  # noqa: N818 - says what happened to the repository
     """The repository could not be asked, and nothing kept here answers the question."""
+
+
+class RepositoryRefused(RepositoryUnavailable):
+    """It refused the question itself, in a signed answer: another question may do."""
 
 
 class Smki:
@@ -70,7 +77,7 @@ class Smki:
         link: LinkCall,
         database: Database,
         clock: Clock,
-        trust: Trust,
+        trust: Authorities,
         *,
         max_age: timedelta,
         patience: timedelta,
@@ -89,27 +96,22 @@ class Smki:
         self._seconds = seconds
         self._refreshes = Shared(self._refresh, seconds=seconds)
         self._notified: Sequence[bytes] = ()
-        self._failing_since: datetime | None = None
-        self._failure = ""
+        self._freshness = Freshness("revocation lists", clock)
 
     def refresh_due(self) -> bool:
         """Whether the lists should be asked for again although nobody asks anything."""
-        return self._failing_since is not None or self._link_stale(self._clock.now())
+        return self._freshness.failing() is not None or self._link_stale(self._clock.now())
 
     async def not_ready(self) -> str | None:
         """Why the lists are not known to be current; None if they are, as far as was asked."""
-        if self._failing_since is None:
-            stale = self._link_stale(self._clock.now())
-            return "the revocation list of link certificates has run out" if stale else None
-        since = self._failing_since.isoformat(timespec="seconds")
-        return f"revocation lists could not be refreshed since {since}: {self._failure}"
+        if (failing := self._freshness.failing()) is not None:
+            return failing
+        stale = self._link_stale(self._clock.now())
+        return "the revocation list of link certificates has run out" if stale else None
 
     def unrefreshed(self) -> str | None:
         """Why the lists kept here no longer count, however long they say they hold; or None."""
-        since = self._failing_since
-        if since is None or self._clock.now() - since <= self._patience:
-            return None
-        return f"not refreshed since {since.isoformat(timespec='seconds')}: {self._failure}"
+        return self._freshness.outdated(self._patience)
 
     async def certificate(self, issuer: str, serial: int) -> Certificate | None:
         """The certificate of that issuer and serial; None if the repository has none.
@@ -165,11 +167,13 @@ class Smki:
         """
         try:
             answer = await self._ask("smki-certificates", {"version": 1, **question})
-        except RepositoryUnavailable as error:
-            if not isinstance(error.__cause__, PeerRefused):
-                self._note_refresh([str(error)])  # the lists are not refreshed by it either
+        except RepositoryRefused:
             raise
-        return read_certificates(answer.get("certificates"))
+        except RepositoryUnavailable as error:
+            self._freshness.settle([str(error)])  # the lists are not refreshed by it either
+            raise
+        found = answer.get("certificates")
+        return [_certificate(item) for item in found] if isinstance(found, list) else []
 
     async def revocation_lists(self) -> tuple[bytes, ...]:
         """The revocation lists known, DER, asked for again when the copy is old.
@@ -190,7 +194,7 @@ class Smki:
         try:
             return await self._refreshes.get()
         except TimeoutError:
-            self._note_refresh([f"no answer within {self._seconds:g} s"])
+            self._freshness.settle([f"no answer within {self._seconds:g} s"])
             return tuple(row.list for row in kept.values())
 
     async def _refresh(self) -> tuple[bytes, ...]:
@@ -198,72 +202,48 @@ class Smki:
         async with self._database.connect() as conn:
             kept = await records.revocation_lists(conn)
         now = self._clock.now()
+        held = {key: int(row.number) for key, row in kept.items()}
         try:
-            offered = await self._offered(kept)
+            offered = await pull_lists(self._lists, RepositoryRefused, self._trust, held)
         except RepositoryUnavailable as error:
-            self._note_refresh([str(error)])
+            self._freshness.settle([str(error)])
             return tuple(row.list for row in kept.values())
-        wanting = list(offered.wanting)
-        asked_with = {key: int(row.number) for key, row in kept.items()}
         async with self._database.begin() as conn:
             # read again: another request may have fetched a newer list while this one waited
             kept = await records.revocation_lists(conn)
             for key in offered.current:
                 await records.confirm_revocation_list(conn, key, now)
             for key, item in offered.lists.items():
-                if item.number < asked_with.get(key, 0):
-                    wanting.append(f"an older list of {item.issuer} was offered")
-                if key in kept and item.number < int(kept[key].number):
-                    continue
-                await records.keep_revocation_list(conn, item, now)
+                if key not in kept or item.number >= int(kept[key].number):
+                    await records.keep_revocation_list(conn, item, now)
             kept = await records.revocation_lists(conn)
-        self._note_refresh(wanting)
+        self._freshness.settle(offered.missing)
         lists = tuple(row.list for row in kept.values())
         self._notify(lists)
         return lists
 
-    async def _offered(self, kept: Mapping[str, Any]) -> RepositoryLists:
-        """What the repository has now, each list verified and under its own authority's name.
+    async def _lists(self, known: Mapping[str, int]) -> dict[str, bytes | None]:
+        """The lists by the repository's names for them; nothing where one cannot be read.
 
         Raises:
             RepositoryUnavailable: it cannot be asked.
         """
-        known = {
-            name: int(kept[key].number)
-            for name, authority in self._trust.list_authorities.items()
-            if (key := authority.authority_id) in kept
+        answer = await self._ask("smki-revocation", {"version": 1, "known": dict(known)})
+        return {
+            name: None if text is None else _octets(text)
+            for name, text in _table(answer.get("lists")).items()
         }
-        try:
-            answer = await self._ask("smki-revocation", {"version": 1, "known": known})
-        except RepositoryUnavailable as error:
-            if not (known and isinstance(error.__cause__, PeerRefused)):
-                raise
-            # It does not take what is known here: then everything that it has.
-            _log.warning("the repository refused the question", reason=str(error))
-            known = {}
-            answer = await self._ask("smki-revocation", {"version": 1, "known": {}})
-        return read_lists(answer.get("lists"), known, self._trust)
 
     def _leads_to_anchor(self, certificate: Certificate) -> bool:
         trust = self._trust
         try:
             validate_path(
-                certificate, (trust.organisation_issuing,), trust.organisation_root, at=None
+                certificate, trust.organisation_authorities, trust.organisation_root, at=None
             )
         except PathError as error:
             _log.warning("a certificate is not authentic", failure=error.failure.value)
             return False
         return True
-
-    def _note_refresh(self, wanting: Sequence[str]) -> None:
-        """Note how the refresh went: what is wanting, or that nothing is."""
-        if not wanting:
-            self._failing_since, self._failure = None, ""
-            return
-        self._failure = "; ".join(wanting)
-        if self._failing_since is None:
-            self._failing_since = self._clock.now()
-        _log.warning("revocation lists could not be refreshed", reason=self._failure)
 
     def _notify(self, lists: Sequence[bytes]) -> None:
         """Let whoever else looks at revocation lists know each that was not told just before."""
@@ -276,8 +256,30 @@ class Smki:
         try:
             async with asyncio.timeout(self._seconds):
                 answer = await self._link.call(f"/link/{purpose}", purpose, str(uuid4()), body)
+        except PeerRefused as error:
+            raise RepositoryRefused(str(error)) from error
         except LinkCallError as error:
             raise RepositoryUnavailable(str(error)) from error
         except TimeoutError:
             raise RepositoryUnavailable(f"no answer within {self._seconds:g} s") from None
-        return table(answer.body)
+        return _table(answer.body)
+
+
+def _table(value: object) -> dict[str, Any]:
+    """An object of JSON; an empty one if it is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def _octets(value: object) -> bytes:
+    """What base64 says; nothing if it is none."""
+    try:
+        return base64.b64decode(str(value), validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _certificate(value: object) -> Certificate | None:
+    try:
+        return Certificate.from_der(_octets(value))
+    except CertificateError:
+        return None

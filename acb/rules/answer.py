@@ -16,7 +16,6 @@ from typing import Any, Final, Generic, TypeVar
 
 from acb.model import CosParty, DeviceRecord
 from acb.rules import codes
-from acb.rules.need import need
 from gbcs.answer_rules import expected_changes, response_findings
 from gbcs.codes import Cra, StatusCode
 from gbcs.errors import GbcsError
@@ -32,7 +31,7 @@ from gbcs.payloads.details import CredentialDetails
 from gbcs.protect import verify_signature
 from gbcs.rules import Rule
 from keys.certificate import Certificate
-from services.chassis.checks import Approved, Check, CheckFailed, check
+from services.chassis.checks import Approved, Check, CheckFailed, check, need
 
 P = TypeVar("P")
 

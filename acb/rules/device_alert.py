@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from acb.model import SUPPLIER_CELL, DeviceRecord
-from acb.rules.need import need
 from gbcs.codes import AlertCode, Cra, MessageCode
 from gbcs.errors import GbcsError, ParseError
 from gbcs.message import Message, OtherInformation
 from gbcs.payloads.alerts import AnyAlert, GenericAlert, decode_generic_alert, invoke_id_of
 from gbcs.protect import verify_signature
-from services.chassis.checks import Check, CheckFailed, check
+from services.chassis.checks import Check, CheckFailed, check, need
 
 SECTION: Final = "device_alert"
 SIGNING_KEY: Final = "digital-signing"

@@ -12,11 +12,10 @@ from typing import Final, TypeAlias
 
 from acb.rules import answer, codes
 from acb.rules.answer import AnswerEvidence, Learned, Sent, possible, read_answer
-from acb.rules.need import need
 from gbcs.answer_rules import alert_findings
 from gbcs.payloads.credentials import CredentialsAlert, decode_alert
 from gbcs.rules import Finding, Rule
-from services.chassis.checks import Approved, Check, CheckFailed, check
+from services.chassis.checks import Approved, Check, CheckFailed, check, need
 
 AlertEvidence: TypeAlias = AnswerEvidence[CredentialsAlert]
 

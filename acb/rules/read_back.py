@@ -16,7 +16,6 @@ from typing import Final, TypeAlias
 
 from acb.rules import answer
 from acb.rules.answer import AnswerEvidence, Sent, read_answer
-from acb.rules.need import need
 from gbcs.codes import Cra, KeyUsage, MessageCode, RemotePartyRole, StatusCode
 from gbcs.errors import GbcsError
 from gbcs.message import GroupingHeader, Message, OtherInformation, encode
@@ -30,7 +29,7 @@ from gbcs.payloads.details import (
 )
 from gbcs.protect import add_mac, verify_mac
 from keys.certificate import Certificate
-from services.chassis.checks import Check, CheckFailed, check
+from services.chassis.checks import Check, CheckFailed, check, need
 
 OWN_CELL: Final = CellId(RemotePartyRole.ACCESS_CONTROL_BROKER, KeyUsage.KEY_AGREEMENT)
 CODE: Final = MessageCode.PROVIDE_SECURITY_CREDENTIAL_DETAILS

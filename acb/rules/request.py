@@ -17,7 +17,6 @@ from __future__ import annotations
 from typing import Final
 
 from acb.model import RequestEvidence
-from acb.rules.need import need
 from acb.rules.path import require_path, require_unrevoked
 from acb.rules.standing import RECEIPT, STANDING_CHECKS, requested, rules_for
 from duis.errors import (
@@ -31,7 +30,7 @@ from duis.signature import verify_document
 from duis.signature_form import ISSUER_SPELLING
 from duis.xml import request_from_xml
 from keys.roles import OrganisationRole, Usage
-from services.chassis.checks import Check, CheckFailed, check
+from services.chassis.checks import Check, CheckFailed, check, need
 
 CONTENT_TYPES: Final = ("application/xml", "text/xml")
 

@@ -21,7 +21,6 @@ from acb.rules import codes
 from acb.rules.answer import signed_by
 from acb.rules.executed import advanced
 from acb.rules.expected import SUPPLIER_SIGNING, SUPPLIER_TOP_UP
-from acb.rules.need import need
 from gbcs.codes import AlertCode, Cra, MessageCode, StatusCode
 from gbcs.errors import ParseError
 from gbcs.message import Message
@@ -34,7 +33,7 @@ from gbcs.payloads.credentials import (
     decode_response,
 )
 from keys.certificate import Certificate
-from services.chassis.checks import Check, CheckFailed, check
+from services.chassis.checks import Check, CheckFailed, check, need
 
 MESSAGE_SECTION: Final = "message"
 OCTETS: Final = "application/octet-stream"

@@ -23,7 +23,6 @@ from acb.rules.expected import (
     floor_changes,
     replacements,
 )
-from acb.rules.need import need
 from acb.rules.path import require_path
 from duis.model import UpdateSecurityCredentialsCoS
 from gbcs.codes import Cra, CredentialsReplacementMode, MessageCode
@@ -33,7 +32,7 @@ from gbcs.payloads.credentials import Replacement, SeqNumberChange, UpdateCreden
 from gbcs.protect import verify_signature
 from keys.certificate import Certificate
 from keys.errors import KeysError
-from services.chassis.checks import Check, CheckFailed, check
+from services.chassis.checks import Check, CheckFailed, check, need
 
 SECTION: Final = "return"
 _CODE: Final = codes.INTERNAL_TO_DCC

@@ -12,10 +12,9 @@ from typing import Final
 
 from acb.model import COS_CELL, RequestEvidence, ServiceRules
 from acb.rules import codes
-from acb.rules.need import need
 from duis.model import CANCEL_DATE, ServiceRequest
 from keys.roles import OrganisationRole
-from services.chassis.checks import Check, CheckFailed, check
+from services.chassis.checks import Check, CheckFailed, check, need
 
 SECTION: Final = "request"
 

@@ -29,7 +29,6 @@ from typing import Final
 
 from acb.rules import codes
 from acb.rules.expected import execution_text
-from acb.rules.need import need
 from acb.rules.path import require_path
 from acb.services.evidence import RECONSTRUCTION, ServiceEvidence
 from duis.model import (
@@ -60,7 +59,7 @@ from gbcs.rules import command_findings
 from keys.certificate import Certificate
 from keys.errors import CertificateError
 from keys.roles import OrganisationRole, Usage
-from services.chassis.checks import CheckFailed, check
+from services.chassis.checks import CheckFailed, check, need
 
 MAPPING: Final = "docs/sources.md#modes, #update-payload, #services (RTDS vectors 6.15.1, 6.21)"
 

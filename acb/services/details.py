@@ -13,16 +13,15 @@ from typing import Final
 from acb.model import ServiceRules
 from acb.rules import answer, codes, read_back
 from acb.rules.answer import Learned, Sent, read_answer
-from acb.rules.need import need
 from acb.rules.read_back import OWN_CELL, DetailsEvidence
-from acb.services.evidence import RECONSTRUCTION, ServiceEvidence, again, holds_a_cell
+from acb.services.evidence import RECONSTRUCTION, ServiceEvidence, holds_a_cell
 from acb.services.service import Judgement, Service, Signer, Silence, Variant
 from duis.model import RemotePartyRole as Named
 from duis.model import RetrieveDeviceSecurityCredentialsKRP
 from gbcs.codes import Cra, MessageCode, RemotePartyRole
 from gbcs.message import GroupingHeader, Message, OtherInformation
 from gbcs.payloads.details import ReadCredentials, decode_details, decode_read, encode_read
-from services.chassis.checks import Approved, Check, CheckFailed, check
+from services.chassis.checks import Approved, Check, CheckFailed, check, need
 
 ROLES: Final = {
     Named.ROOT: RemotePartyRole.ROOT,
@@ -134,10 +133,10 @@ def _roles(evidence: ServiceEvidence) -> tuple[Named, ...]:
 DETAILS_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (named_once, visible, load_controller)
 
 DETAILS_ANSWER_CHECKS: Final[tuple[Check[DetailsEvidence], ...]] = (
-    again(answer.received, "acb.details_answer.received", source=_SOURCE),
-    again(read_back.readable, "acb.details_answer.decode", code=_CODE),
-    again(read_back.header, "acb.details_answer.header", code=_CODE),
-    again(read_back.mac, "acb.details_answer.mac", code=_CODE),
+    answer.received.again("acb.details_answer.received", source=_SOURCE),
+    read_back.readable.again("acb.details_answer.decode", code=_CODE),
+    read_back.header.again("acb.details_answer.header", code=_CODE),
+    read_back.mac.again("acb.details_answer.mac", code=_CODE),
     roles_told,
 )
 """What a device's answer to 6.24.1 must be."""

@@ -7,8 +7,8 @@ transaction in which it is given its MAC.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from dataclasses import dataclass
+from typing import Final
 
 from acb.model import DeviceRecord, PathEvidence, User
 from duis.model import RequestBody, ServiceRequest, SignedPreCommand
@@ -16,9 +16,6 @@ from gbcs.errors import GbcsError
 from gbcs.message import Message, decode
 from gbcs.payloads.credentials import UpdateCredentials
 from keys.certificate import Certificate
-from services.chassis.checks import Check
-
-E = TypeVar("E")
 
 RECONSTRUCTION: Final = "reconstruction: docs/sources.md#services, #party-checks"
 
@@ -90,15 +87,3 @@ def read_signed(
 def holds_a_cell(device: DeviceRecord, eui: str) -> bool:
     """Whether a cell of the device holds a certificate of this party, by the broker's record."""
     return any(held.subject_eui == eui for held in device.cells.values())
-
-
-def again(rule: Check[E], identifier: str, *, source: str = "", code: str = "") -> Check[E]:
-    """A rule under another name, in the section of that name; source and code if they differ."""
-    section = identifier.split(".")[1]
-    return replace(
-        rule,
-        id=identifier,
-        section=section,
-        source=source or rule.source,
-        code=code or rule.code,
-    )

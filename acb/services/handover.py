@@ -17,7 +17,6 @@ from acb.model import ServiceRules
 from acb.rules import codes
 from acb.rules.answer import ANSWER_CHECKS, learn_update, read_update_answer
 from acb.rules.executed import ALERT_CHECKS, learn_alert, read_alert
-from acb.rules.need import need
 from acb.services.credentials import (
     certificates,
     command_header,
@@ -26,13 +25,13 @@ from acb.services.credentials import (
     party_of,
     role,
 )
-from acb.services.evidence import RECONSTRUCTION, ServiceEvidence, again
+from acb.services.evidence import RECONSTRUCTION, ServiceEvidence
 from acb.services.service import Appointment, Judgement, Service, Signer, Silence, Variant
 from duis.model import CANCEL_DATE, RequestBody, RequestHandoverOfDCCControlledDevice
 from gbcs.codes import CellUsage, RemotePartyRole
 from gbcs.message import Message
 from gbcs.payloads.credentials import encode_update
-from services.chassis.checks import Check, CheckFailed, check
+from services.chassis.checks import Check, CheckFailed, check, need
 
 
 @check("acb.handover.holder", source=RECONSTRUCTION, code=codes.DEVICE_NOT_ELIGIBLE)
@@ -96,11 +95,11 @@ def appointment(body: RequestBody) -> Appointment | None:
 
 
 HANDOVER_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (
-    again(role, "acb.handover.role"),
-    again(form, "acb.handover.form"),
+    role.again("acb.handover.role"),
+    form.again("acb.handover.form"),
     top_up,
     held,
-    again(certificates, "acb.handover.certificates"),
+    certificates.again("acb.handover.certificates"),
 )
 
 HANDOVER: Final = Service(

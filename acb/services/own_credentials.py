@@ -27,10 +27,9 @@ from acb.model import ServiceRules
 from acb.rules import answer, codes
 from acb.rules.answer import AnswerEvidence, Learned, Sent, read_answer
 from acb.rules.expected import SUPPLIER_SIGNING
-from acb.rules.need import need
 from acb.rules.path import require_path
 from acb.services import pre_command as written
-from acb.services.evidence import RECONSTRUCTION, ServiceEvidence, again
+from acb.services.evidence import RECONSTRUCTION, ServiceEvidence
 from acb.services.service import Judgement, Service, Signer, Variant
 from duis.model import (
     CredentialType,
@@ -59,7 +58,7 @@ from keys.certificate import Certificate
 from keys.errors import CertificateError
 from keys.octets import public_key_fault
 from keys.roles import Usage
-from services.chassis.checks import Approved, Check, CheckFailed, check
+from services.chassis.checks import Approved, Check, CheckFailed, check, need
 
 CODES: Final = {
     "6.17": MessageCode.ISSUE_SECURITY_CREDENTIALS,
@@ -278,24 +277,24 @@ ASKED_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (holder, certificate, 
 
 SIGNED_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (
     decode,
-    again(written.protection, "acb.device_signed_pre_command.protection", source=_LAYOUT),
-    again(written.originator, "acb.device_signed_pre_command.originator", source=_LAYOUT),
-    again(written.recipient, "acb.device_signed_pre_command.recipient", source=_LAYOUT),
+    written.protection.again("acb.device_signed_pre_command.protection", source=_LAYOUT),
+    written.originator.again("acb.device_signed_pre_command.originator", source=_LAYOUT),
+    written.recipient.again("acb.device_signed_pre_command.recipient", source=_LAYOUT),
     message_code,
-    again(written.counter, "acb.device_signed_pre_command.counter", source=_LAYOUT),
+    written.counter.again("acb.device_signed_pre_command.counter", source=_LAYOUT),
     immediate,
-    again(holder, "acb.device_signed_pre_command.holder"),
-    again(certificate, "acb.device_signed_pre_command.certificate"),
-    again(public_key, "acb.device_signed_pre_command.public_key"),
+    holder.again("acb.device_signed_pre_command.holder"),
+    certificate.again("acb.device_signed_pre_command.certificate"),
+    public_key.again("acb.device_signed_pre_command.public_key"),
     signer,
     signature,
 )
 
 DEVICE_ANSWER_CHECKS: Final[tuple[Check[AnswerEvidence[Any]], ...]] = (
-    again(answer.received, "acb.device_answer.received", source=_ANSWER),
-    again(answer.readable, "acb.device_answer.decode", source=_ANSWER),
-    again(answer.header, "acb.device_answer.header", source=_ANSWER),
-    again(answer.signature, "acb.device_answer.signature", source=_ANSWER),
+    answer.received.again("acb.device_answer.received", source=_ANSWER),
+    answer.readable.again("acb.device_answer.decode", source=_ANSWER),
+    answer.header.again("acb.device_answer.header", source=_ANSWER),
+    answer.signature.again("acb.device_answer.signature", source=_ANSWER),
 )
 
 

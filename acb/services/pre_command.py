@@ -20,7 +20,6 @@ from acb.rules import codes
 from acb.rules.answer import ANSWER_CHECKS, learn_update, read_update_answer
 from acb.rules.executed import ALERT_CHECKS, learn_alert, read_alert
 from acb.rules.expected import execution_text
-from acb.rules.need import need
 from acb.rules.path import require_path
 from acb.services.credentials import (
     BY_MODE,
@@ -34,7 +33,7 @@ from acb.services.credentials import (
     party_of,
     role,
 )
-from acb.services.evidence import RECONSTRUCTION, ServiceEvidence, again
+from acb.services.evidence import RECONSTRUCTION, ServiceEvidence
 from acb.services.service import Judgement, Service, Signer, Silence, Variant
 from duis.model import PreCommand
 from gbcs.codes import MESSAGE_CODE_OF_MODE, Cra
@@ -44,7 +43,7 @@ from gbcs.payloads.credentials import decode_update, encode_update
 from gbcs.protect import verify_signature
 from gbcs.rules import command_findings
 from keys.certificate import Certificate
-from services.chassis.checks import Check, CheckFailed, check
+from services.chassis.checks import Check, CheckFailed, check, need
 
 GBCS_VERSION: Final = "4.1"
 """Said to the user with a Pre-Command; which versions are in force is a reconstruction."""
@@ -234,9 +233,9 @@ SIGNED_CHECKS: Final[tuple[Check[ServiceEvidence], ...]] = (
     counter,
     standard_form,
     execution_date,
-    again(role, "acb.signed_pre_command.role"),
-    again(holder, "acb.signed_pre_command.holder"),
-    again(certificates, "acb.signed_pre_command.certificates"),
+    role.again("acb.signed_pre_command.role"),
+    holder.again("acb.signed_pre_command.holder"),
+    certificates.again("acb.signed_pre_command.certificates"),
     signer,
     signature,
 )

@@ -15,12 +15,12 @@ from acb.peers.lookups import Lookups
 from acb.peers.outbound import CosPartyLink, Users
 from acb.peers.replies import Replies
 from acb.peers.smki import Smki
-from acb.peers.trust import Trust
 from acb.settings import AcbSettings
 from gbcs.errors import ParseError
 from gbcs.message import decode
 from keys.stores.store import KeyAgreement, Signer
 from services.chassis.context import ServiceContext
+from services.link.authorities import Authorities
 
 OWN_COUNTER: Final = "acb"
 """Name of the broker's own originator counter, of what it commands and asks by itself."""
@@ -47,7 +47,7 @@ class Context:
 
     base: ServiceContext
     settings: AcbSettings
-    trust: Trust
+    trust: Authorities
     smki: Smki
     lookups: Lookups
     replies: Replies

@@ -105,7 +105,7 @@ async def look_up_path(context: Context) -> PathEvidence:
     """What paths of organisation certificates are judged by now."""
     lists = await context.smki.revocation_lists()
     return PathEvidence(
-        intermediates=(context.trust.organisation_issuing,),
+        intermediates=context.trust.organisation_authorities,
         anchor=context.trust.organisation_root,
         revocation_lists=lists,
         now=context.base.clock.now(),

@@ -18,7 +18,6 @@ from acb.model import Refusal, RequestEvidence, State, Tracked
 from acb.peers.lookups import TooManyLookups
 from acb.peers.smki import RepositoryUnavailable
 from acb.rules import codes
-from acb.rules.need import need
 from acb.rules.request import FORM_CHECKS, IDENTITY_CHECKS
 from acb.rules.standing import STANDING_CHECKS, set_aside
 from acb.services.table import variant_of
@@ -31,7 +30,7 @@ from acb.steps.protect import answer_at_once, judge_service
 from acb.steps.quarantine import ANOMALY, Quarantine
 from acb.store import requests as store
 from duis.model import ServiceRequest
-from services.chassis.checks import Approved, Refused
+from services.chassis.checks import Approved, Refused, need
 from services.chassis.log import about, note
 from services.chassis.web.problems import Problem
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cos_party.model import RequestEvidence
-from cos_party.rules.need import need
 from cos_party.rules.registration import decisive_moment
 from cos_party.rules.revocation import revoked_in, revoked_where_listed
 from cos_party.rules.sources import OBLIGATIONS, PROFILES, WARRANT
@@ -25,7 +24,7 @@ from keys.errors import PathError
 from keys.path import validate_path
 from keys.roles import OrganisationRole, Usage
 from keys.simulated import ORGANISATION_POLICY
-from services.chassis.checks import CheckFailed, check
+from services.chassis.checks import CheckFailed, check, need
 
 USAGE_OF_CELL = {
     KeyUsage.DIGITAL_SIGNATURE: Usage.DIGITAL_SIGNATURE,

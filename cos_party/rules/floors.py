@@ -10,8 +10,7 @@ of GBCS 0.8.1 page 179 (a specialist floor only where the supplier runs a separa
 from __future__ import annotations
 
 from cos_party.model import RequestEvidence
-from cos_party.rules.need import need
-from services.chassis.checks import CheckFailed, check
+from services.chassis.checks import CheckFailed, check, need
 
 LARGEST_FLOOR = (1 << 63) - 1
 

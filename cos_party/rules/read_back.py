@@ -8,20 +8,17 @@ that in the record. Nothing is ever decided by it.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from cos_party.model import ReturnEvidence
 from cos_party.rules import response
-from cos_party.rules.need import need
 from cos_party.rules.response import RESPONSE_PURPOSE
 from gbcs.codes import Cra, MessageCode, RemotePartyRole, StatusCode
-from services.chassis.checks import CheckFailed, check
+from services.chassis.checks import CheckFailed, check, need
 
 CODE = MessageCode.PROVIDE_SECURITY_CREDENTIAL_DETAILS
 
-known_command = replace(response.known_command, id="read_back.known_command", code="B01")
-decodes = replace(response.decodes, id="read_back.decode", code="B02")
-originator = replace(response.originator, id="read_back.originator", code="B03")
+known_command = response.known_command.again("read_back.known_command", code="B01")
+decodes = response.decodes.again("read_back.decode", code="B02")
+originator = response.originator.again("read_back.originator", code="B03")
 """The same rules as on a response, under names and codes of their own."""
 
 

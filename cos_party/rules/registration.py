@@ -11,9 +11,8 @@ from typing import Final
 
 from cos_party.model import DatedChange, RequestEvidence
 from cos_party.registration_copy import RegistrationCopy
-from cos_party.rules.need import need
 from cos_party.rules.sources import OBLIGATIONS, WARRANT
-from services.chassis.checks import CheckFailed, check
+from services.chassis.checks import CheckFailed, check, need
 
 NOT_FINAL: Final = 503
 """The status of a no that is none yet: the link remembers no such answer, and the broker, which

@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import UTC
 
 from cos_party.model import RequestEvidence
-from cos_party.rules.need import need
 from cos_party.rules.reading import change_request
 from cos_party.rules.revocation import revoked_in
 from cos_party.rules.sources import FORM, OBLIGATIONS, PROFILES
@@ -18,7 +17,7 @@ from duis.signature import verify_document
 from keys.errors import PathError
 from keys.path import validate_path
 from keys.roles import OrganisationRole, Usage
-from services.chassis.checks import CheckFailed, check
+from services.chassis.checks import CheckFailed, check, need
 
 SERVICE_REFERENCE = "6.23"
 COMMAND_VARIANT = 1

@@ -8,7 +8,6 @@ answer to what, and whether it is genuine is judged here with the device's own c
 from __future__ import annotations
 
 from cos_party.model import ReturnEvidence, SignedCommandRecord
-from cos_party.rules.need import need
 from cos_party.rules.revocation import revoked_in
 from cos_party.rules.sources import DEVICE
 from gbcs.codes import AlertCode, Cra, CredentialsReplacementMode, MessageCode, StatusCode
@@ -20,7 +19,7 @@ from keys.certificate import Certificate
 from keys.errors import PathError
 from keys.path import validate_path
 from keys.roles import Usage
-from services.chassis.checks import CheckFailed, check
+from services.chassis.checks import CheckFailed, check, need
 
 RESPONSE_PURPOSE = "device-response"
 

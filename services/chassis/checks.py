@@ -30,6 +30,7 @@ from typing import Any, Final, Generic, Literal, NoReturn, TypeVar
 import structlog
 
 E = TypeVar("E")
+T = TypeVar("T")
 
 Outcome = Literal["passed", "refused", "not_reached", "off", "not_applicable"]
 
@@ -141,6 +142,33 @@ class Check(Generic[E]):
         """
         self.run(evidence)
 
+    def again(
+        self, identifier: str, *, section: str | None = None, source: str = "", code: str = ""
+    ) -> Check[E]:
+        """The same rule under another name, for another section; source and code if they differ."""
+        return replace(
+            self,
+            id=identifier,
+            section=identifier.split(".")[1] if section is None else section,
+            source=source or self.source,
+            code=code or self.code,
+        )
+
+
+def need(value: T | None, what: str) -> T:
+    """The value, if it is there: how a check takes its evidence.
+
+    Evidence is missing only when the step that should have produced it failed; the check that
+    judges that step has then refused already, unless someone turned it off. A later check must not
+    pass for want of something to look at: it refuses too.
+
+    Raises:
+        CheckFailed: it is not there.
+    """
+    if value is None:
+        raise CheckFailed(f"there is no {what} to examine")
+    return value
+
 
 def check(
     identifier: str,
@@ -175,7 +203,7 @@ def check(
 
 def placed(prefix: str, section: str, rules: Iterable[Check[E]]) -> list[Check[E]]:
     """Shared rules as the checks of one party and section: in order, their names under `prefix`."""
-    return [replace(rule, id=f"{prefix}.{rule.id}", section=section) for rule in rules]
+    return [rule.again(f"{prefix}.{rule.id}", section=section) for rule in rules]
 
 
 @dataclass(frozen=True, slots=True)

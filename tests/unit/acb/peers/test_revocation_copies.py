@@ -19,7 +19,6 @@ import pytest
 
 from acb.model import PathEvidence
 from acb.peers.smki import Smki
-from acb.peers.trust import Trust
 from acb.rules.path import UNREFRESHED, require_path, require_unrevoked
 from acb.store import records
 from acb.store import requests as store
@@ -28,6 +27,7 @@ from keys.crl import RevocationList, read_crl
 from services.chassis.checks import CheckFailed
 from services.chassis.data.store import Database
 from services.chassis.time.sharing import MOST
+from services.link.authorities import Authorities
 from services.link.errors import PeerRefused, PeerUnavailable
 from services.link.trust import LinkTrust
 from tests.unit.cos_party import pki
@@ -50,11 +50,11 @@ class World:
         # the true authority's name and certificate, and another key
         self.forger = replace(self.issuing, private=pki.key("forger"))
         self.supplier = pki.organisation(self.issuing, "0253494d20000000", "87")
-        self.trust = Trust(
+        self.trust = Authorities(
             organisation_root=self.root.certificate,
-            organisation_issuing=self.issuing.certificate,
+            organisation_authorities=(self.issuing.certificate,),
             device_root=self.device_root.certificate,
-            device_issuing=self.device_issuing.certificate,
+            device_authorities=(self.device_issuing.certificate,),
             infrastructure_root=self.infrastructure.certificate,
         )
 
