@@ -76,10 +76,10 @@ def new(
     try:
         eui = entity("--meter", meter)
         point = mpxn or known_meter_point(data, eui)
-        asker = Supplier.open(data, supplier)
-        _, document = asker.write_change_of_supplier(eui, point, execution=execution)
+        requester = Supplier.open(data, supplier)
+        _, document = requester.write_change_of_supplier(eui, point, execution=execution)
         if for_xmlsec1:
-            document = asker.leave_to_sign(document)
+            document = requester.leave_to_sign(document)
     except DuisError as error:
         fail(str(error), USAGE)
     except KeysError as error:

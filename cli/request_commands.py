@@ -59,10 +59,10 @@ def inventory(
     if (meter is None) == (mpxn is None):
         fail("give either --meter or --mpxn", USAGE, as_json=as_json)
 
-    def act(connection: Connection, asker: Supplier) -> Outcome:
+    def act(connection: Connection, requester: Supplier) -> Outcome:
         device = None if meter is None else plain(meter)
         broker = connection.stack.facts["parties"]["acb"]
-        request_id, document = read_inventory(asker, broker, device=device, mpxn=mpxn)
+        request_id, document = read_inventory(requester, broker, device=device, mpxn=mpxn)
         return submit(connection, document, str(request_id))
 
     run(act, supplier, data, as_json=as_json)
@@ -81,8 +81,8 @@ def read_credentials_(
     """6.24.1 Retrieve Device Security Credentials (KRP): what a device's cells hold."""
     roles = tuple(role or [RemotePartyRole.SUPPLIER])
 
-    def act(connection: Connection, asker: Supplier) -> Outcome:
-        request_id, document = read_credentials(asker, plain(meter), roles)
+    def act(connection: Connection, requester: Supplier) -> Outcome:
+        request_id, document = read_credentials(requester, plain(meter), roles)
         return submit(connection, document, str(request_id))
 
     run(act, supplier, data, as_json=as_json)
@@ -105,8 +105,8 @@ def handover(
     """
     execution = date_of(at, cancel, as_json=as_json)
 
-    def act(connection: Connection, asker: Supplier) -> Outcome:
-        request_id, document = request_handover(asker, plain(meter), execution)
+    def act(connection: Connection, requester: Supplier) -> Outcome:
+        request_id, document = request_handover(requester, plain(meter), execution)
         return submit(connection, document, str(request_id))
 
     run(act, supplier, data, as_json=as_json)
@@ -132,11 +132,11 @@ def update_credentials_(
     """
     execution = date_of(at, cancel, as_json=as_json)
 
-    def act(connection: Connection, asker: Supplier) -> Outcome:
+    def act(connection: Connection, requester: Supplier) -> Outcome:
         files = (digital_signing, key_agreement, key_agreement_top_up)
         given = [None if file is None else certificate_in(file) for file in files]
-        new = NewCertificates(*given) if any(given) else NewCertificates.of(asker)
-        return update_credentials(connection, asker, plain(meter), new, execution)
+        new = NewCertificates(*given) if any(given) else NewCertificates.of(requester)
+        return update_credentials(connection, requester, plain(meter), new, execution)
 
     run(act, supplier, data, as_json=as_json)
 
@@ -183,9 +183,9 @@ def run(
     """Do it, print how it ended and leave with the exit code."""
     try:
         with Connection(load_stack(data)) as connection:
-            asker = Supplier.open(data, supplier)
-            done = act(connection, asker)
-            answer = None if done.response is None else told(asker.read(done.response))
+            requester = Supplier.open(data, supplier)
+            done = act(connection, requester)
+            answer = None if done.response is None else told(requester.read(done.response))
     except (KeysError, DuisError, GbcsError) as error:
         fail(str(error), USAGE, as_json=as_json)
     except CommandError as error:

@@ -1,8 +1,8 @@
 """The party's own copy of the registration data, and the questions it may be asked.
 
 Registration says which participant supplies which MPxN from when until when, which devices belong
-to an MPxN, and which entity identifiers are a participant's. A CoS Party never takes the asker's
-word for any of these: it keeps this copy and asks the copy (docs/sources.md#party-checks).
+to an MPxN, and which entity identifiers are a participant's. A CoS Party never takes the
+requester's word for any of these: it keeps this copy and asks the copy (docs/sources.md#party-checks).
 """
 
 from __future__ import annotations

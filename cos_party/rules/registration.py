@@ -170,7 +170,7 @@ def _others(evidence: RequestEvidence) -> list[DatedChange]:
 
 
 def _stands(evidence: RequestEvidence, change: DatedChange) -> bool:
-    """Whether a waiting change is still its asker's to make, and may not be taken away by this."""
+    """Whether a waiting change is still its requester's, and may not be taken away by this."""
     copy = need(evidence.registration, "registration data")
     request = need(evidence.reading.request, "service request")
     if not founded(copy, change):

@@ -1,7 +1,7 @@
 """A CoS Party that is no longer its own master: what it signs for the broker is not what was asked.
 
 It holds the party's own keys, so every answer is authentic on the link and (unless that is the
-point) well signed as a command. What must refusal it is the broker's comparison with the supplier's
+point) well signed as a command. What must refuse it is the broker's comparison with the supplier's
 own request (`acb.return.*`), before a MAC is given and a device hears of it.
 """
 

@@ -1,4 +1,4 @@
-"""Forged answers on the signed link: what an asker must not believe.
+"""Forged answers on the signed link: what a caller must not believe.
 
 At the broker, in the place of a CoS Party: the answer carries a good command, so that with the
 check off the meter changes supplier by it. At each CoS Party, in the place of registration: the
@@ -50,7 +50,7 @@ ANYBODY = "a place on the wire, nothing else"
 
 @dataclass(frozen=True)
 class Case:
-    """One forged answer, and which check of the asker's link must say no."""
+    """One forged answer, and which check of the caller's link must say no."""
 
     name: str
     title: str
@@ -153,7 +153,7 @@ CASES: tuple[Case, ...] = (
          "parameter_unknown", K, OWN, everywhere=True),
     Case("param.alg", "an HMAC named as the algorithm",
          HONEST.but(params={"alg": "hmac-sha256"}), "algorithm", K, OWN, everywhere=True),
-    Case("tag.request", "the tag of a request: the asker's own words sent back",
+    Case("tag.request", "the tag of a request: the caller's own words sent back",
          HONEST.but(tag=profile.REQUEST_TAG), "tag", K, OWN),
     Case("tag.refusal", "the tag of a refusal that is bound to nothing",
          HONEST.but(tag=profile.REFUSAL_TAG), "tag", K, OWN, everywhere=True),
@@ -223,11 +223,11 @@ def attacks() -> Iterator[Attack]:
         )  # fmt: skip
     yield from other_keys(party, good)
     yield from refusals(party)
-    for cos, asker in COS.items():
+    for cos, caller in COS.items():
         for case in CASES:
             if case.everywhere:
-                yield from_registration(cos, asker, case)
-        yield from_other_system(cos, asker)
+                yield from_registration(cos, caller, case)
+        yield from_other_system(cos, caller)
 
 
 def other_keys(party: str, good: Content) -> Iterator[Attack]:
@@ -281,62 +281,62 @@ def refusals(party: str) -> Iterator[Attack]:
         )  # fmt: skip
 
 
-def from_registration(cos: str, asker: str, case: Case) -> Attack:
+def from_registration(cos: str, caller: str, case: Case) -> Attack:
     """Registration's answer to a CoS Party, forged: C is said to be the incoming supplier."""
     return attack_row(
-        f"answer.{cos}.{case.name}", f"To {asker}, as from registration: {case.title}", case.rung,
+        f"answer.{cos}.{case.name}", f"To {caller}, as from registration: {case.title}", case.rung,
         case.requirement, case.holds.replace("answering party", "registration"),
-        told_of_c(asker, case.answer), Refusal(asker, f"link.response.{case.check}"), "cos",
+        told_of_c(caller, case.answer), Refusal(caller, f"link.response.{case.check}"), "cos",
         "lying", BETWEEN,
     )  # fmt: skip
 
 
-def from_other_system(cos: str, asker: str) -> Attack:
+def from_other_system(cos: str, caller: str) -> Attack:
     """The SMKI repository answers for registration: its key is pinned here too."""
     answer = HONEST.but(signer="smki_repository", sender="smki_repository")
     return attack_row(
         f"answer.{cos}.key.smki-repository",
-        f"To {asker}: smki_repository answers for registration",
-        K, PURPOSE, "every key of smki_repository", told_of_c(asker, answer),
-        Refusal(asker, "link.response.peer"), "cos", "lying", BETWEEN,
+        f"To {caller}: smki_repository answers for registration",
+        K, PURPOSE, "every key of smki_repository", told_of_c(caller, answer),
+        Refusal(caller, "link.response.peer"), "cos", "lying", BETWEEN,
     )  # fmt: skip
 
 
-def told_of_c(asker: str, answer: Answer) -> Callable[[World], Observed]:
+def told_of_c(caller: str, answer: Answer) -> Callable[[World], Observed]:
     """Supplier C asks, while the CoS Party is told so by registration, or so it seems."""
 
     def act(world: World) -> Observed:
-        extract = extract_of_c(world, asker)
+        extract = extract_of_c(world, caller)
         answers = []
 
         def request(exchange: Exchange) -> None:
             answers.append(exchange.received)
             give(exchange, answer.to(world, "registration", exchange.received, encoded(extract)))
 
-        head = world.lab(asker, "GET", "/lab/audit?limit=1")["head"]["seq"]
-        body = command_body(world, asker, honest(world, asker, "C"))
-        with world.between.script(asker, "registration", request=request):
-            seen = send(world, asker, LinkForge(to=asker, body=body).request(world))
+        head = world.lab(caller, "GET", "/lab/audit?limit=1")["head"]["seq"]
+        body = command_body(world, caller, honest(world, caller, "C"))
+        with world.between.script(caller, "registration", request=request):
+            seen = send(world, caller, LinkForge(to=caller, body=body).request(world))
         if not answers:
-            raise ValueError(f"{asker} did not ask registration")
-        rows = world.lab(asker, "GET", f"/lab/audit?after={head}&limit=1000")["rows"]
+            raise ValueError(f"{caller} did not ask registration")
+        rows = world.lab(caller, "GET", f"/lab/audit?after={head}&limit=1000")["rows"]
         for row in rows:
             if row["kind"] == "link.response.refused":
                 if seen.refused_by is None:
                     raise ValueError("the answer was refused, yet C's request was signed")
                 return Observed(
-                    Refusal(asker, row["record"]["verdict"]["check"]), "and C got nothing"
+                    Refusal(caller, row["record"]["verdict"]["check"]), "and C got nothing"
                 )
-        world.undo_when_restored(lambda: forget(world, asker))
+        world.undo_when_restored(lambda: forget(world, caller))
         return seen
 
     return act
 
 
-def extract_of_c(world: World, asker: str) -> dict[str, Any]:
-    """The register with one lie in it: who supplies the asker's home from now on."""
+def extract_of_c(world: World, caller: str) -> dict[str, Any]:
+    """The register with one lie in it: who supplies the caller's home from now on."""
     told = world.lab("registration", "GET", "/lab/register")
-    mpxn = world.device(world.meter(asker))["mpxn"]
+    mpxn = world.device(world.meter(caller))["mpxn"]
     participant = world.supplier("C").participant
     points = [
         point
@@ -356,8 +356,8 @@ def extract_of_c(world: World, asker: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def forget(world: World, asker: str) -> None:
+def forget(world: World, caller: str) -> None:
     """Have the true register taken again: its number must pass the one of the lie."""
     for _ in range(2):
         world.lab("registration", "POST", "/lab/register/reload")
-    world.lab(asker, "POST", "/lab/sync")
+    world.lab(caller, "POST", "/lab/sync")

@@ -34,8 +34,8 @@ REGISTRATION = "registration"
 Lie = Callable[[World], dict[str, Any]]
 
 
-def told(world: World, asker: str, source: str, purpose: str, lie: dict[str, Any]) -> None:
-    """Have the asker ask for this purpose, and hear the lie instead of the source's answer.
+def told(world: World, caller: str, source: str, purpose: str, lie: dict[str, Any]) -> None:
+    """Have the caller ask for this purpose, and hear the lie instead of the source's answer.
 
     Raises:
         ValueError: it did not ask.
@@ -48,14 +48,14 @@ def told(world: World, asker: str, source: str, purpose: str, lie: dict[str, Any
         lies.append(exchange.received)
         give(exchange, HONEST.to(world, source, exchange.received, encoded(lie)))
 
-    with world.between.script(asker, source, request=request):
-        if asker == "acb":
+    with world.between.script(caller, source, request=request):
+        if caller == "acb":
             # the broker asks when somebody asks it something
             world.to_broker(signed_by_flawed(Flaw.EXPIRED)(world, "ecos_party"))
         else:
-            world.lab(asker, "POST", "/lab/sync")
+            world.lab(caller, "POST", "/lab/sync")
     if not lies:
-        raise ValueError(f"{asker} did not ask {source} for {purpose}")
+        raise ValueError(f"{caller} did not ask {source} for {purpose}")
     world.compare_from_here()
 
 
@@ -76,22 +76,22 @@ def forged_later(world: World) -> dict[str, Any]:
     return {"version": 1, "lists": {LIST: in_base64(der)}}
 
 
-def then_revoked(asker: str, lie: Lie) -> Callable[[World], Observed]:
+def then_revoked(caller: str, lie: Lie) -> Callable[[World], Observed]:
     """The repository lies once; then a key that was revoked since is used."""
 
     def act(world: World) -> Observed:
-        told(world, asker, REPOSITORY, "smki-revocation", lie(world))
+        told(world, caller, REPOSITORY, "smki-revocation", lie(world))
         document = signed_by_flawed(Flaw.REVOKED)
-        if asker == "acb":
+        if caller == "acb":
             return at_broker(document, "ecos_party")(world)
-        return at_cos_party(document, asker)(world)
+        return at_cos_party(document, caller)(world)
 
     return act
 
 
-def asks(world: World, asker: str, supplier: str = "B") -> Observed:
-    """A supplier's request for the asker's home, brought with the broker's link key."""
-    return at_cos_party(lambda w, p: honest(w, p, supplier), asker)(world)
+def asks(world: World, caller: str, supplier: str = "B") -> Observed:
+    """A supplier's request for the caller's home, brought with the broker's link key."""
+    return at_cos_party(lambda w, p: honest(w, p, supplier), caller)(world)
 
 
 @attack("source.{cos}.register-pinned", check="{cos}.registration.incoming_supplier",
@@ -133,11 +133,11 @@ def attacks() -> Iterator[Attack]:
           for cos, party in COS.items()),
     )  # fmt: skip
     for name, title, lie in LISTS:
-        for short, asker, called, holds, requirement in askers:
+        for short, caller, called, holds, requirement in askers:
             yield attack_row(
                 f"source.{short}.{name}",
                 f"The SMKI repository told {called} {title}: is it deaf now?",
-                Rung.ONE_PARTY, requirement, holds, then_revoked(asker, lie),
-                Refusal(asker, f"{short}.request.certificate_revoked"),
-                "acb" if asker == "acb" else "cos", "revocation", BETWEEN, prepares=True,
+                Rung.ONE_PARTY, requirement, holds, then_revoked(caller, lie),
+                Refusal(caller, f"{short}.request.certificate_revoked"),
+                "acb" if caller == "acb" else "cos", "revocation", BETWEEN, prepares=True,
             )  # fmt: skip

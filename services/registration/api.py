@@ -23,7 +23,7 @@ def link_routes(link: LinkServer, registration: Registration) -> APIRouter:
     )
     @link.route("registration-extract")
     async def registration_extract(opened: Opened) -> dict[str, Any]:
-        """The whole register at its present number, or word that the asker's is current."""
+        """The whole register at its present number, or word that the caller's is current."""
         return await registration.extract(opened)
 
     return router

@@ -20,7 +20,7 @@ SOURCE: Final = "reconstruction: docs/sources.md#party-checks"
 
 @dataclass(frozen=True, slots=True)
 class ExtractEvidence:
-    """The number the asker holds, and ours."""
+    """The number the caller holds, and ours."""
 
     known: int | None
     number: int
@@ -59,13 +59,13 @@ class ParticipantEvidence:
 
 @check("registration.extract.number", source=SOURCE, status=409)
 def number(evidence: ExtractEvidence) -> None:
-    """The asker does not hold a later extract than this service.
+    """The caller does not hold a later extract than this service.
 
-    An asker ahead of us has seen what we have lost; it keeps its copy until someone looks.
+    A caller ahead of us has seen what we have lost; it keeps its copy until someone looks.
     """
     if evidence.known is not None and evidence.known > evidence.number:
         raise CheckFailed(
-            "the asker holds a later extract than this service does",
+            "the caller holds a later extract than this service does",
             expected=f"at most {evidence.number}",
             found=str(evidence.known),
         )

@@ -68,7 +68,7 @@ class Register(BaseModel):
 
 
 class ExtractQuestion(Strict):
-    """Body of `registration-extract`: the extract the asker holds, if any.
+    """Body of `registration-extract`: the extract the caller holds, if any.
 
     Attributes:
         known: its number.

@@ -1,6 +1,6 @@
 """What registration does: answer with the current extract, and change what it says.
 
-Every change is one transaction: the data, the next number, the audit entry, the trace. An asker
+Every change is one transaction: the data, the next number, the audit entry, the trace. A caller
 that holds the current number gets its number back and nothing else.
 """
 
@@ -145,7 +145,7 @@ class Registration:
     async def _is_current(
         self, conn: AsyncConnection, question: ExtractQuestion, number: int
     ) -> bool:
-        """Whether the asker holds the current extract: by its number, and by what it says."""
+        """Whether the caller holds the current extract: by its number, and by what it says."""
         if question.known != number:
             return False
         if question.digest is None:

@@ -34,7 +34,7 @@ def link_routes(link: LinkServer, repository: Repository) -> APIRouter:
     )
     @link.route("smki-revocation")
     async def smki_revocation(opened: Opened) -> dict[str, Any]:
-        """The revocation lists that are later than those the asker holds."""
+        """The revocation lists that are later than those the caller holds."""
         return await repository.revocation(opened)
 
     return router

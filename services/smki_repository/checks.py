@@ -44,7 +44,7 @@ class Hierarchy:
 
 @dataclass(frozen=True, slots=True)
 class RevocationEvidence:
-    """The numbers the asker holds, and ours."""
+    """The numbers the caller holds, and ours."""
 
     known: Mapping[str, int | None]
     published: Mapping[str, int]
@@ -108,15 +108,15 @@ def names(evidence: RevocationEvidence) -> None:
 
 @check("smki.revocation.numbers", source=SOURCE, status=409)
 def numbers(evidence: RevocationEvidence) -> None:
-    """The asker does not hold a later list than this repository.
+    """The caller does not hold a later list than this repository.
 
-    An asker ahead of us has seen what we have lost: older lists are not offered to it.
+    A caller ahead of us has seen what we have lost: older lists are not offered to it.
     """
     for name, known in evidence.known.items():
         published = evidence.published.get(name, 0)
         if known is not None and known > published:
             raise CheckFailed(
-                f"the asker holds a later {name} list than is published here",
+                f"the caller holds a later {name} list than is published here",
                 expected=f"at most {published}",
                 found=str(known),
             )

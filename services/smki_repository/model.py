@@ -49,7 +49,7 @@ class CertificatesQuestion(Strict):
 
 
 class RevocationQuestion(Strict):
-    """Body of `smki-revocation`: the number of each list that the asker holds, if any."""
+    """Body of `smki-revocation`: the number of each list that the caller holds, if any."""
 
     version: Version
     known: dict[str, Annotated[int, Field(ge=0)] | None]

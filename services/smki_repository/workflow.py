@@ -126,7 +126,7 @@ class Repository:
         return {"version": 1, "certificates": [text(der) for der in found]}
 
     async def revocation(self, opened: Opened) -> dict[str, Any]:
-        """Answer `smki-revocation`: each list, or null where the asker holds the published one.
+        """Answer `smki-revocation`: each list, or null where the caller holds the published one.
 
         Raises:
             Problem: The body does not fit.

@@ -300,11 +300,11 @@ def test_withheld_bodies_are_of_other_exchanges_only(whole: bytes) -> None:
 def renew(bench: Bench, tmp_path: Path, meter: str, supplier: str) -> Certificate:
     """A device's next signing key, as its supplier has it made, certified and put on."""
     request, given = tmp_path / "new.csr", tmp_path / "new.pem"
-    asker = ["--supplier", supplier, "--meter", meter]
+    caller = ["--supplier", supplier, "--meter", meter]
     for words in (
-        ["request", "issue-credentials", *asker, "--key", "digital-signing", "--out", request],
+        ["request", "issue-credentials", *caller, "--key", "digital-signing", "--out", request],
         ["keys", "certify", "--request", request, "--out", given],
-        ["request", "update-device-certificate", *asker, "--certificate", given],
+        ["request", "update-device-certificate", *caller, "--certificate", given],
     ):
         done = CliRunner().invoke(app, [*map(str, words), "--data", str(bench.data), "--json"])
         assert done.exit_code == 0, done.output

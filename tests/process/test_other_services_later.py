@@ -47,15 +47,15 @@ def test_a_device_is_given_a_new_key_by_the_command_line(
         assert done.exit_code == code, done.output
         return dict(json.loads(done.stdout))
 
-    asker = ["--supplier", "A", "--meter", meter]
-    of_key = [*asker, "--key", key]
+    caller = ["--supplier", "A", "--meter", meter]
+    of_key = [*caller, "--key", key]
     before = bench.connection.lab("acb", "GET", f"/lab/devices/{meter}")["certificates"]
     issued = cos("request", "issue-credentials", *of_key, "--out", request)
     assert (issued["state"], issued["device"]["result"]) == ("completed", "success")
     cos("keys", "certify", "--request", request, "--out", given)
     certificate = Certificate.from_pem(given.read_bytes())
     assert certificate.subject_eui == meter
-    update = ["request", "update-device-certificate", *asker, "--certificate", given]
+    update = ["request", "update-device-certificate", *caller, "--certificate", given]
     assert cos(*update)["device"] == {"result": "success", "pem": None}
     cos("request", "provide-device-certificate", *of_key, "--out", shown)
 
@@ -79,8 +79,8 @@ def test_a_command_line_that_is_given_no_certificate(bench: Bench, tmp_path: Pat
     junk.write_text("-----BEGIN nothing")
     meter = bench.meter("ecos_party")
     before = bench.state(meter)
-    asker = ["--supplier", "A", "--meter", meter, "--data", str(bench.data), "--json"]
-    update = ["request", "update-device-certificate", *asker, "--certificate", str(junk)]
+    caller = ["--supplier", "A", "--meter", meter, "--data", str(bench.data), "--json"]
+    update = ["request", "update-device-certificate", *caller, "--certificate", str(junk)]
     certify = ["keys", "certify", "--request", str(junk), "--out", str(out), "--json"]
 
     for words in (update, [*certify, "--data", str(bench.data)]):

@@ -188,7 +188,7 @@ def verify_chain(
 class AuditLog:
     """The audit log of one service. `clock` is the machine's: evidence is not stepped.
 
-    `strangers` is asked before anything is written down of somebody who is not known.
+    `unauthenticated` is asked before anything is written down of somebody who is not known.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:

@@ -8,7 +8,7 @@ before, and answered and logged, but nothing of it is recorded. How often that h
 the next record.
 
 Everything that writes down unauthenticated or refused octets asks here first
-(`AuditLog.strangers`): requests, what devices say and the blocks of it, what devices hear, the
+(`AuditLog.unauthenticated`): requests, what devices say and the blocks of it, what devices hear, the
 link's envelope, and look-ups made for nobody in particular.
 
 The numbers are this project's own: a probe of every check in turn stays far below them.
@@ -73,7 +73,7 @@ class UnauthenticatedQuota:
     ) -> None:
         self._clock = clock
         self._shared = TokenBucket(clock, quota, per_second)
-        self._sender_purse = sender_quota
+        self._sender_quota = sender_quota
         self._senders: OrderedDict[str, TokenBucket] = OrderedDict()
         self._unkept = 0
 
@@ -105,7 +105,7 @@ class UnauthenticatedQuota:
         found = self._senders.get(sender)
         if found is None:
             found = self._senders[sender] = TokenBucket(
-                self._clock, self._sender_purse, SENDER_PER_SECOND
+                self._clock, self._sender_quota, SENDER_PER_SECOND
             )
         self._senders.move_to_end(sender)
         if len(self._senders) > SENDERS:

@@ -113,7 +113,7 @@ class EvidenceLog:
         """Keep that a request of unknown origin was refused, without its content.
 
         Whoever can reach the port can cause such entries: they are small and of fixed size, and
-        made only while `strangers` can afford them.
+        made only while the quota of the unauthenticated allows it.
         """
         record: dict[str, Any] = {
             "version": VERSION,

@@ -119,9 +119,9 @@ def test_a_device_that_says_no_is_not_a_success(
 )
 @pytest.mark.parametrize("service", ["handover", "update-credentials"])
 def test_a_date_that_is_none(service: str, words: list[str]) -> None:
-    asker = ["--supplier", "A", "--meter", METER, "--json"]
+    caller = ["--supplier", "A", "--meter", METER, "--json"]
 
-    done = CliRunner().invoke(app, ["request", service, *asker, *words])
+    done = CliRunner().invoke(app, ["request", service, *caller, *words])
 
     assert done.exit_code == 2, done.output
     assert "--at" in json.loads(done.stdout)["error"]

@@ -110,7 +110,7 @@ async def test_what_gave_way_cannot_be_released(world: World) -> None:
     assert (await world.told(first))["state"] == "refused"
 
 
-async def test_with_an_empty_purse_it_is_refused_by_name_and_not_held(world: World) -> None:
+async def test_with_a_used_up_quota_it_is_refused_by_name_and_not_held(world: World) -> None:
     size = len(world.estate.signed(world.estate.request(counter=1)))
     quota = 2 * (2 * size + RECORDS * RECORD) + RECORD
     world.parts.base.audit.unauthenticated = UnauthenticatedQuota(

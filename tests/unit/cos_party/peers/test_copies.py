@@ -76,9 +76,9 @@ async def test_nothing_is_decided_on_registration_data_known_to_be_old(
     ecos.clock.step(timedelta(hours=3))  # however long nobody asked: it begins with the first try
     for step, status in ((0, 503), (600, 503), (1, 403)):
         ecos.clock.step(timedelta(seconds=step))
-        for asker in (SUPPLIER_B, SUPPLIER_A):
+        for caller in (SUPPLIER_B, SUPPLIER_A):
             with pytest.raises(Refused) as refusal:
-                await ecos.command(estate.ask(requester=asker, counter=2).signed)
+                await ecos.command(estate.ask(requester=caller, counter=2).signed)
             assert (refusal.value.check, refusal.value.status) == (
                 "ecos.registration.fresh",
                 status,

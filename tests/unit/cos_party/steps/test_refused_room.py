@@ -45,7 +45,7 @@ async def kept(party: Party, check: str) -> dict[str, int]:
         }
 
 
-async def test_a_suppliers_refusals_are_kept_while_its_purse_lasts(
+async def test_a_suppliers_refusals_are_kept_while_its_quota_lasts(
     party: Party, estate: Estate
 ) -> None:
     check = f"{party.prefix}.registration.mpxn_known"
@@ -58,7 +58,7 @@ async def test_a_suppliers_refusals_are_kept_while_its_purse_lasts(
     found = await kept(party, check)
     assert found == {"decisions": ROOM, "texts": ROOM, "audit": 4 * ROOM - 1}
     assert await party.effects() == before
-    # at nobody else's cost: the broker's own purse, another supplier's, and what is approved
+    # at nobody else's cost: the broker's own quota, another supplier's, and what is approved
     assert party.base.audit.unauthenticated.admit(sender="acb")
     assert party.base.audit.unauthenticated.admit(sender=ANOTHER)
     assert (await party.command(estate.ask(counter=100).signed))["counter"] == 6001

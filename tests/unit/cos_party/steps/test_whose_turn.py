@@ -179,7 +179,7 @@ async def test_what_waits_is_looked_at_again_when_registration_changes(
     assert await kinds(party, waiting) == ["ground_lost", "ground_regained"]
     party.published.extract = registered(5, ("SUPB", SWITCH, None))
     answer = await party.command(of_b(estate, CANCEL_DATE, 2).signed)
-    # The one that its asker moved too: the broker may hold that one for waiting.
+    # The one that its caller moved too: the broker may hold that one for waiting.
     assert answer["displaces"] == [one.request.header.request_id.text for one in (moved, waiting)]
 
 

@@ -1,4 +1,4 @@
-"""What strangers may leave behind: a purse that empties, fills slowly, and is paid back."""
+"""What strangers may leave behind: a quota that empties, fills slowly, and is paid back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from conftest import HeldClock
 
 
-def test_a_purse_empties_and_fills_again_with_time(held_clock: HeldClock) -> None:
+def test_a_quota_empties_and_fills_again_with_time(held_clock: HeldClock) -> None:
     unauthenticated = UnauthenticatedQuota(held_clock, quota=3 * RECORD, per_second=RECORD)
     assert [unauthenticated.admit() for _ in range(5)] == [True, True, True, False, False]
     held_clock.step(1)
@@ -34,7 +34,7 @@ def test_who_has_proven_who_it_is_pays_nothing(held_clock: HeldClock) -> None:
         assert unauthenticated.admit(RECORD)
         unauthenticated.refund(RECORD)
     for _ in range(50):
-        unauthenticated.refund(RECORD)  # never more than the purse holds
+        unauthenticated.refund(RECORD)  # never more than the quota is
     assert [unauthenticated.admit() for _ in range(3)] == [True, True, False]
 
 
