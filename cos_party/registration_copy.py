@@ -2,7 +2,8 @@
 
 Registration says which participant supplies which MPxN from when until when, which devices belong
 to an MPxN, and which entity identifiers are a participant's. A CoS Party never takes the
-requester's word for any of these: it keeps this copy and asks the copy (docs/sources.md#party-checks).
+requester's word for any of these: it keeps this copy and asks the copy
+(docs/sources.md#party-checks).
 """
 
 from __future__ import annotations

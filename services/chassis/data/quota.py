@@ -8,8 +8,8 @@ before, and answered and logged, but nothing of it is recorded. How often that h
 the next record.
 
 Everything that writes down unauthenticated or refused octets asks here first
-(`AuditLog.unauthenticated`): requests, what devices say and the blocks of it, what devices hear, the
-link's envelope, and look-ups made for nobody in particular.
+(`AuditLog.unauthenticated`): requests, what devices say and the blocks of it, what devices hear,
+the link's envelope, and look-ups made for nobody in particular.
 
 The numbers are this project's own: a probe of every check in turn stays far below them.
 """
