@@ -235,7 +235,7 @@ async def test_a_repository_that_holds_less_is_asked_for_everything(
     assert await broker.judge() == "revoked"
     assert broker.repository.asked[-1]["known"] == {}
     assert (await broker.kept())[key_of(world.device_issuing.certificate)] == 9
-    assert "an older list" in (await broker.smki.not_ready() or "")
+    assert "an older device list" in (await broker.smki.not_ready() or "")
 
 
 @pytest.mark.parametrize("lie", ["down", "nothing", "forged", "older", "null"])
