@@ -19,7 +19,6 @@ from stack.layout import save_stack
 
 pytestmark = [
     pytest.mark.check,
-    pytest.mark.nightly,
     pytest.mark.xdist_group("matrix"),
     pytest.mark.timeout(3600),
 ]

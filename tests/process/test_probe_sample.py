@@ -1,7 +1,8 @@
-"""A seeded sample of the bench in CI: of each family of attacks a few, with and without its check.
+"""A seeded sample of the bench in CI: of each family of attacks a few, with every check on.
 
-The whole of it runs every night: the catalogue in `test_probe_against_a_stack`, the matrix in
-`test_attacks_document`.
+The whole catalogue runs every night (`test_probe_against_a_stack`). Each attack without its check
+is the matrix, which runs as a whole (`test_attacks_document`): who refuses then may depend on what
+other attacks left in the broker's history, so a part of it says nothing.
 """
 
 from __future__ import annotations
@@ -34,11 +35,10 @@ def sample() -> list[str]:
     return [name for _, members in families for name in drawn(members, OF_EACH)]
 
 
-@pytest.mark.parametrize("rung", [(), ("--rung", "5")], ids=["as it is", "without its check"])
-def test_some_of_every_family_end_as_they_must(bench: Bench, rung: tuple[str, ...]) -> None:
+def test_some_of_every_family_end_as_they_must(bench: Bench) -> None:
     save_stack(bench.connection.stack)
     only = [word for name in sample() for word in ("--only", name)]
-    arguments = ["probe", "--data", str(bench.data), "--json", *rung, *only]
+    arguments = ["probe", "--data", str(bench.data), "--json", *only]
     done = CliRunner().invoke(app, arguments)
     told = json.loads(done.stdout)["attacks"]
     assert told, done.output
