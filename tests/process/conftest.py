@@ -52,6 +52,10 @@ def bench(data: Path, running: Connection) -> Iterator[Bench]:
     """
     for name, content in written_at_first(data).items():
         (data / name).write_bytes(content)
+    # A command that stands between systems starts some of them anew: these are others by now.
+    now = load_stack(data)
+    running.stack.pids.update(now.pids)
+    running.stack.lab_tokens.update(now.lab_tokens)
     bench = Bench(data, running)
     bench.reset()
     provision(running, data, afresh=True)
