@@ -24,6 +24,7 @@ from cli.keys_commands import hold_ceremony
 from gbcs.message import decode
 from services.chassis.time.clock import SystemClock
 from stack.connection import Connection
+from stack.layout import save_stack
 from stack.processes import launch, start, stop, wait_until_ready
 from stack.receiver import Receiver
 from stack.switching import FINAL_STATES
@@ -86,6 +87,7 @@ def restart(bench: Bench, system: str) -> None:
     """Start a system again as it was, and wait until it says that it is ready."""
     stack = bench.connection.stack
     stack.pids[system] = launch(bench.data, system, bench.data / system / "config.toml")
+    save_stack(stack)
     wait_until_ready(stack, system)
 
 
