@@ -38,7 +38,7 @@ LONGEST_WAIT: Final = 60.0
 _MOVING: Final = {State.ACCEPTED, *UNDER_WAY}
 
 
-def routes(parts: Context, intake: Intake, devices: DeviceMessages) -> APIRouter:
+def routes(context: Context, intake: Intake, devices: DeviceMessages) -> APIRouter:
     """The interface's routes."""
     router = APIRouter()
 
@@ -86,9 +86,9 @@ def routes(parts: Context, intake: Intake, devices: DeviceMessages) -> APIRouter
         request_id = spelled(request_id)
 
         async def read() -> dict[str, Any] | None:
-            return await _status_of(parts, request_id)
+            return await _status_of(context, request_id)
 
-        status = await parts.base.changes.wait(
+        status = await context.base.changes.wait(
             request_id, read, lambda seen: seen is None or _settled(seen), wait
         )
         if status is None:
@@ -110,19 +110,19 @@ def routes(parts: Context, intake: Intake, devices: DeviceMessages) -> APIRouter
     )
     async def receive_device_message(request: Request) -> Response:
         """Take what a device sends unasked: an alert, or a late response."""
-        run = parts.base.book.start("device message", MESSAGE_SECTION)
+        run = context.base.book.start("device message", MESSAGE_SECTION)
         run.apply(MESSAGE_CHECKS[0], request.headers.get("content-type"))
         octets = await request.body()
         if not is_block(octets):
             await devices.receive(octets)
             return Response(status_code=204)
-        taken = await parts.blocks.take(octets)
+        taken = await context.blocks.take(octets)
         if taken.message is None:
             return Response(taken.reply, media_type=OCTETS) if taken.reply else Response(None, 204)
         try:
             await devices.receive(taken.message)
         except BaseException:
-            parts.blocks.forget(taken.block.transfer)
+            context.blocks.forget(taken.block.transfer)
             raise
         return Response(status_code=204)
 
@@ -133,8 +133,8 @@ def _settled(status: dict[str, Any]) -> bool:
     return State(status["state"]) not in _MOVING
 
 
-async def _status_of(parts: Context, request_id: str) -> dict[str, Any] | None:
-    async with parts.base.database.connect() as conn:
+async def _status_of(context: Context, request_id: str) -> dict[str, Any] | None:
+    async with context.base.database.connect() as conn:
         tracked = await store.find_request(conn, request_id)
         refused = None if tracked else await store.find_refusal(conn, request_id)
     if tracked is not None:

@@ -107,35 +107,35 @@ def context_of(
     )
 
 
-def service_of(parts: Context, closing: Sequence[httpx.AsyncClient] = ()) -> Service:
+def service_of(context: Context, closing: Sequence[httpx.AsyncClient] = ()) -> Service:
     """The broker as a service, ready to be run or driven by tests."""
-    overdue = Overdue(parts)
-    outcomes = Outcomes(parts, Notifier(parts), overdue.watch.wake)
-    waiting = Waiting(parts, outcomes)
-    intake = Intake(parts, outcomes, waiting)
-    devices = DeviceMessages(parts, outcomes)
-    protection, delivery = Protection(parts, outcomes), Delivery(parts, outcomes)
-    signing, read_back = CosPartySigning(parts, outcomes, protection), ReadBack(parts, outcomes)
-    register = parts.base.outbox.register
+    overdue = Overdue(context)
+    outcomes = Outcomes(context, Notifier(context), overdue.watch.wake)
+    waiting = Waiting(context, outcomes)
+    intake = Intake(context, outcomes, waiting)
+    devices = DeviceMessages(context, outcomes)
+    protection, delivery = Protection(context, outcomes), Delivery(context, outcomes)
+    signing, read_back = CosPartySigning(context, outcomes, protection), ReadBack(context, outcomes)
+    register = context.base.outbox.register
     register(lanes.HAVE_SIGNED, signing.ask_cos_party, on_dead=signing.gave_up)
     register(lanes.SERVE, protection.serve, on_dead=delivery.gave_up)
     for kind in DELIVERIES:
         register(kind, delivery.deliver, on_dead=delivery.gave_up, pool=lanes.DEVICES)
     register(lanes.READ_BACK, read_back.ask, on_dead=read_back.gave_up, pool=lanes.DEVICES)
 
-    refresher = Refresher(parts.smki.refresh_due, parts.smki.revocation_lists)
+    refresher = Refresher(context.smki.refresh_due, context.smki.revocation_lists)
 
     async def reset() -> None:
-        async with parts.base.database.begin() as conn:
+        async with context.base.database.begin() as conn:
             await records.forget_thresholds(conn)
             await alert_tally.forget(conn)
 
     return Service(
-        parts.base,
+        context.base,
         authority_file=AUTHORITY,
-        routers=[api.routes(parts, intake, devices)],
-        lab_routers=[lab.routes(parts, intake), lab_blocks.routes(parts)],
-        ready=[parts.smki.not_ready],
+        routers=[api.routes(context, intake, devices)],
+        lab_routers=[lab.routes(context, intake, outcomes.notifier), lab_blocks.routes(context)],
+        ready=[context.smki.not_ready],
         on_start=[waiting.watch.start, overdue.start, refresher.start],
         on_stop=[
             *(client.aclose for client in closing),
@@ -143,7 +143,7 @@ def service_of(parts: Context, closing: Sequence[httpx.AsyncClient] = ()) -> Ser
             overdue.watch.stop,
             refresher.stop,
         ],
-        on_reset=[reset, parts.blocks.recover],
+        on_reset=[reset, context.blocks.recover],
     )
 
 

@@ -18,27 +18,27 @@ class Blocks(Strict):
     size: BlockSize | None
 
 
-def routes(parts: Context) -> APIRouter:
+def routes(context: Context) -> APIRouter:
     """What the lab asks and sets about blocks."""
     router = APIRouter(tags=["blocks"])
-    database = parts.base.database
+    database = context.base.database
 
     async def settings_of(eui: str) -> dict[str, Any]:
         async with database.connect() as conn:
             recorded = await find_block_size(conn, eui)
-        return {"eui": eui, "size": recorded, "in_force": await parts.wan.size_of(eui) or 0}
+        return {"eui": eui, "size": recorded, "in_force": await context.wan.size_of(eui) or 0}
 
     @router.get("/lab/devices/{eui}/blocks")
     async def show(eui: str) -> dict[str, Any]:
-        await device_of(parts, eui)
+        await device_of(context, eui)
         return await settings_of(eui)
 
     @router.put("/lab/devices/{eui}/blocks")
     async def change(eui: str, blocks: Blocks) -> dict[str, Any]:
-        await device_of(parts, eui)
+        await device_of(context, eui)
         async with database.begin() as conn:
             await put_block_size(conn, eui, blocks.size)
-            await parts.base.audit.append(conn, "lab.blocks", eui, {"size": blocks.size})
+            await context.base.audit.append(conn, "lab.blocks", eui, {"size": blocks.size})
         return await settings_of(eui)
 
     return router

@@ -6,15 +6,17 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter
 from pydantic import Field, HttpUrl
 
 from acb.checks import PARTY
 from acb.model import DeviceRecord, Tracked, User
+from acb.steps import pending
 from acb.steps.context import Context
 from acb.steps.intake import Intake
+from acb.steps.notify import Notifier
 from acb.store import records
 from acb.store import requests as store
 from acb.store.block_sizes import BlockSize, put_block_size
@@ -80,10 +82,14 @@ class Threshold(Strict):
     most: Annotated[int, Field(ge=0, le=2**31 - 1)] | None
 
 
-def routes(parts: Context, intake: Intake) -> APIRouter:
+INSTALLED_ANEW: Final = "its device was installed anew"
+"""Why a dated command no longer waits in a device that the lab records as it left the factory."""
+
+
+def routes(context: Context, intake: Intake, notifier: Notifier) -> APIRouter:
     """The broker's own lab routes."""
     router = APIRouter(tags=["lab"])
-    database = parts.base.database
+    database = context.base.database
 
     @router.post("/lab/devices", status_code=201)
     async def provision(device: Device) -> dict[str, Any]:
@@ -103,10 +109,12 @@ def routes(parts: Context, intake: Intake) -> APIRouter:
         async with database.begin() as conn:
             await records.put_device(conn, record)
             await put_block_size(conn, device.eui, device.block_size)
-            await parts.base.audit.append(
+            for waits in await pending.waiting_in(conn, device.eui):
+                await pending.drop(notifier, conn, waits.tracked, INSTALLED_ANEW)
+            await context.base.audit.append(
                 conn, "lab.device", device.eui, {"cells": _cells(record.cells)}
             )
-        parts.blocks.forget_device(device.eui)
+        context.blocks.forget_device(device.eui)
         return _device(record)
 
     @router.get("/lab/devices")
@@ -116,7 +124,7 @@ def routes(parts: Context, intake: Intake) -> APIRouter:
 
     @router.get("/lab/devices/{eui}")
     async def device(eui: str) -> dict[str, Any]:
-        return _device(await device_of(parts, eui))
+        return _device(await device_of(context, eui))
 
     @router.post("/lab/users", status_code=201)
     async def add_user(user: NewUser) -> dict[str, Any]:
@@ -181,7 +189,7 @@ def routes(parts: Context, intake: Intake) -> APIRouter:
     async def set_threshold(scope: str, threshold: Threshold) -> dict[str, Any]:
         async with database.begin() as conn:
             await records.put_threshold(conn, scope, threshold.most)
-            await parts.base.audit.append(conn, "lab.threshold", scope, {"most": threshold.most})
+            await context.base.audit.append(conn, "lab.threshold", scope, {"most": threshold.most})
         return {"scope": scope, "most": threshold.most}
 
     @router.get("/lab/quarantine")
@@ -200,13 +208,13 @@ def routes(parts: Context, intake: Intake) -> APIRouter:
     return router
 
 
-async def device_of(parts: Context, eui: str) -> DeviceRecord:
+async def device_of(context: Context, eui: str) -> DeviceRecord:
     """The record of a device.
 
     Raises:
         Problem: there is none.
     """
-    async with parts.base.database.connect() as conn:
+    async with context.base.database.connect() as conn:
         record = await records.find_device(conn, eui)
     if record is None:
         raise Problem(404, "No such device", "not in the inventory", party=PARTY)
