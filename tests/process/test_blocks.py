@@ -11,6 +11,7 @@ from stack_bench import Bench
 from stack_homes import new_home
 
 from cli.keys_commands import hold_ceremony
+from duis.request_id import RequestId
 from gbcs.block_transfer import decode_block, is_block
 from gbcs.codes import AlertCode
 from gbcs.message import decode
@@ -112,13 +113,13 @@ def test_what_the_broker_recorded_makes_the_message(bench: Bench, tmp_path: Path
     assert any(bytes.fromhex(f.read_text()) == frames[0] for f in tmp_path.glob("*block-1-of-*"))
 
 
-@pytest.mark.check
-def answers(receiver: Receiver, request_id: str) -> int:
+def answers(receiver: Receiver, request_id: RequestId) -> int:
     """How many documents about a request have come for its supplier."""
-    name = request_id.encode()
+    name = request_id.text.encode()
     return sum(d.supplier == "B" and name in d.document for d in receiver.deliveries)
 
 
+@pytest.mark.check
 def test_a_dated_change_ends_with_an_alert_in_blocks(bench: Bench, receiver: Receiver) -> None:
     meter = new_home(bench, "ecos_party").meter
     switch_blocks_on(bench, meter)
