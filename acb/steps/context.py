@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from acb.checks import PARTY
 from acb.model import DeviceRecord, Tracked
 from acb.peers.blocks import BlockWan, Incoming
@@ -20,6 +18,7 @@ from gbcs.errors import ParseError
 from gbcs.message import decode
 from keys.stores.store import KeyAgreement, Signer
 from services.chassis.context import ServiceContext
+from services.chassis.data.connection import StoreConnection
 from services.link.authorities import Authorities
 
 OWN_COUNTER: Final = "acb"
@@ -66,27 +65,27 @@ class Context:
         """
         return self.mac_key.shared_secret(device.certificates["key-agreement"])
 
-    async def enqueue(self, conn: AsyncConnection, kind: str, tracked: Tracked, lane: str) -> None:
+    async def enqueue(self, conn: StoreConnection, kind: str, tracked: Tracked, lane: str) -> None:
         """Write down the next step of a request, in the transaction of the step before."""
         payload = {"sequence": tracked.sequence}
         await self.base.outbox.put(conn, kind, str(tracked.sequence), payload, lane=lane)
 
     async def trace(
-        self, conn: AsyncConnection, about: Tracked | str, kind: str, **what: Any
+        self, conn: StoreConnection, about: Tracked | str, kind: str, **what: Any
     ) -> None:
         """Record a step in the trace of a request, or of what is named so, in a transaction."""
         subject = about if isinstance(about, str) else about.request_id
         await self.base.traces.record(subject, kind, conn=conn, **what)
 
     async def trace_sent(
-        self, conn: AsyncConnection, about: Tracked, octets: bytes, *, to: str, **what: Any
+        self, conn: StoreConnection, about: Tracked, octets: bytes, *, to: str, **what: Any
     ) -> None:
         """Record a GBCS message, or a document, that goes from here to somebody."""
         what.update(sender=PARTY, receiver=to, message=octets, gbcs_ref=reference(octets))
         await self.trace(conn, about, "sent", **what)
 
     async def trace_received(
-        self, conn: AsyncConnection, about: Tracked | str, octets: bytes, *, by: str, **what: Any
+        self, conn: StoreConnection, about: Tracked | str, octets: bytes, *, by: str, **what: Any
     ) -> None:
         """Record a GBCS message that came from somebody."""
         what.update(sender=by, receiver=PARTY, message=octets, gbcs_ref=reference(octets))

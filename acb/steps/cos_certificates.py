@@ -26,7 +26,6 @@ from typing import Final
 
 from sqlalchemy import Column, ForeignKey, Table, Text, select
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb.model import COS_CELL, SUPPLIER_CELL, DeviceRecord, Tracked
 from acb.steps.notify import Notifier
@@ -35,6 +34,7 @@ from acb.store.tables import tables
 from gbcs.payloads.credentials import CellId
 from gbcs.payloads.details import CredentialDetails
 from keys.certificate import Certificate
+from services.chassis.data.connection import StoreConnection
 
 told_table: Final = Table(
     "acb_cos_told",
@@ -59,7 +59,7 @@ class CosCertificates:
 
     async def recorded(
         self,
-        conn: AsyncConnection,
+        conn: StoreConnection,
         tracked: Tracked,
         before: DeviceRecord | None,
         changed: Mapping[str, Certificate],
@@ -74,7 +74,7 @@ class CosCertificates:
 
     async def read(
         self,
-        conn: AsyncConnection,
+        conn: StoreConnection,
         tracked: Tracked,
         details: CredentialDetails,
     ) -> None:
@@ -91,7 +91,7 @@ class CosCertificates:
                     await self._alert(conn, tracked, device, (said.key_id, None))
 
     async def nobody_signs(
-        self, conn: AsyncConnection, tracked: Tracked, device: DeviceRecord
+        self, conn: StoreConnection, tracked: Tracked, device: DeviceRecord
     ) -> None:
         """No CoS Party connected here can sign for the device."""
         held = device.cells.get(COS_CELL)
@@ -101,7 +101,7 @@ class CosCertificates:
 
     async def _alert(
         self,
-        conn: AsyncConnection,
+        conn: StoreConnection,
         tracked: Tracked,
         device: DeviceRecord,
         holds: tuple[bytes, int | None],

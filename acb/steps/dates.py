@@ -43,7 +43,6 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb.checks import PARTY
 from acb.model import UNDER_WAY, Refusal, State, Tracked
@@ -60,6 +59,7 @@ from acb.store.awaited import awaited_table
 from acb.store.requests import request_table
 from acb.store.tables import tables
 from duis.model import ServiceRequest
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.store import UtcDateTime
 from services.chassis.time.due_watch import DueWatch
 
@@ -80,7 +80,7 @@ class Waiting:
         self._outcomes = outcomes
         self.watch = DueWatch(context.base.clock, self.let_go, self._next_due)
 
-    async def keep(self, conn: AsyncConnection, tracked: Tracked, request: ServiceRequest) -> None:
+    async def keep(self, conn: StoreConnection, tracked: Tracked, request: ServiceRequest) -> None:
         """Have a request just accepted wait for its date, or withdraw what waits, if it asks that.
 
         Nothing, if it is to be done at once.
@@ -118,7 +118,7 @@ class Waiting:
                 await self._outcomes.release_device(conn, tracked.target)
 
     async def _same_place(
-        self, conn: AsyncConnection, tracked: Tracked, asked: Appointment
+        self, conn: StoreConnection, tracked: Tracked, asked: Appointment
     ) -> list[Tracked]:
         """What this user has waiting for this device, in the same place."""
         query = (
@@ -137,23 +137,23 @@ class Waiting:
                 found.append(earlier)
         return found
 
-    async def _end(self, conn: AsyncConnection, earlier: Tracked, by: Tracked) -> None:
+    async def _end(self, conn: StoreConnection, earlier: Tracked, by: Tracked) -> None:
         await self._forget(conn, earlier.sequence)
         why = f"its place was taken by {by.request_id}"
         await self._trace(conn, earlier, "superseded", why)
         refusal = Refusal(PARTY, GONE, why, codes.EXECUTION_DATE)
         await self._outcomes.end_refused(conn, earlier, refusal, State.FAILED)
 
-    async def _withdrawn(self, conn: AsyncConnection, tracked: Tracked) -> None:
+    async def _withdrawn(self, conn: StoreConnection, tracked: Tracked) -> None:
         """The answer to a cancellation: the broker's own word, as no device was asked."""
         now = self._context.base.clock.now()
         document = self._context.replies.answer(tracked, codes.SUCCESS, None, now)
         await self._outcomes.complete(conn, tracked, document)
 
-    async def _forget(self, conn: AsyncConnection, sequence: int) -> None:
+    async def _forget(self, conn: StoreConnection, sequence: int) -> None:
         await conn.execute(delete(waiting_table).where(waiting_table.c.sequence == sequence))
 
-    async def _trace(self, conn: AsyncConnection, tracked: Tracked, kind: str, what: str) -> None:
+    async def _trace(self, conn: StoreConnection, tracked: Tracked, kind: str, what: str) -> None:
         await self._context.trace(conn, tracked, kind, summary=what)
         self._context.notify(tracked.request_id)
 
@@ -217,14 +217,14 @@ class Overdue:
                 else:
                     await self._note(conn, row.sequence, now + self._grace)
 
-    async def _note(self, conn: AsyncConnection, sequence: int, until: datetime) -> None:
+    async def _note(self, conn: StoreConnection, sequence: int, until: datetime) -> None:
         await awaited.look_again(conn, sequence, until)
         tracked = await store.get_request(conn, sequence)
         summary = f"its date has come; the device's alert is awaited until {until.isoformat()}"
         await self._context.trace(conn, tracked, "due", summary=summary)
         self._context.notify(tracked.request_id)
 
-    async def _ask(self, conn: AsyncConnection, sequence: int) -> None:
+    async def _ask(self, conn: StoreConnection, sequence: int) -> None:
         await awaited.look_again(conn, sequence, None)
         tracked = await store.change(conn, sequence, state=State.SENT_TO_DEVICE.value)
         summary = "the device's alert did not come; it is asked what its cells hold"

@@ -20,8 +20,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from acb.model import State, Tracked
 from acb.peers.outbound import Unreachable
 from acb.rules import codes
@@ -34,6 +32,7 @@ from acb.store import records
 from acb.store import requests as store
 from gbcs.message import decode, encode
 from gbcs.protect import add_mac
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.counters import OriginatorCounter
 from services.chassis.data.outbox import OutboxItem, TryLater, Undeliverable
 
@@ -90,14 +89,14 @@ class Delivery:
                 await self._take_answer(conn, tracked, answer or b"")
             await base.outbox.complete(conn, item)
 
-    async def gave_up(self, conn: AsyncConnection, item: OutboxItem, reason: str) -> None:
+    async def gave_up(self, conn: StoreConnection, item: OutboxItem, reason: str) -> None:
         """A step was given up after many attempts: the request ends as failed, visibly."""
         tracked = await self._outcomes.still_open(conn, item)
         if tracked is not None:
             code = codes.NOT_DELIVERABLE
             await self._outcomes.end_failed(conn, tracked, UNREACHABLE, reason, code)
 
-    async def _begin(self, conn: AsyncConnection, tracked: Tracked) -> Tracked:
+    async def _begin(self, conn: StoreConnection, tracked: Tracked) -> Tracked:
         """Note that the command is sent, before it is."""
         service, again = service_of(tracked.service_reference_variant), ""
         if tracked.attempts:
@@ -121,7 +120,7 @@ class Delivery:
         self._context.notify(tracked.request_id)
         return tracked
 
-    async def _anew(self, conn: AsyncConnection, tracked: Tracked) -> Tracked:
+    async def _anew(self, conn: StoreConnection, tracked: Tracked) -> Tracked:
         """The broker's own question, with its next counter: a device answers each but once."""
         device = await records.find_device(conn, tracked.target)
         if device is None:
@@ -131,7 +130,7 @@ class Delivery:
         command = encode(add_mac(again, self._context.secret_with(device)))
         return await store.change(conn, tracked.sequence, command=command, command_counter=counter)
 
-    async def _take_answer(self, conn: AsyncConnection, tracked: Tracked, answer: bytes) -> None:
+    async def _take_answer(self, conn: StoreConnection, tracked: Tracked, answer: bytes) -> None:
         """Have an answer judged; silence for good is one too, which the first check refuses."""
         if answer:
             name = service_of(tracked.service_reference_variant).named("response")
@@ -150,7 +149,7 @@ class Delivery:
         update = pending.sent(tracked)
         return update is not None and update.execution_date_time is None
 
-    async def _ask_back(self, conn: AsyncConnection, tracked: Tracked) -> None:
+    async def _ask_back(self, conn: StoreConnection, tracked: Tracked) -> None:
         summary = "silent again: it refused, or it acted and its answer was lost"
         await self._context.trace(conn, tracked, "unanswered", summary=summary)
         await self._context.enqueue(conn, lanes.READ_BACK, tracked, lanes.for_device(tracked))

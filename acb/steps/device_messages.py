@@ -24,8 +24,6 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from acb.checks import PARTY
 from acb.model import SUPPLIER_CELL, ResponseEvidence, State, Tracked
 from acb.rules.device_alert import (
@@ -49,6 +47,7 @@ from gbcs.message import Message, decode
 from gbcs.payloads.credentials import decode_update
 from keys.certificate import Certificate
 from services.chassis.checks import Approved, Refused
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.inbox import first_time
 
 NAME: Final = "device-alert"
@@ -101,7 +100,7 @@ class DeviceMessages:
             )
             raise verdict.refused from None
 
-    async def _handle(self, conn: AsyncConnection, evidence: ResponseEvidence) -> None:
+    async def _handle(self, conn: StoreConnection, evidence: ResponseEvidence) -> None:
         """Have it judged as what it seems to be: about a request, or about none."""
         message, is_alert = evidence.message, evidence.alert is not None
         tracked = await _about(conn, evidence)
@@ -122,7 +121,7 @@ class DeviceMessages:
             await self._outcomes.handle_response(conn, tracked, evidence.raw, alert=is_alert)
 
 
-async def _about(conn: AsyncConnection, evidence: ResponseEvidence) -> Tracked | None:
+async def _about(conn: StoreConnection, evidence: ResponseEvidence) -> Tracked | None:
     """The request the message seems to be about, if it may still be true of it."""
     message, alert = evidence.message, evidence.alert
     if message is None:
@@ -149,7 +148,7 @@ class DeviceAlerts:
         self._context = context
         self._notifier = notifier
 
-    async def handle(self, conn: AsyncConnection, message: Message, raw: bytes) -> None:
+    async def handle(self, conn: StoreConnection, message: Message, raw: bytes) -> None:
         """Judge one alert and pass it on.
 
         Raises:
@@ -186,7 +185,7 @@ class DeviceAlerts:
 
     async def _drop(
         self,
-        conn: AsyncConnection,
+        conn: StoreConnection,
         counted: str,
         message: Message,
         refused: Refused,
@@ -200,7 +199,7 @@ class DeviceAlerts:
         why = f"{refused.check}: {refused.detail}; {tally.dropped} dropped since then"
         await self._trace(conn, message, "dropped", summary=why)
 
-    async def _coming(self, conn: AsyncConnection, device: str) -> set[str]:
+    async def _coming(self, conn: StoreConnection, device: str) -> set[str]:
         """Suppliers that the device may have by now, though the record does not say so yet.
 
         Those of commands whose answer is awaited, and of dated ones whose day has come.
@@ -221,7 +220,7 @@ class DeviceAlerts:
         return found
 
     async def _pass_on(
-        self, conn: AsyncConnection, approved: Approved[DeviceAlertEvidence], raw: bytes
+        self, conn: StoreConnection, approved: Approved[DeviceAlertEvidence], raw: bytes
     ) -> None:
         message, alert = approved.evidence.message, approved.evidence.alert
         user = await records.find_user(conn, message.header.recipient)
@@ -233,7 +232,7 @@ class DeviceAlerts:
 
     async def _trace(
         self,
-        conn: AsyncConnection,
+        conn: StoreConnection,
         message: Message,
         kind: str,
         *,

@@ -9,8 +9,6 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from acb.model import (
     COS_CELL,
     CosParty,
@@ -38,6 +36,7 @@ from gbcs.errors import GbcsError
 from gbcs.message import decode
 from gbcs.payloads.credentials import decode_update
 from services.chassis.checks import CheckRun, Verdict
+from services.chassis.data.connection import StoreConnection
 
 
 @dataclass(slots=True)
@@ -114,7 +113,7 @@ async def look_up_path(context: Context) -> PathEvidence:
 
 
 async def look_up_state(
-    conn: AsyncConnection,
+    conn: StoreConnection,
     evidence: RequestEvidence,
     settings: AcbSettings,
     released: Tracked | None = None,
@@ -159,7 +158,7 @@ async def look_up_state(
 
 
 async def look_up_service(
-    conn: AsyncConnection, context: Context, request: ServiceRequest, path: PathEvidence | None
+    conn: StoreConnection, context: Context, request: ServiceRequest, path: PathEvidence | None
 ) -> ServiceEvidence:
     """What the checks of a service look at, in the transaction in which they are made."""
     name, body, variant = request.header.request_id, request.body, variant_of(request.header)
@@ -177,7 +176,7 @@ async def look_up_service(
     )
 
 
-async def look_up_sent(conn: AsyncConnection, context: Context, tracked: Tracked) -> Sent:
+async def look_up_sent(conn: StoreConnection, context: Context, tracked: Tracked) -> Sent:
     """The command that was sent for a request, as a device's words are held against it."""
     device = await records.find_device(conn, tracked.target)
     signed_by = (one for one in context.settings.connected if one.name == tracked.cos_party)

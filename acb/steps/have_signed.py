@@ -27,8 +27,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from acb.checks import PARTY
 from acb.model import COS_CELL, CosParty, DeviceRecord, Refusal, ReturnEvidence, State, Tracked
 from acb.peers.outbound import AnswerUnusable, Returned
@@ -42,6 +40,7 @@ from acb.store import records
 from acb.store import requests as store
 from keys.certificate import Certificate
 from services.chassis.checks import Refused
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.outbox import OutboxItem, TryLater
 from services.link.errors import LinkCallError, LinkRefused, PeerRefused
 
@@ -97,7 +96,7 @@ class CosPartySigning:
             fault = str(error)
         await self._take_return(item, asked, signed, fault)
 
-    async def gave_up(self, conn: AsyncConnection, item: OutboxItem, reason: str) -> None:
+    async def gave_up(self, conn: StoreConnection, item: OutboxItem, reason: str) -> None:
         """The CoS Party did not answer, time after time: the request ends as failed, visibly."""
         tracked = await self._outcomes.still_open(conn, item)
         if tracked is not None:
@@ -138,7 +137,7 @@ class CosPartySigning:
         return Asked(tracked, party, held)
 
     async def _nobody_signs(
-        self, conn: AsyncConnection, tracked: Tracked, device: DeviceRecord | None
+        self, conn: StoreConnection, tracked: Tracked, device: DeviceRecord | None
     ) -> None:
         why = "the device does not trust a CoS Party connected here"
         refusal = Refusal(PARTY, NO_COS_PARTY, why, codes.INCOMPATIBLE_DEVICE)
@@ -225,7 +224,7 @@ class CosPartySigning:
             await base.outbox.complete(conn, item)
 
 
-async def _still_asking(conn: AsyncConnection, tracked: Tracked) -> bool:
+async def _still_asking(conn: StoreConnection, tracked: Tracked) -> bool:
     """Whether no other attempt at step 2 has settled it: a lease may end that is still held.
 
     The machine's clock may jump (a machine that slept), and both attempts get the same answer.

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import uuid4
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from acb.checks import PARTY
 from acb.model import Refusal, RequestEvidence, State, Tracked
 from acb.peers.lookups import TooManyLookups
@@ -31,6 +29,7 @@ from acb.steps.quarantine import ANOMALY, Quarantine
 from acb.store import requests as store
 from duis.model import ServiceRequest
 from services.chassis.checks import Approved, Refused, need
+from services.chassis.data.connection import StoreConnection
 from services.chassis.log import about, note
 from services.chassis.web.problems import Problem
 
@@ -162,7 +161,7 @@ class Intake:
             ) from error
 
     async def _judge(
-        self, conn: AsyncConnection, arrival: Arrival, released: Tracked | None = None
+        self, conn: StoreConnection, arrival: Arrival, released: Tracked | None = None
     ) -> tuple[Approved[RequestEvidence], bytes | None]:
         """The checks of standing, those of the service, and its answer if it is given at once."""
         context = self._context
@@ -181,7 +180,7 @@ class Intake:
         served = judge_service(context, variant, asked, arrival.runs)
         return approved, answer_at_once(context, variant, served)
 
-    async def _trace_received(self, conn: AsyncConnection, arrival: Arrival) -> None:
+    async def _trace_received(self, conn: StoreConnection, arrival: Arrival) -> None:
         """Record that it came, and from whom: a claim, until its sender is known."""
         request = arrival.evidence.request
         await self._context.trace(
@@ -196,7 +195,7 @@ class Intake:
         )
 
     async def _trace_refused(
-        self, conn: AsyncConnection, arrival: Arrival, refused: Refused
+        self, conn: StoreConnection, arrival: Arrival, refused: Refused
     ) -> None:
         await self._context.trace(
             conn,
@@ -216,7 +215,7 @@ class Intake:
 
     async def _keep(
         self,
-        conn: AsyncConnection,
+        conn: StoreConnection,
         approved: Approved[RequestEvidence],
         arrival: Arrival,
         answer: bytes | None,
@@ -236,7 +235,7 @@ class Intake:
         return Answer(document)
 
     async def _trace_checked(
-        self, conn: AsyncConnection, tracked: Tracked, arrival: Arrival
+        self, conn: StoreConnection, tracked: Tracked, arrival: Arrival
     ) -> None:
         await self._context.trace(
             conn, tracked, "checked", name="service request", verdicts=arrival.verdicts
@@ -244,7 +243,7 @@ class Intake:
         self._context.notify(tracked.request_id)
 
     async def _refuse(
-        self, conn: AsyncConnection, arrival: Arrival, request: ServiceRequest, refused: Refused
+        self, conn: StoreConnection, arrival: Arrival, request: ServiceRequest, refused: Refused
     ) -> Answer:
         """Say no in the field's own way. Nothing is spent: the request may be sent again.
 
@@ -267,7 +266,7 @@ class Intake:
         return answer
 
     async def _hold(
-        self, conn: AsyncConnection, arrival: Arrival, request: ServiceRequest, refused: Refused
+        self, conn: StoreConnection, arrival: Arrival, request: ServiceRequest, refused: Refused
     ) -> Answer:
         """Hold the request back: taken and acknowledged, but nothing is done until released."""
         document = self._acknowledgement(request)
@@ -291,7 +290,7 @@ class Intake:
 
     async def _add(
         self,
-        conn: AsyncConnection,
+        conn: StoreConnection,
         evidence: RequestEvidence,
         state: State,
         **more: object,

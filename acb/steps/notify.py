@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from acb.checks import PARTY
 from acb.model import DeviceRecord, Tracked
 from acb.peers.outbound import Unreachable
@@ -22,6 +20,7 @@ from duis.request_id import RequestId
 from gbcs.message import Message
 from gbcs.payloads.credentials import UpdateCredentials
 from keys.certificate import Certificate
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.counters import OriginatorCounter
 from services.chassis.data.outbox import NOTICES, OutboxItem, TryLater
 from services.link.errors import LinkCallError, PeerRefused
@@ -42,19 +41,19 @@ class Notifier:
         outbox.register(FORWARD, self._forward, pool=NOTICES)
 
     async def enqueue_answer(
-        self, conn: AsyncConnection, tracked: Tracked, code: str, document: bytes
+        self, conn: StoreConnection, tracked: Tracked, code: str, document: bytes
     ) -> None:
         """Have a user sent the answer to its request."""
         await self._enqueue(conn, tracked.originator, code, document, tracked.sequence)
 
-    async def enqueue_failure(self, conn: AsyncConnection, tracked: Tracked, code: str) -> None:
+    async def enqueue_failure(self, conn: StoreConnection, tracked: Tracked, code: str) -> None:
         """Have a user told that its request came to nothing, and keep that as its last answer."""
         document = self._replies.answer(tracked, code, None, self._now())
         await store.change(conn, tracked.sequence, response=document, response_code=code)
         await self.enqueue_answer(conn, tracked, code, document)
 
     async def enqueue_cos_rejection(
-        self, conn: AsyncConnection, tracked: Tracked, error: str
+        self, conn: StoreConnection, tracked: Tracked, error: str
     ) -> None:
         """Have the requester alerted that its CoS request was refused by the CoS Party."""
         user = tracked.originator
@@ -67,7 +66,7 @@ class Notifier:
         )
 
     async def enqueue_quarantine(
-        self, conn: AsyncConnection, tracked: Tracked, *, everyone: bool
+        self, conn: StoreConnection, tracked: Tracked, *, everyone: bool
     ) -> None:
         """Have the requester alerted that its request is held back."""
         name, held = RequestId.from_text(tracked.request_id), tracked.quarantine_ref or 0
@@ -82,7 +81,7 @@ class Notifier:
         )
 
     async def enqueue_old_supplier(
-        self, conn: AsyncConnection, tracked: Tracked, device: DeviceRecord, old: str
+        self, conn: StoreConnection, tracked: Tracked, device: DeviceRecord, old: str
     ) -> None:
         """Have the supplier that was replaced alerted that the device is no longer its own.
 
@@ -103,7 +102,7 @@ class Notifier:
 
     async def enqueue_credentials_updated(
         self,
-        conn: AsyncConnection,
+        conn: StoreConnection,
         tracked: Tracked,
         device: DeviceRecord,
         update: UpdateCredentials,
@@ -134,7 +133,7 @@ class Notifier:
             await self._enqueue(conn, user, code, document, tracked.sequence)
 
     async def enqueue_cos_certificate(
-        self, conn: AsyncConnection, tracked: Tracked, device: str, serial: int | None, user: str
+        self, conn: StoreConnection, tracked: Tracked, device: str, serial: int | None, user: str
     ) -> None:
         """Have a user alerted which CoS certificate a device holds (see `cos_certificates`)."""
         code = codes.ALERT_COS_CERTIFICATE
@@ -151,7 +150,7 @@ class Notifier:
         )
 
     async def enqueue_device_alert(
-        self, conn: AsyncConnection, message: Message, alert_code: int, raw: bytes
+        self, conn: StoreConnection, message: Message, alert_code: int, raw: bytes
     ) -> None:
         """Have the recipient of a device's security alert sent it, as the device signed it."""
         document = self._replies.device_alert(message, alert_code, raw, self._now())
@@ -159,7 +158,7 @@ class Notifier:
         await self._enqueue(conn, user, code, document, message.reference)
 
     async def enqueue_cos_party(
-        self, conn: AsyncConnection, tracked: Tracked, purpose: str, message: bytes
+        self, conn: StoreConnection, tracked: Tracked, purpose: str, message: bytes
     ) -> None:
         """Have the CoS Party given what the device said to it."""
         digest = hashlib.sha256(message).hexdigest()[:16]
@@ -180,7 +179,7 @@ class Notifier:
 
     async def _alert(
         self,
-        conn: AsyncConnection,
+        conn: StoreConnection,
         tracked: Tracked,
         user: str,
         code: str,
@@ -191,7 +190,7 @@ class Notifier:
         await self._enqueue(conn, user, code, document, tracked.sequence)
 
     async def _enqueue(
-        self, conn: AsyncConnection, user: str, code: str, document: bytes, about: int | str
+        self, conn: StoreConnection, user: str, code: str, document: bytes, about: int | str
     ) -> None:
         """Keep a document for a user, about a request (its sequence) or what is named so."""
         sequence = about if isinstance(about, int) else None

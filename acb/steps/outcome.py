@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from acb.checks import PARTY
 from acb.model import FINAL, SUPPLIER_CELL, Refusal, ResponseEvidence, State, Tracked
 from acb.peers.outbound import DEVICE_ALERT, DEVICE_RESPONSE
@@ -32,6 +30,7 @@ from gbcs.codes import StatusCode
 from gbcs.payloads.credentials import CANCEL_EXECUTION, CredentialsOutcome, UpdateCredentials
 from keys.certificate import Certificate
 from services.chassis.checks import CheckRun, Refused
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.outbox import OutboxItem
 
 
@@ -62,7 +61,7 @@ class Outcomes:
         self.cos_certificates = CosCertificates(notifier)
 
     async def handle_response(
-        self, conn: AsyncConnection, tracked: Tracked, raw: bytes, *, alert: bool = False
+        self, conn: StoreConnection, tracked: Tracked, raw: bytes, *, alert: bool = False
     ) -> None:
         """Judge what a device says of a request (silence is b"") and settle the request by it.
 
@@ -85,7 +84,7 @@ class Outcomes:
         if learned is not None:
             await self._settle(conn, tracked, learned, raw)
 
-    async def handle_unclaimed(self, conn: AsyncConnection, evidence: ResponseEvidence) -> None:
+    async def handle_unclaimed(self, conn: StoreConnection, evidence: ResponseEvidence) -> None:
         """Judge a message that is about no command sent from here: it is refused, by name.
 
         Raises:
@@ -109,7 +108,7 @@ class Outcomes:
         )
 
     async def end_refused(
-        self, conn: AsyncConnection, tracked: Tracked, why: Refusal, state: State = State.REFUSED
+        self, conn: StoreConnection, tracked: Tracked, why: Refusal, state: State = State.REFUSED
     ) -> None:
         """End a request without the act, and have the user sent an answer that says so."""
         await store.refuse(conn, tracked.sequence, state, why)
@@ -119,7 +118,7 @@ class Outcomes:
 
     async def refused_by_check(
         self,
-        conn: AsyncConnection,
+        conn: StoreConnection,
         tracked: Tracked,
         run: CheckRun,
         refused: Refused,
@@ -131,7 +130,7 @@ class Outcomes:
         await self.end_refused(conn, tracked, why, state)
 
     async def trace_refused(
-        self, conn: AsyncConnection, tracked: Tracked, run: CheckRun, refused: Refused
+        self, conn: StoreConnection, tracked: Tracked, run: CheckRun, refused: Refused
     ) -> None:
         """Record which check said no."""
         await self._context.trace(
@@ -144,18 +143,18 @@ class Outcomes:
         )
 
     async def end_failed(
-        self, conn: AsyncConnection, tracked: Tracked, name: str, why: str, code: str
+        self, conn: StoreConnection, tracked: Tracked, name: str, why: str, code: str
     ) -> None:
         """End a request as failed, for a reason that is no verdict of a check."""
         await self._context.trace(conn, tracked, "failed", name=name, summary=why)
         await self.end_refused(conn, tracked, Refusal(PARTY, name, why, code), State.FAILED)
 
-    async def still_open(self, conn: AsyncConnection, item: OutboxItem) -> Tracked | None:
+    async def still_open(self, conn: StoreConnection, item: OutboxItem) -> Tracked | None:
         """The request of a step that is given up; None if a late answer has settled it."""
         tracked = await store.get_request(conn, item.payload["sequence"])
         return None if tracked.state in (*FINAL, State.SCHEDULED) else tracked
 
-    async def complete(self, conn: AsyncConnection, tracked: Tracked, document: bytes) -> None:
+    async def complete(self, conn: StoreConnection, tracked: Tracked, document: bytes) -> None:
         """End a request well, by the broker's own word: no device's message goes with it."""
         await store.change(
             conn,
@@ -168,7 +167,7 @@ class Outcomes:
         self._context.notify(tracked.request_id)
 
     async def _settle(
-        self, conn: AsyncConnection, tracked: Tracked, learned: Learned, raw: bytes
+        self, conn: StoreConnection, tracked: Tracked, learned: Learned, raw: bytes
     ) -> None:
         """Record what an approved message says, and have everybody told who is to know."""
         now, replies = self._context.base.clock.now(), self._context.replies
@@ -205,7 +204,7 @@ class Outcomes:
         await self.release_device(conn, tracked.target)
         self._context.notify(tracked.request_id)
 
-    async def _record(self, conn: AsyncConnection, tracked: Tracked, learned: Learned) -> None:
+    async def _record(self, conn: StoreConnection, tracked: Tracked, learned: Learned) -> None:
         """Record what the device holds and uses now."""
         # What was read back since is the truth of a later moment than an alert's.
         if learned.update and learned.outcome and tracked.state is not State.COMPLETED:
@@ -225,7 +224,7 @@ class Outcomes:
 
     async def record_cells(
         self,
-        conn: AsyncConnection,
+        conn: StoreConnection,
         tracked: Tracked,
         update: UpdateCredentials,
         reported: CredentialsOutcome,
@@ -256,7 +255,7 @@ class Outcomes:
 
     async def announce(
         self,
-        conn: AsyncConnection,
+        conn: StoreConnection,
         tracked: Tracked,
         update: UpdateCredentials,
         changed: dict[str, Certificate],
@@ -269,7 +268,7 @@ class Outcomes:
 
     async def put_cells(
         self,
-        conn: AsyncConnection,
+        conn: StoreConnection,
         tracked: Tracked,
         changed: dict[str, Certificate],
         summary: str,
@@ -289,7 +288,7 @@ class Outcomes:
         if old is not None and old != changed[SUPPLIER_CELL].subject_eui:
             await self.notifier.enqueue_old_supplier(conn, tracked, before, old)
 
-    async def release_device(self, conn: AsyncConnection, device: str) -> None:
+    async def release_device(self, conn: StoreConnection, device: str) -> None:
         """Let the next request for a device begin, if nothing is on the way to it."""
         self._context.base.database.on_commit(self._look_at_dates)
         following = await store.take_turn(conn, device)

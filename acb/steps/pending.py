@@ -19,7 +19,6 @@ from datetime import datetime
 from typing import Final
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb.checks import PARTY
 from acb.model import DeviceRecord, Refusal, State, Tracked, WaitingChange
@@ -35,6 +34,7 @@ from gbcs.message import decode
 from gbcs.payloads.credentials import CANCEL_EXECUTION, CellId, UpdateCredentials, decode_update
 from gbcs.protect import verify_signature
 from keys.certificate import Certificate
+from services.chassis.data.connection import StoreConnection
 
 GONE: Final = "acb.schedule"
 """The reason given for a request whose command no longer waits for its date."""
@@ -86,13 +86,13 @@ def role_of(update: UpdateCredentials) -> RemotePartyRole:
     return RemotePartyRole.ACCESS_CONTROL_BROKER if cell is None else cell.role
 
 
-async def waiting_in(conn: AsyncConnection, device: str) -> list[Pending]:
+async def waiting_in(conn: StoreConnection, device: str) -> list[Pending]:
     """What waits in a device, in order of acceptance."""
     found = await _taken(conn, device)
     return [item for item in found if item.tracked.state is State.SCHEDULED]
 
 
-async def _taken(conn: AsyncConnection, device: str) -> list[Pending]:
+async def _taken(conn: StoreConnection, device: str) -> list[Pending]:
     """Every dated or cancelling command that a device accepted, in order of acceptance here."""
     query = select(request_table.c.sequence).where(
         request_table.c.target == device,
@@ -121,7 +121,7 @@ def _pending(tracked: Tracked, update: UpdateCredentials) -> Pending:
 
 
 async def changes_waiting(
-    conn: AsyncConnection, device: str, now: datetime
+    conn: StoreConnection, device: str, now: datetime
 ) -> tuple[WaitingChange, ...]:
     """The changes of supplier that wait in a device for a date to come, and whose they are."""
     found = []
@@ -134,7 +134,7 @@ async def changes_waiting(
     return tuple(found)
 
 
-async def drop(notifier: Notifier, conn: AsyncConnection, tracked: Tracked, why: str) -> None:
+async def drop(notifier: Notifier, conn: StoreConnection, tracked: Tracked, why: str) -> None:
     """End a request whose command is gone from its device, and have its user told so.
 
     It is a second answer: the first was that the device took the command to keep.
@@ -149,7 +149,7 @@ async def drop(notifier: Notifier, conn: AsyncConnection, tracked: Tracked, why:
 
 async def drop_replaced(
     notifier: Notifier,
-    conn: AsyncConnection,
+    conn: StoreConnection,
     tracked: Tracked,
     update: UpdateCredentials,
 ) -> None:
@@ -182,7 +182,7 @@ def _taken_away_by(other: Pending) -> str:
     return f"it was withdrawn by {name}" if other.withdraws else f"its place was taken by {name}"
 
 
-async def _orphan(conn: AsyncConnection, accepted: Pending) -> bool:
+async def _orphan(conn: StoreConnection, accepted: Pending) -> bool:
     """Whether, by the record, the device no longer holds the key that authorised a command.
 
     Asked of a late acceptance alone: when the device took the command, it held that key.
@@ -201,7 +201,7 @@ async def _orphan(conn: AsyncConnection, accepted: Pending) -> bool:
 
 async def drop_orphans(
     notifier: Notifier,
-    conn: AsyncConnection,
+    conn: StoreConnection,
     tracked: Tracked,
     before: DeviceRecord | None,
     changed: Mapping[str, Certificate],

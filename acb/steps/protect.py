@@ -7,8 +7,6 @@ from the evidence that was approved. The finished command is kept, and only ever
 
 from __future__ import annotations
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from acb.model import DeviceRecord, ReturnEvidence, State, Tracked
 from acb.rules.quirks import with_quirks
 from acb.services.evidence import ServiceEvidence
@@ -23,6 +21,7 @@ from gbcs.errors import GbcsError
 from gbcs.message import Message, encode
 from gbcs.protect import add_mac, sign
 from services.chassis.checks import Approved, CheckRun, Refused
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.counters import OriginatorCounter
 from services.chassis.data.outbox import OutboxItem, Undeliverable
 
@@ -91,7 +90,7 @@ class Protection:
             await base.outbox.complete(conn, item)
 
     async def protect_returned(
-        self, conn: AsyncConnection, approved: Approved[ReturnEvidence], tracked: Tracked
+        self, conn: StoreConnection, approved: Approved[ReturnEvidence], tracked: Tracked
     ) -> None:
         """Keep what a CoS Party signed, with the MAC that only this broker can make.
 
@@ -106,7 +105,7 @@ class Protection:
 
     async def _protect_own(
         self,
-        conn: AsyncConnection,
+        conn: StoreConnection,
         approved: Approved[ServiceEvidence],
         variant: Variant,
         tracked: Tracked,
@@ -140,7 +139,7 @@ class Protection:
 
     async def _keep(
         self,
-        conn: AsyncConnection,
+        conn: StoreConnection,
         tracked: Tracked,
         command: Message,
         spent_by: str | None,

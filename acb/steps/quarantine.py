@@ -14,8 +14,6 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from acb.checks import PARTY
 from acb.model import Refusal, Tally, Tracked
 from acb.rules import codes
@@ -23,6 +21,7 @@ from acb.steps.context import Context
 from acb.steps.outcome import Outcomes
 from acb.store import requests as store
 from services.chassis.checks import CheckRun
+from services.chassis.data.connection import StoreConnection
 
 RECORDS: Final = 8
 """Records that one quarantined request leaves, in the end: the request itself, traces, documents
@@ -45,7 +44,7 @@ class Quarantine:
         return unauthenticated.admit(2 * len(body), records=RECORDS, sender=user)
 
     async def hold(
-        self, conn: AsyncConnection, tracked: Tracked, tally: Tally | None, run: CheckRun
+        self, conn: StoreConnection, tracked: Tracked, tally: Tally | None, run: CheckRun
     ) -> None:
         """Have the user told that its request, kept as quarantined, is held; make room for it."""
         within = tally is not None and (
@@ -74,7 +73,7 @@ class Quarantine:
             await self._outcomes.end_refused(conn, held, why)
             return await store.get_request(conn, held.sequence)
 
-    async def _make_room(self, conn: AsyncConnection, held: Tracked) -> None:
+    async def _make_room(self, conn: StoreConnection, held: Tracked) -> None:
         """Let the oldest of its user give way to a request that is held from now on."""
         settings = self._context.settings
         places = await store.quarantined_of(conn, held.originator)
@@ -86,7 +85,7 @@ class Quarantine:
             rows, octets = rows - 1, octets - size
             await self._give_way(conn, await store.get_request(conn, sequence), held)
 
-    async def _give_way(self, conn: AsyncConnection, old: Tracked, new: Tracked) -> None:
+    async def _give_way(self, conn: StoreConnection, old: Tracked, new: Tracked) -> None:
         base = self._context.base
         check = ANOMALY if old.refusal is None else old.refusal.check
         details = {

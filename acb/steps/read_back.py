@@ -18,8 +18,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from acb.model import State, Tracked
 from acb.peers.outbound import DEVICE_RESPONSE
 from acb.rules import codes
@@ -40,6 +38,7 @@ from acb.store import requests as store
 from gbcs.codes import RemotePartyRole
 from gbcs.message import encode
 from services.chassis.checks import Approved, Refused
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.counters import OriginatorCounter
 from services.chassis.data.outbox import OutboxItem, TryLater
 
@@ -82,7 +81,7 @@ class ReadBack:
             raise TryLater("the device said nothing")
         await self._judge(item, read_details(answer or b"", asked, secret))
 
-    async def gave_up(self, conn: AsyncConnection, item: OutboxItem, reason: str) -> None:
+    async def gave_up(self, conn: StoreConnection, item: OutboxItem, reason: str) -> None:
         """The device was not reached, time after time: the request ends as failed, visibly."""
         tracked = await self._outcomes.still_open(conn, item)
         if tracked is None:
@@ -126,7 +125,7 @@ class ReadBack:
             await base.outbox.complete(conn, item)
 
     async def _settle(
-        self, conn: AsyncConnection, approved: Approved[DetailsEvidence], tracked: Tracked
+        self, conn: StoreConnection, approved: Approved[DetailsEvidence], tracked: Tracked
     ) -> None:
         """Settle a request by what the device says its cells hold."""
         update, details = pending.sent(tracked), approved.evidence.payload
@@ -161,11 +160,11 @@ class ReadBack:
             await self._outcomes.complete(conn, tracked, document)
             await self._outcomes.release_device(conn, tracked.target)
 
-    async def _unknown(self, conn: AsyncConnection, tracked: Tracked, reason: str) -> None:
+    async def _unknown(self, conn: StoreConnection, tracked: Tracked, reason: str) -> None:
         why = f"the device's alert did not come, and reading the device back failed: {reason}"
         await self._failed(conn, tracked, UNKNOWN, why)
 
-    async def _failed(self, conn: AsyncConnection, tracked: Tracked, name: str, why: str) -> None:
+    async def _failed(self, conn: StoreConnection, tracked: Tracked, name: str, why: str) -> None:
         await self._outcomes.end_failed(conn, tracked, name, why, codes.NO_ANSWER_FROM_DEVICE)
 
 

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Column, Integer, Table, Text, delete
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb.store.tables import find, put, tables
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.store import UtcDateTime
 
 HOUR: Final = timedelta(hours=1)
@@ -37,7 +37,7 @@ class AlertTally:
     dropped: int = 0
 
 
-async def read(conn: AsyncConnection, device: str, now: datetime) -> AlertTally:
+async def read(conn: StoreConnection, device: str, now: datetime) -> AlertTally:
     """The tally of the hour that runs; a new one, if none does (or the clock was turned back)."""
     row = await find(conn, tally_table, tally_table.c.device == device)
     if row is None or not timedelta() <= now - row.since < HOUR:
@@ -45,11 +45,11 @@ async def read(conn: AsyncConnection, device: str, now: datetime) -> AlertTally:
     return AlertTally(row.since, row.passed, row.dropped)
 
 
-async def write(conn: AsyncConnection, device: str, tally: AlertTally) -> None:
+async def write(conn: StoreConnection, device: str, tally: AlertTally) -> None:
     """Keep the tally of a device."""
     await put(conn, tally_table, {"device": device}, **asdict(tally))
 
 
-async def forget(conn: AsyncConnection) -> None:
+async def forget(conn: StoreConnection) -> None:
     """Begin anew with every device (a reset of the lab)."""
     await conn.execute(delete(tally_table))

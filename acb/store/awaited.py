@@ -12,7 +12,6 @@ from typing import Final
 
 from sqlalchemy import Boolean, Column, ForeignKey, Integer, Table, delete, update
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb.model import Tracked
 from acb.store.requests import request_table
@@ -21,6 +20,7 @@ from gbcs.date_time import from_generalized_time
 from gbcs.errors import GbcsError
 from gbcs.message import decode
 from gbcs.payloads.credentials import CANCEL_EXECUTION, decode_update
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.store import UtcDateTime
 
 awaited_table: Final = Table(
@@ -43,7 +43,7 @@ def date_of(command: bytes | None) -> datetime | None:
         return None
 
 
-async def expect(conn: AsyncConnection, tracked: Tracked) -> None:
+async def expect(conn: StoreConnection, tracked: Tracked) -> None:
     """Await the alert about a dated command that its device accepted."""
     at = date_of(tracked.command)
     if at is not None:
@@ -54,7 +54,7 @@ async def expect(conn: AsyncConnection, tracked: Tracked) -> None:
         )
 
 
-async def look_again(conn: AsyncConnection, sequence: int, at: datetime | None) -> None:
+async def look_again(conn: StoreConnection, sequence: int, at: datetime | None) -> None:
     """The date has come: look again then, or not any more."""
     await conn.execute(
         update(awaited_table)
@@ -63,11 +63,11 @@ async def look_again(conn: AsyncConnection, sequence: int, at: datetime | None) 
     )
 
 
-async def is_awaited(conn: AsyncConnection, sequence: int) -> bool:
+async def is_awaited(conn: StoreConnection, sequence: int) -> bool:
     """Whether the alert about this request's command has not been heard yet."""
     return await find(conn, awaited_table, awaited_table.c.sequence == sequence) is not None
 
 
-async def forget(conn: AsyncConnection, sequence: int) -> None:
+async def forget(conn: StoreConnection, sequence: int) -> None:
     """The alert was heard, or cannot come any more."""
     await conn.execute(delete(awaited_table).where(awaited_table.c.sequence == sequence))

@@ -25,7 +25,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb.model import DeviceRecord, Tracked, User
 from acb.store.requests import request_table
@@ -33,6 +32,7 @@ from acb.store.tables import digits, find, number, put, scalar, tables
 from keys.certificate import Certificate
 from keys.crl import RevocationList
 from keys.roles import Usage
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.store import UtcDateTime
 
 user_table: Final = Table(
@@ -108,7 +108,7 @@ threshold_table: Final = Table(
 EVERYONE: Final = "*"
 
 
-async def put_user(conn: AsyncConnection, user: User) -> None:
+async def put_user(conn: StoreConnection, user: User) -> None:
     """Add a user, or replace what is known of it."""
     await put(
         conn,
@@ -121,23 +121,23 @@ async def put_user(conn: AsyncConnection, user: User) -> None:
     )
 
 
-async def find_user(conn: AsyncConnection, eui: str) -> User | None:
+async def find_user(conn: StoreConnection, eui: str) -> User | None:
     """The user with this entity identifier."""
     row = await find(conn, user_table, user_table.c.eui == eui)
     return None if row is None else _user(row)
 
 
-async def count_users(conn: AsyncConnection) -> int:
+async def count_users(conn: StoreConnection) -> int:
     """How many users there are."""
     return int(await scalar(conn, select(func.count()).select_from(user_table)))
 
 
-async def list_users(conn: AsyncConnection) -> list[User]:
+async def list_users(conn: StoreConnection) -> list[User]:
     """Every user."""
     return [_user(row) for row in await conn.execute(select(user_table).order_by("eui"))]
 
 
-async def put_device(conn: AsyncConnection, record: DeviceRecord) -> None:
+async def put_device(conn: StoreConnection, record: DeviceRecord) -> None:
     """Provision a device: its whole record is replaced, counters seen for it are forgotten.
 
     What is provisioned is another device as far as counters go, even under the same identifier:
@@ -162,7 +162,7 @@ async def put_device(conn: AsyncConnection, record: DeviceRecord) -> None:
 
 
 async def put_cells(
-    conn: AsyncConnection, device: str, cells: Mapping[str, Certificate], request_id: str | None
+    conn: StoreConnection, device: str, cells: Mapping[str, Certificate], request_id: str | None
 ) -> None:
     """Record what cells hold now, and by which request that came about."""
     for cell, certificate in cells.items():
@@ -170,7 +170,7 @@ async def put_cells(
         await put(conn, cell_table, key, certificate=certificate.der, request_id=request_id)
 
 
-async def cells_set_after(conn: AsyncConnection, tracked: Tracked) -> frozenset[str]:
+async def cells_set_after(conn: StoreConnection, tracked: Tracked) -> frozenset[str]:
     """The cells of a device that were set by a request that had the device after this one."""
     query = (
         select(cell_table.c.cell)
@@ -180,7 +180,7 @@ async def cells_set_after(conn: AsyncConnection, tracked: Tracked) -> frozenset[
     return frozenset((await conn.execute(query)).scalars())
 
 
-async def cells_set_by(conn: AsyncConnection, device: str, request_id: str) -> frozenset[str]:
+async def cells_set_by(conn: StoreConnection, device: str, request_id: str) -> frozenset[str]:
     """The cells of a device that hold, by the record, what this request put there."""
     query = select(cell_table.c.cell).where(
         cell_table.c.device == device, cell_table.c.request_id == request_id
@@ -188,14 +188,14 @@ async def cells_set_by(conn: AsyncConnection, device: str, request_id: str) -> f
     return frozenset((await conn.execute(query)).scalars())
 
 
-async def put_own_certificate(conn: AsyncConnection, device: str, certificate: Certificate) -> None:
+async def put_own_certificate(conn: StoreConnection, device: str, certificate: Certificate) -> None:
     """Record a device's new certificate of its own, in place of the one for the same use."""
     name = "key-agreement" if certificate.usage is Usage.KEY_AGREEMENT else "digital-signing"
     key = {"device": device, "name": name}
     await put(conn, device_certificate_table, key, certificate=certificate.der)
 
 
-async def find_device(conn: AsyncConnection, eui: str) -> DeviceRecord | None:
+async def find_device(conn: StoreConnection, eui: str) -> DeviceRecord | None:
     """The record of this device."""
     row = await find(conn, device_table, device_table.c.eui == eui)
     if row is None:
@@ -216,14 +216,14 @@ async def find_device(conn: AsyncConnection, eui: str) -> DeviceRecord | None:
     )
 
 
-async def list_devices(conn: AsyncConnection) -> list[DeviceRecord]:
+async def list_devices(conn: StoreConnection) -> list[DeviceRecord]:
     """Every device's record."""
     found = await conn.execute(select(device_table.c.eui).order_by(device_table.c.eui))
     records = [await find_device(conn, row.eui) for row in found.all()]
     return [record for record in records if record is not None]
 
 
-async def seen_counter(conn: AsyncConnection, party: str, device: str) -> int | None:
+async def seen_counter(conn: StoreConnection, party: str, device: str) -> int | None:
     """The greatest counter accepted from a party for a device; None if none ever was."""
     query = select(party_counter_table.c.value).where(
         party_counter_table.c.party == party, party_counter_table.c.device == device
@@ -231,7 +231,7 @@ async def seen_counter(conn: AsyncConnection, party: str, device: str) -> int | 
     return number(await scalar(conn, query))
 
 
-async def raise_counter(conn: AsyncConnection, party: str, device: str, value: int) -> None:
+async def raise_counter(conn: StoreConnection, party: str, device: str, value: int) -> None:
     """Remember a counter as seen; it never goes down."""
     last = await seen_counter(conn, party, device)
     if last is not None and last >= value:
@@ -240,7 +240,7 @@ async def raise_counter(conn: AsyncConnection, party: str, device: str, value: i
     await put(conn, party_counter_table, key, value=digits(value))
 
 
-async def find_certificate(conn: AsyncConnection, issuer: str, serial: int) -> Certificate | None:
+async def find_certificate(conn: StoreConnection, issuer: str, serial: int) -> Certificate | None:
     """A certificate fetched before, by issuer and serial: certificates never change."""
     query = select(certificate_table.c.certificate).where(
         certificate_table.c.issuer == issuer, certificate_table.c.serial == str(serial)
@@ -249,7 +249,7 @@ async def find_certificate(conn: AsyncConnection, issuer: str, serial: int) -> C
     return None if der is None else Certificate.from_der(der)
 
 
-async def keep_certificate(conn: AsyncConnection, certificate: Certificate) -> None:
+async def keep_certificate(conn: StoreConnection, certificate: Certificate) -> None:
     """Keep a certificate fetched from the repository."""
     await conn.execute(
         insert(certificate_table)
@@ -260,36 +260,36 @@ async def keep_certificate(conn: AsyncConnection, certificate: Certificate) -> N
     )
 
 
-async def revocation_lists(conn: AsyncConnection) -> dict[str, Row[Any]]:
+async def revocation_lists(conn: StoreConnection) -> dict[str, Row[Any]]:
     """The revocation lists kept, by `keys.certificate.Certificate.authority_id`."""
     return {row.authority: row for row in await conn.execute(select(revocation_table))}
 
 
-async def confirm_revocation_list(conn: AsyncConnection, key: str, at: datetime) -> None:
+async def confirm_revocation_list(conn: StoreConnection, key: str, at: datetime) -> None:
     """Note that a list kept here is the current one."""
     await conn.execute(
         update(revocation_table).where(revocation_table.c.authority == key).values(fetched_at=at)
     )
 
 
-async def keep_revocation_list(conn: AsyncConnection, item: RevocationList, at: datetime) -> None:
+async def keep_revocation_list(conn: StoreConnection, item: RevocationList, at: datetime) -> None:
     """Keep a genuine revocation list in place of the one of that authority."""
     values = {"number": str(item.number), "list": item.der, "fetched_at": at}
     await put(conn, revocation_table, {"authority": item.authority_id}, **values)
 
 
-async def thresholds(conn: AsyncConnection, scopes: Iterable[str]) -> dict[str, int | None]:
+async def thresholds(conn: StoreConnection, scopes: Iterable[str]) -> dict[str, int | None]:
     """The thresholds set for these scopes; scopes without one are left out."""
     query = select(threshold_table).where(threshold_table.c.scope.in_(list(scopes)))
     return {row.scope: row.most for row in await conn.execute(query)}
 
 
-async def put_threshold(conn: AsyncConnection, scope: str, most: int | None) -> None:
+async def put_threshold(conn: StoreConnection, scope: str, most: int | None) -> None:
     """Set (or lift, with None) the threshold of a user or of all."""
     await put(conn, threshold_table, {"scope": scope}, most=most)
 
 
-async def forget_thresholds(conn: AsyncConnection) -> None:
+async def forget_thresholds(conn: StoreConnection) -> None:
     """Let the thresholds of the settings count again."""
     await conn.execute(delete(threshold_table))
 

@@ -24,10 +24,10 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from acb.model import UNDER_WAY, Refusal, State, Tracked
 from acb.store.tables import digits, find, number, put, scalar, tables
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.store import UtcDateTime
 from services.chassis.log import about
 
@@ -98,7 +98,7 @@ notice_table: Final = Table(
 """Every signed document for a user: responses and DCC alerts."""
 
 
-async def add_request(conn: AsyncConnection, *, counter: int, **values: Any) -> Tracked:
+async def add_request(conn: StoreConnection, *, counter: int, **values: Any) -> Tracked:
     """Spend a request's identifier and counter."""
     row = await conn.execute(
         insert(request_table)
@@ -108,12 +108,12 @@ async def add_request(conn: AsyncConnection, *, counter: int, **values: Any) -> 
     return _tracked(row.one())
 
 
-async def find_request(conn: AsyncConnection, request_id: str) -> Tracked | None:
+async def find_request(conn: StoreConnection, request_id: str) -> Tracked | None:
     """The accepted request with this identifier (the latest, should there be several)."""
     return _latest(await _all(conn, request_table.c.request_id == request_id))
 
 
-async def get_request(conn: AsyncConnection, sequence: int) -> Tracked:
+async def get_request(conn: StoreConnection, sequence: int) -> Tracked:
     """The accepted request at this place in the sequence, which the caller knows to exist.
 
     Every step begins with it, so from here on the task's log is about that request.
@@ -124,7 +124,7 @@ async def get_request(conn: AsyncConnection, sequence: int) -> Tracked:
     return tracked
 
 
-async def change(conn: AsyncConnection, sequence: int, **values: Any) -> Tracked:
+async def change(conn: StoreConnection, sequence: int, **values: Any) -> Tracked:
     """Change columns of one request; returns it as it is then."""
     if values.get("command_counter") is not None:
         values["command_counter"] = digits(values["command_counter"])
@@ -137,7 +137,7 @@ async def change(conn: AsyncConnection, sequence: int, **values: Any) -> Tracked
     return _tracked(row.one())
 
 
-async def refuse(conn: AsyncConnection, sequence: int, state: State, why: Refusal) -> Tracked:
+async def refuse(conn: StoreConnection, sequence: int, state: State, why: Refusal) -> Tracked:
     """End one request without the act, saying who refused and why."""
     return await change(
         conn,
@@ -151,7 +151,7 @@ async def refuse(conn: AsyncConnection, sequence: int, state: State, why: Refusa
 
 
 async def last_counter(
-    conn: AsyncConnection, originator: str, target: str, *, before: int | None = None
+    conn: StoreConnection, originator: str, target: str, *, before: int | None = None
 ) -> int | None:
     """The greatest request counter accepted from this originator for this device.
 
@@ -165,7 +165,7 @@ async def last_counter(
     return number(await scalar(conn, query))
 
 
-async def count_since(conn: AsyncConnection, since: datetime, originator: str | None = None) -> int:
+async def count_since(conn: StoreConnection, since: datetime, originator: str | None = None) -> int:
     """How many requests were accepted after `since`, from one user or from all."""
     query = select(func.count()).where(request_table.c.accepted_at > since)
     if originator is not None:
@@ -173,7 +173,7 @@ async def count_since(conn: AsyncConnection, since: datetime, originator: str | 
     return int(await scalar(conn, query))
 
 
-async def take_turn(conn: AsyncConnection, device: str) -> Tracked | None:
+async def take_turn(conn: StoreConnection, device: str) -> Tracked | None:
     """Give a device to the next accepted request for it; None if another has it, or none waits.
 
     Users take turns: next is the first request of the user who had the last turn here longest ago.
@@ -211,7 +211,7 @@ async def take_turn(conn: AsyncConnection, device: str) -> Tracked | None:
     return await change(conn, sequence, turn=(taken or 0) + 1)
 
 
-async def count_open(conn: AsyncConnection, originator: str, target: str) -> int:
+async def count_open(conn: StoreConnection, originator: str, target: str) -> int:
     """How many requests of this user wait for this device or are under way there."""
     query = select(func.count()).where(
         request_table.c.target == target,
@@ -221,7 +221,7 @@ async def count_open(conn: AsyncConnection, originator: str, target: str) -> int
     return int(await scalar(conn, query))
 
 
-async def with_command(conn: AsyncConnection, device: str, counter: int) -> list[Tracked]:
+async def with_command(conn: StoreConnection, device: str, counter: int) -> list[Tracked]:
     """The requests whose commands went to this device with this counter, the latest first."""
     query = select(request_table).where(
         request_table.c.target == device,
@@ -232,23 +232,23 @@ async def with_command(conn: AsyncConnection, device: str, counter: int) -> list
     return [_tracked(row) for row in rows]
 
 
-async def commanded(conn: AsyncConnection, device: str, states: Iterable[State]) -> list[Tracked]:
+async def commanded(conn: StoreConnection, device: str, states: Iterable[State]) -> list[Tracked]:
     """Requests in one of these states whose commands are finished, by device."""
     here = request_table.c.target == device
     return await _all(conn, here, request_table.c.command.is_not(None), _in(states))
 
 
-async def next_quarantine_ref(conn: AsyncConnection) -> int:
+async def next_quarantine_ref(conn: StoreConnection) -> int:
     """A reference for a quarantine event: a number of at most 20 digits, never used before."""
     return (await scalar(conn, select(func.max(request_table.c.quarantine_ref))) or 0) + 1
 
 
-async def quarantined(conn: AsyncConnection) -> list[Tracked]:
+async def quarantined(conn: StoreConnection) -> list[Tracked]:
     """Requests that wait for somebody to release or delete them."""
     return await list_requests(conn, [State.QUARANTINED])
 
 
-async def quarantined_of(conn: AsyncConnection, originator: str) -> list[tuple[int, int]]:
+async def quarantined_of(conn: StoreConnection, originator: str) -> list[tuple[int, int]]:
     """What one user has in quarantine: place in the sequence and octets, the oldest first."""
     query = select(request_table.c.sequence, func.length(request_table.c.body)).where(
         request_table.c.originator == originator,
@@ -258,20 +258,20 @@ async def quarantined_of(conn: AsyncConnection, originator: str) -> list[tuple[i
     return [(int(sequence), int(octets)) for sequence, octets in rows]
 
 
-async def find_quarantined(conn: AsyncConnection, reference: int) -> Tracked | None:
+async def find_quarantined(conn: StoreConnection, reference: int) -> Tracked | None:
     """The quarantined request of this event reference."""
     reference_here = request_table.c.quarantine_ref == reference
     return _latest(await _all(conn, reference_here, _in([State.QUARANTINED])))
 
 
-async def list_requests(conn: AsyncConnection, states: Iterable[State] = ()) -> list[Tracked]:
+async def list_requests(conn: StoreConnection, states: Iterable[State] = ()) -> list[Tracked]:
     """Requests in order of acceptance, all or those in certain states."""
     wanted = list(states)
     return await _all(conn, *[_in(wanted)] if wanted else [])
 
 
 async def note_refusal(
-    conn: AsyncConnection, request_id: str, why: Refusal, response: bytes, at: datetime
+    conn: StoreConnection, request_id: str, why: Refusal, response: bytes, at: datetime
 ) -> None:
     """Remember the last refusal of a request that was not accepted."""
     await put(
@@ -287,13 +287,13 @@ async def note_refusal(
     )
 
 
-async def find_refusal(conn: AsyncConnection, request_id: str) -> Row[Any] | None:
+async def find_refusal(conn: StoreConnection, request_id: str) -> Row[Any] | None:
     """The last refusal of a request that was not accepted."""
     return await find(conn, refused_table, refused_table.c.request_id == request_id)
 
 
 async def add_notice(
-    conn: AsyncConnection,
+    conn: StoreConnection,
     *,
     user: str,
     code: str,
@@ -310,13 +310,13 @@ async def add_notice(
     return int(result.scalar_one())
 
 
-async def get_notice(conn: AsyncConnection, number: int) -> Row[Any]:
+async def get_notice(conn: StoreConnection, number: int) -> Row[Any]:
     """A document for a user."""
     query = select(notice_table).where(notice_table.c.id == number)
     return (await conn.execute(query)).one()
 
 
-async def list_notices(conn: AsyncConnection, user: str | None = None) -> list[Row[Any]]:
+async def list_notices(conn: StoreConnection, user: str | None = None) -> list[Row[Any]]:
     """Documents for users, delivered or not, oldest first."""
     query = select(notice_table).order_by(notice_table.c.id)
     if user is not None:
@@ -324,7 +324,7 @@ async def list_notices(conn: AsyncConnection, user: str | None = None) -> list[R
     return list((await conn.execute(query)).all())
 
 
-async def notice_delivered(conn: AsyncConnection, number: int, at: datetime) -> None:
+async def notice_delivered(conn: StoreConnection, number: int, at: datetime) -> None:
     """Note that the user took the document."""
     await conn.execute(
         update(notice_table).where(notice_table.c.id == number).values(delivered_at=at)
@@ -335,7 +335,7 @@ def _in(states: Iterable[State]) -> ColumnElement[bool]:
     return request_table.c.state.in_([state.value for state in states])
 
 
-async def _all(conn: AsyncConnection, *where: ColumnElement[bool]) -> list[Tracked]:
+async def _all(conn: StoreConnection, *where: ColumnElement[bool]) -> list[Tracked]:
     """The requests for which this holds, in order of acceptance."""
     query = select(request_table).where(*where).order_by(request_table.c.sequence)
     return [_tracked(row) for row in await conn.execute(query)]

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, MetaData, Row, Select, Table, select
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.chassis.data.connection import StoreConnection
 
 tables: Final = MetaData()
 """Every table of the broker."""
@@ -25,7 +26,7 @@ def number(text: str | None) -> int | None:
     return None if text is None else int(text)
 
 
-async def put(conn: AsyncConnection, table: Table, key: dict[str, Any], **values: Any) -> None:
+async def put(conn: StoreConnection, table: Table, key: dict[str, Any], **values: Any) -> None:
     """Add the row with this primary key, or change these columns of the one there is."""
     await conn.execute(
         insert(table)
@@ -34,11 +35,11 @@ async def put(conn: AsyncConnection, table: Table, key: dict[str, Any], **values
     )
 
 
-async def find(conn: AsyncConnection, table: Table, *where: ColumnElement[bool]) -> Row[Any] | None:
+async def find(conn: StoreConnection, table: Table, *where: ColumnElement[bool]) -> Row[Any] | None:
     """The one row of a table for which this holds; None if there is none."""
     return (await conn.execute(select(table).where(*where))).one_or_none()
 
 
-async def scalar(conn: AsyncConnection, query: Select[Any]) -> Any:
+async def scalar(conn: StoreConnection, query: Select[Any]) -> Any:
     """The one value that a query gives; None if it gives no row."""
     return (await conn.execute(query)).scalar_one_or_none()

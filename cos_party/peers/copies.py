@@ -13,7 +13,6 @@ from datetime import datetime
 
 from sqlalchemy import select, update
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cos_party.model import Revocations
 from cos_party.peers.outbound import KnownExtract
@@ -23,6 +22,7 @@ from cos_party.store.tables import certificates, registration, revocation_lists
 from duis.signature import SignatureReference
 from keys.certificate import Certificate
 from keys.crl import RevocationList, read_crl
+from services.chassis.data.connection import StoreConnection
 
 
 class RegistrationMemory:
@@ -31,13 +31,13 @@ class RegistrationMemory:
     def __init__(self) -> None:
         self._parsed: tuple[str, RegistrationCopy] | None = None
 
-    async def known(self, conn: AsyncConnection) -> KnownExtract | None:
+    async def known(self, conn: StoreConnection) -> KnownExtract | None:
         """The extract held, if one is."""
         query = select(registration.c.number, registration.c.digest)
         row = (await conn.execute(query)).one_or_none()
         return None if row is None else KnownExtract(row.number, row.digest)
 
-    async def take(self, conn: AsyncConnection, new: RegistrationExtract, at: datetime) -> None:
+    async def take(self, conn: StoreConnection, new: RegistrationExtract, at: datetime) -> None:
         """Keep an extract in place of the one held, whatever their numbers."""
         values = {
             "number": new.number,
@@ -52,7 +52,7 @@ class RegistrationMemory:
             .on_conflict_do_update(index_elements=["one"], set_=values)
         )
 
-    async def confirm(self, conn: AsyncConnection, held: KnownExtract, at: datetime) -> None:
+    async def confirm(self, conn: StoreConnection, held: KnownExtract, at: datetime) -> None:
         """Note that registration called this extract the current one, if it is held."""
         await conn.execute(
             update(registration)
@@ -60,7 +60,7 @@ class RegistrationMemory:
             .values(confirmed_at=at)
         )
 
-    async def read(self, conn: AsyncConnection) -> RegistrationCopy | None:
+    async def read(self, conn: StoreConnection) -> RegistrationCopy | None:
         """The copy held, if one is."""
         row = (
             await conn.execute(select(registration.c.digest, registration.c.confirmed_at))
@@ -74,7 +74,7 @@ class RegistrationMemory:
         return replace(self._parsed[1], confirmed_at=row.confirmed_at)
 
 
-async def keep_certificate(conn: AsyncConnection, certificate: Certificate) -> None:
+async def keep_certificate(conn: StoreConnection, certificate: Certificate) -> None:
     """Keep a certificate of the SMKI repository."""
     await conn.execute(
         insert(certificates)
@@ -90,7 +90,7 @@ async def keep_certificate(conn: AsyncConnection, certificate: Certificate) -> N
 
 
 async def certificate_named(
-    conn: AsyncConnection, reference: SignatureReference
+    conn: StoreConnection, reference: SignatureReference
 ) -> Certificate | None:
     """The one certificate of that issuer and serial, if it is held."""
     query = select(certificates.c.der).where(
@@ -101,19 +101,19 @@ async def certificate_named(
     return Certificate.from_der(found[0]) if len(found) == 1 else None
 
 
-async def certificates_of(conn: AsyncConnection, eui: str) -> tuple[Certificate, ...]:
+async def certificates_of(conn: StoreConnection, eui: str) -> tuple[Certificate, ...]:
     """Every certificate held whose subject is this entity."""
     query = select(certificates.c.der).where(certificates.c.eui == eui)
     return tuple(Certificate.from_der(der) for der in (await conn.execute(query)).scalars())
 
 
-async def known_lists(conn: AsyncConnection) -> dict[str, int]:
+async def known_lists(conn: StoreConnection) -> dict[str, int]:
     """Number of each revocation list held, by authority (`Certificate.authority_id`)."""
     rows = await conn.execute(select(revocation_lists.c.authority, revocation_lists.c.number))
     return {row.authority: int(row.number) for row in rows}
 
 
-async def keep_list(conn: AsyncConnection, item: RevocationList) -> None:
+async def keep_list(conn: StoreConnection, item: RevocationList) -> None:
     """Keep a genuine revocation list in place of an older one; never of a newer one."""
     key = item.authority_id
     held = (await known_lists(conn)).get(key)
@@ -127,7 +127,7 @@ async def keep_list(conn: AsyncConnection, item: RevocationList) -> None:
     )
 
 
-async def revocations(conn: AsyncConnection) -> Revocations:
+async def revocations(conn: StoreConnection) -> Revocations:
     """Every list held."""
     query = select(revocation_lists.c.der).order_by(revocation_lists.c.authority)
     return Revocations(tuple(read_crl(der) for der in (await conn.execute(query)).scalars()))

@@ -15,7 +15,6 @@ from datetime import datetime
 from functools import partial
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cos_party.peers import copies
 from cos_party.peers.outbound import KnownExtract, SourceRefused, Sources, SourceUnavailable
@@ -26,6 +25,7 @@ from duis.signature import SignatureReference
 from keys.certificate import Certificate
 from keys.crl import RevocationList
 from keys.errors import KeysError
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.store import Database
 from services.chassis.settings import SOURCE_SECONDS
 from services.chassis.time.clock import Clock
@@ -113,7 +113,7 @@ class Puller:
         self.register = Freshness("registration data", clock)
         self.lists = Freshness("revocation lists", clock)
         self.registration = copies.RegistrationMemory()
-        self.when_registered: Callable[[AsyncConnection, RegistrationCopy], Awaitable[None]] | None
+        self.when_registered: Callable[[StoreConnection, RegistrationCopy], Awaitable[None]] | None
         self.when_registered = None
 
     def needs_refresh(self) -> bool:
@@ -156,7 +156,7 @@ class Puller:
         real, doubtful = self._sorted(certificates)
         return Pulled(revocation=revocation, lists=lists, certificates=real, doubtful=doubtful)
 
-    async def take(self, conn: AsyncConnection, pulled: Pulled) -> None:
+    async def take(self, conn: StoreConnection, pulled: Pulled) -> None:
         """Write what was pulled into the copies.
 
         What registration said counts in the order in which it was asked: an answer that was

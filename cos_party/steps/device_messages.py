@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from cos_party.checks import READ_BACK_SECTION, RETURN_SECTION
 from cos_party.model import (
     Decided,
@@ -28,6 +26,7 @@ from gbcs.codes import StatusCode
 from gbcs.payloads.credentials import CredentialsOutcome
 from services.chassis.checks import Approved, Refused
 from services.chassis.context import ServiceContext
+from services.chassis.data.connection import StoreConnection
 from services.chassis.log import about
 
 
@@ -72,7 +71,7 @@ class DeviceReturns:
         raise judged
 
     async def _record(
-        self, conn: AsyncConnection, approved: Approved[ReturnEvidence]
+        self, conn: StoreConnection, approved: Approved[ReturnEvidence]
     ) -> dict[str, Any]:
         """Record what the device said, with the answer, and give the answer."""
         evidence = approved.evidence
@@ -143,7 +142,7 @@ def _summary(outcome: CredentialsOutcome) -> str:
     return f"{len(outcome.outcomes) - len(failed)} of {len(outcome.outcomes)} cells replaced"
 
 
-async def _recorded(conn: AsyncConnection, incoming: Incoming) -> dict[str, Any] | None:
+async def _recorded(conn: StoreConnection, incoming: Incoming) -> dict[str, Any] | None:
     """The answer to the very same bytes in the same transaction, if they were recorded before."""
     known = await store.known_return(
         conn,

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from cos_party.model import (
     Incoming,
     Limits,
@@ -24,6 +22,7 @@ from cos_party.peers import copies
 from cos_party.peers.pull import Pulled, Puller
 from cos_party.rules.reading import read_path_certificates, read_replacements
 from cos_party.store import decisions as store
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.store import Database
 from services.chassis.time.clock import Clock
 from services.link.authorities import Authorities
@@ -51,7 +50,7 @@ class Gatherer:
         self._eui = eui
         self._clock = clock
 
-    async def thresholds(self, conn: AsyncConnection) -> Thresholds:
+    async def thresholds(self, conn: StoreConnection) -> Thresholds:
         """The thresholds in force: an operator's, else those of the settings."""
         return await store.read_thresholds(conn) or self._thresholds
 
@@ -61,7 +60,7 @@ class Gatherer:
             await store.write_thresholds(conn, None)
 
     async def request_evidence(
-        self, conn: AsyncConnection, incoming: Incoming, reading: Reading, pulled: Pulled
+        self, conn: StoreConnection, incoming: Incoming, reading: Reading, pulled: Pulled
     ) -> RequestEvidence:
         """The evidence on a service request, as the copies stand in this transaction."""
         await self.puller.take(conn, pulled)
@@ -102,7 +101,7 @@ class Gatherer:
         )
 
     async def return_evidence(
-        self, conn: AsyncConnection, incoming: Incoming, reading: ReturnReading, pulled: Pulled
+        self, conn: StoreConnection, incoming: Incoming, reading: ReturnReading, pulled: Pulled
     ) -> ReturnEvidence:
         """The evidence on a device's response or alert, as the copies stand here."""
         await self.puller.take(conn, pulled)
@@ -120,7 +119,7 @@ class Gatherer:
             last_alert_counter=await store.last_alert_counter(conn, device),
         )
 
-    async def _revocations(self, conn: AsyncConnection) -> Revocations:
+    async def _revocations(self, conn: StoreConnection) -> Revocations:
         """The lists held, and whether they still count."""
         held = await copies.revocations(conn)
         unrefreshed = self.puller.lists.outdated(self._limits.revocation_patience)

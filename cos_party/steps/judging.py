@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final, TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from cos_party.checks import QUARANTINING, REQUEST_SECTION
 from cos_party.model import ChangeRequest, Decided, RequestEvidence, ReturnEvidence
 from cos_party.rules.registration import NOT_FINAL
 from cos_party.store import decisions as store
 from services.chassis.checks import Approved, CheckRun, Refused
 from services.chassis.context import ServiceContext
+from services.chassis.data.connection import StoreConnection
 from services.chassis.log import note
 
 E = TypeVar("E", bound=RequestEvidence | ReturnEvidence)
@@ -24,7 +23,7 @@ DETAIL: Final = 200
 
 
 async def judge(
-    base: ServiceContext, conn: AsyncConnection, evidence: E, *, section: str, subject: str
+    base: ServiceContext, conn: StoreConnection, evidence: E, *, section: str, subject: str
 ) -> Approved[E] | Refused:
     """Run every check of a section; a refusal is written down, in the caller's transaction.
 
@@ -71,7 +70,7 @@ def _keeps_refusal(
 
 async def _record_received(
     base: ServiceContext,
-    conn: AsyncConnection,
+    conn: StoreConnection,
     evidence: RequestEvidence | ReturnEvidence,
     subject: str,
     came: datetime,
@@ -93,7 +92,7 @@ async def _record_received(
 
 async def _write_refusal(
     base: ServiceContext,
-    conn: AsyncConnection,
+    conn: StoreConnection,
     evidence: RequestEvidence | ReturnEvidence,
     run: CheckRun,
     refused: Refused,

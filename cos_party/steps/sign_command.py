@@ -14,8 +14,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from cos_party.checks import REQUEST_SECTION
 from cos_party.model import (
     Decided,
@@ -38,6 +36,7 @@ from gbcs.message import decode, encode
 from keys.stores.store import Signer
 from services.chassis.checks import Approved, Refused
 from services.chassis.context import ServiceContext
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.counters import OriginatorCounter
 from services.chassis.log import about
 from services.chassis.web.problems import Problem
@@ -119,7 +118,7 @@ class CosWorkflow:
             )
         return self._answer(incoming, intent, intent.command)
 
-    async def _intend(self, conn: AsyncConnection, approved: Approved[RequestEvidence]) -> Intent:
+    async def _intend(self, conn: StoreConnection, approved: Approved[RequestEvidence]) -> Intent:
         """The intent for an approved request, recorded: the one a crash left, or a new one."""
         intent = await self._left_or_new(conn, approved.evidence)
         await self._base.traces.record(
@@ -132,7 +131,7 @@ class CosWorkflow:
         )
         return intent
 
-    async def _left_or_new(self, conn: AsyncConnection, evidence: RequestEvidence) -> Intent:
+    async def _left_or_new(self, conn: StoreConnection, evidence: RequestEvidence) -> Intent:
         incoming, request = evidence.incoming, evidence.reading.request
         if request is None:
             raise self._unbuildable("there is no request that could be read")

@@ -17,7 +17,6 @@ from typing import Final
 import structlog
 from sqlalchemy import Column, Table, Text, delete, select
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cos_party.model import DatedChange
 from cos_party.registration_copy import RegistrationCopy
@@ -25,6 +24,7 @@ from cos_party.rules.registration import founded
 from cos_party.store import decisions as store
 from cos_party.store.tables import asked, metadata
 from services.chassis.context import ServiceContext
+from services.chassis.data.connection import StoreConnection
 
 _log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ class WaitingChanges:
     def __init__(self, base: ServiceContext) -> None:
         self._base = base
 
-    async def review(self, conn: AsyncConnection, copy: RegistrationCopy) -> None:
+    async def review(self, conn: StoreConnection, copy: RegistrationCopy) -> None:
         """Write down which waiting changes have lost their ground, or have it again."""
         known = set((await conn.execute(select(unfounded.c.request_id))).scalars())
         for change in await _waiting(conn, self._base.clock.now()):
@@ -51,7 +51,7 @@ class WaitingChanges:
             await self._note(conn, copy, change, lost=lost)
 
     async def _note(
-        self, conn: AsyncConnection, copy: RegistrationCopy, change: DatedChange, *, lost: bool
+        self, conn: StoreConnection, copy: RegistrationCopy, change: DatedChange, *, lost: bool
     ) -> None:
         if lost:
             await conn.execute(insert(unfounded).values(request_id=change.request_id))
@@ -70,13 +70,13 @@ class WaitingChanges:
         _log.warning("a waiting change is looked at again", request=change.request_id, what=summary)
 
 
-async def no_longer_supported(conn: AsyncConnection, now: datetime) -> list[DatedChange]:
+async def no_longer_supported(conn: StoreConnection, now: datetime) -> list[DatedChange]:
     """What waits for a date to come although registration names somebody else for it by now."""
     known = set((await conn.execute(select(unfounded.c.request_id))).scalars())
     return [change for change in await _waiting(conn, now) if change.request_id in known]
 
 
-async def _waiting(conn: AsyncConnection, now: datetime) -> list[DatedChange]:
+async def _waiting(conn: StoreConnection, now: datetime) -> list[DatedChange]:
     """What waits for a date to come, of each device and requester the last."""
     devices = select(asked.c.device).where(asked.c.execute_at > now).distinct()
     found = []

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from sqlalchemy import Row, and_, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cos_party.model import (
     ChangeRequest,
@@ -39,6 +38,7 @@ from gbcs.codes import Cra, StatusCode
 from gbcs.message import Message
 from gbcs.payloads.credentials import CellId, CredentialsOutcome
 from gbcs.payloads.details import RoleDetails
+from services.chassis.data.connection import StoreConnection
 
 BY_BROKER: Final = "read back by the broker"
 """Status of a cell that is known by the broker's word alone; else it is the device's own."""
@@ -49,7 +49,7 @@ def digits(counter: int) -> str:
     return f"{counter:020d}"
 
 
-async def intent_for(conn: AsyncConnection, digest: str) -> Intent | None:
+async def intent_for(conn: StoreConnection, digest: str) -> Intent | None:
     """The intent recorded for exactly these bytes of a service request."""
     query = (
         select(commands, asked.c.displaces)
@@ -60,7 +60,7 @@ async def intent_for(conn: AsyncConnection, digest: str) -> Intent | None:
     return None if row is None else _intent(row)
 
 
-async def transaction_digest(conn: AsyncConnection, transaction: str) -> str | None:
+async def transaction_digest(conn: StoreConnection, transaction: str) -> str | None:
     """Digest of the request this transaction was first seen with."""
     query = select(transactions.c.digest).where(transactions.c.transaction == transaction)
     found: str | None = (await conn.execute(query)).scalar_one_or_none()
@@ -68,7 +68,7 @@ async def transaction_digest(conn: AsyncConnection, transaction: str) -> str | N
 
 
 async def earlier(
-    conn: AsyncConnection,
+    conn: StoreConnection,
     *,
     digest: str,
     request_id: str | None,
@@ -114,7 +114,7 @@ async def earlier(
 
 
 async def _last_counter(
-    conn: AsyncConnection, digest: str, requester: str | None, device: str | None
+    conn: StoreConnection, digest: str, requester: str | None, device: str | None
 ) -> int | None:
     query = select(func.max(asked.c.request_counter)).where(
         asked.c.requester == requester, asked.c.device == device, asked.c.digest != digest
@@ -123,7 +123,7 @@ async def _last_counter(
     return None if found is None else int(found)
 
 
-async def dated(conn: AsyncConnection, digest: str, device: str | None) -> tuple[DatedChange, ...]:
+async def dated(conn: StoreConnection, digest: str, device: str | None) -> tuple[DatedChange, ...]:
     """Dated changes and withdrawals signed for a device, those of one digest apart, in order."""
     query = (
         select(commands.c.request_id, asked)
@@ -144,7 +144,7 @@ async def dated(conn: AsyncConnection, digest: str, device: str | None) -> tuple
     )
 
 
-async def note_transaction(conn: AsyncConnection, transaction: str, digest: str) -> None:
+async def note_transaction(conn: StoreConnection, transaction: str, digest: str) -> None:
     """Remember which request a transaction asks for: the one approved last.
 
     That it is also the first is for `request.duplicate` to see to.
@@ -156,7 +156,7 @@ async def note_transaction(conn: AsyncConnection, transaction: str, digest: str)
     )
 
 
-async def record_intent(conn: AsyncConnection, intent: Intent, request: ChangeRequest) -> None:
+async def record_intent(conn: StoreConnection, intent: Intent, request: ChangeRequest) -> None:
     """Record what is about to be signed (counter, bytes, their digest), and what was asked."""
     body = request.body
     await conn.execute(
@@ -185,7 +185,7 @@ async def record_intent(conn: AsyncConnection, intent: Intent, request: ChangeRe
     )
 
 
-async def record_signed(conn: AsyncConnection, digest: str, command: bytes, at: datetime) -> bytes:
+async def record_signed(conn: StoreConnection, digest: str, command: bytes, at: datetime) -> bytes:
     """Keep the signed command; if one is kept already, that one stays and is returned."""
     await conn.execute(
         update(commands)
@@ -197,7 +197,7 @@ async def record_signed(conn: AsyncConnection, digest: str, command: bytes, at: 
     return kept
 
 
-async def signed_command(conn: AsyncConnection, transaction: str) -> SignedCommandRecord | None:
+async def signed_command(conn: StoreConnection, transaction: str) -> SignedCommandRecord | None:
     """The command signed for a transaction, if there is one."""
     query = (
         select(commands)
@@ -213,7 +213,7 @@ async def signed_command(conn: AsyncConnection, transaction: str) -> SignedComma
 
 
 async def record_decision(
-    conn: AsyncConnection,
+    conn: StoreConnection,
     incoming: Incoming,
     at: datetime,
     outcome: Decided,
@@ -237,7 +237,7 @@ async def record_decision(
 
 
 async def list_decisions(
-    conn: AsyncConnection, *, after: int, limit: int, transaction: str | None = None
+    conn: StoreConnection, *, after: int, limit: int, transaction: str | None = None
 ) -> list[dict[str, Any]]:
     """Decisions in the order taken, as JSON-ready values."""
     query = select(decisions).where(decisions.c.id > after).order_by(decisions.c.id).limit(limit)
@@ -247,13 +247,13 @@ async def list_decisions(
     return [{**row, "at": row["at"].isoformat()} for row in rows]
 
 
-async def read_thresholds(conn: AsyncConnection) -> Thresholds | None:
+async def read_thresholds(conn: StoreConnection) -> Thresholds | None:
     """The thresholds an operator set, or None while the settings' hold."""
     row = (await conn.execute(select(thresholds))).one_or_none()
     return None if row is None else Thresholds.of(row.window_seconds, row.per_requester, row.total)
 
 
-async def write_thresholds(conn: AsyncConnection, new: Thresholds | None) -> None:
+async def write_thresholds(conn: StoreConnection, new: Thresholds | None) -> None:
     """Set the thresholds; None takes an operator's away, so that the settings' hold again."""
     await conn.execute(thresholds.delete())
     if new is not None:
@@ -268,7 +268,7 @@ async def write_thresholds(conn: AsyncConnection, new: Thresholds | None) -> Non
 
 
 async def known_return(
-    conn: AsyncConnection, *, digest: str, purpose: str, transaction: str
+    conn: StoreConnection, *, digest: str, purpose: str, transaction: str
 ) -> str | None:
     """What was recorded for exactly these bytes under this transaction, as JSON text."""
     query = select(returns.c.outcome).where(
@@ -280,7 +280,7 @@ async def known_return(
     return found
 
 
-async def last_alert_counter(conn: AsyncConnection, device: str) -> int | None:
+async def last_alert_counter(conn: StoreConnection, device: str) -> int | None:
     """The highest counter of an alert taken from this device."""
     query = select(func.max(returns.c.counter)).where(
         returns.c.device == device, returns.c.is_alert == 1
@@ -290,7 +290,7 @@ async def last_alert_counter(conn: AsyncConnection, device: str) -> int | None:
 
 
 async def record_return(
-    conn: AsyncConnection, evidence: ReturnEvidence, message: Message, said: dict[str, Any]
+    conn: StoreConnection, evidence: ReturnEvidence, message: Message, said: dict[str, Any]
 ) -> None:
     """Keep what a device answered; `said` is what it amounts to, as JSON-ready values."""
     incoming, header = evidence.incoming, message.header
@@ -309,7 +309,7 @@ async def record_return(
 
 
 async def record_cells(
-    conn: AsyncConnection,
+    conn: StoreConnection,
     evidence: ReturnEvidence,
     device: str,
     outcome: CredentialsOutcome,
@@ -325,7 +325,7 @@ async def record_cells(
 
 
 async def record_read_back(
-    conn: AsyncConnection,
+    conn: StoreConnection,
     evidence: ReturnEvidence,
     device: str,
     command: SignedCommandRecord,
@@ -356,7 +356,7 @@ async def record_read_back(
 
 
 async def _record_cell(
-    conn: AsyncConnection,
+    conn: StoreConnection,
     evidence: ReturnEvidence,
     device: str,
     name: str,
@@ -379,7 +379,7 @@ async def _record_cell(
     )
 
 
-async def device_cells(conn: AsyncConnection, device: str) -> dict[str, dict[str, Any]]:
+async def device_cells(conn: StoreConnection, device: str) -> dict[str, dict[str, Any]]:
     """What this party knows of a device's cells, as JSON-ready values by cell name."""
     query = select(cells).where(cells.c.device == device).order_by(cells.c.cell)
     rows = (await conn.execute(query)).all()

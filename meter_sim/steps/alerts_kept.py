@@ -12,7 +12,6 @@ from typing import Any, Final
 import structlog
 from sqlalchemy import Row, bindparam, select, update
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gbcs.codes import AlertCode
 from meter_sim.device.alerts import PERIOD, Raised, Tally, count_refusal, raise_alert
@@ -20,6 +19,7 @@ from meter_sim.device.model import DeviceContext, DeviceState, SecurityEvent
 from meter_sim.steps.outbound import AlertPush
 from meter_sim.store.devices import DeviceStore
 from meter_sim.store.tables import tallies
+from services.chassis.data.connection import StoreConnection
 
 _log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ class SecurityAlerts:
 
     async def refused(
         self,
-        conn: AsyncConnection,
+        conn: StoreConnection,
         state: DeviceState,
         event: SecurityEvent,
         context: DeviceContext,
@@ -87,7 +87,7 @@ class SecurityAlerts:
         return SecurityEvent(event.code, f"{event.detail} [{suffix}]", event.check), raised
 
 
-async def _count(conn: AsyncConnection, eui: str, code: int, context: DeviceContext) -> int | None:
+async def _count(conn: StoreConnection, eui: str, code: int, context: DeviceContext) -> int | None:
     at = context.at
     began = at - PERIOD if at - FIRST > PERIOD else FIRST
     here = {"of": eui, "said": code}
@@ -105,7 +105,7 @@ async def _count(conn: AsyncConnection, eui: str, code: int, context: DeviceCont
     return counted.unsaid
 
 
-async def read_tallies(conn: AsyncConnection, eui: str) -> list[dict[str, Any]]:
+async def read_tallies(conn: StoreConnection, eui: str) -> list[dict[str, Any]]:
     """How each alert code that came up stands on a device."""
     query = select(tallies).where(tallies.c.eui == eui).order_by(tallies.c.code)
     return [

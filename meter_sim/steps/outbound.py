@@ -14,9 +14,9 @@ from http import HTTPStatus
 from typing import Final
 
 import httpx
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from meter_sim.device.rules.reception import OCTETS
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.outbox import NOTICES, Outbox, OutboxItem, TryLater, Undeliverable
 from services.chassis.web.http import post
 
@@ -48,19 +48,19 @@ class AlertPush:
         """Say an Alert as `frames` cuts it, instead of whole."""
         self._frames = frames
 
-    async def put(self, conn: AsyncConnection, device: str, alert: bytes) -> None:
+    async def put(self, conn: StoreConnection, device: str, alert: bytes) -> None:
         """Have a device's Alert sent once the caller's transaction is committed."""
         if self._url is None:
             return
         await self._put(conn, device, hashlib.sha256(alert).hexdigest(), alert)
 
-    async def put_late(self, conn: AsyncConnection, device: str, answer: bytes) -> None:
+    async def put_late(self, conn: StoreConnection, device: str, answer: bytes) -> None:
         """Have a device's answer that comes late sent too, as often as it is put."""
         if self._url is None:
             return
         await self._put(conn, device, f"late {secrets.token_hex(16)}", answer)
 
-    async def _put(self, conn: AsyncConnection, device: str, key: str, octets: bytes) -> None:
+    async def _put(self, conn: StoreConnection, device: str, key: str, octets: bytes) -> None:
         payload = {"alert": base64.b64encode(octets).decode()}
         await self._outbox.put(conn, KIND, key, payload, lane=f"device:{device}")
 

@@ -24,7 +24,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gbcs.block_transfer import decode_block, is_block
 from gbcs.codes import KeyUsage
@@ -53,6 +52,7 @@ from meter_sim.store.devices import DeviceStore
 from meter_sim.store.history import Exchange, Refusal
 from services.chassis.checks import CheckRun, Refused
 from services.chassis.context import ServiceContext
+from services.chassis.data.connection import StoreConnection
 from services.chassis.log import note
 
 _log = structlog.get_logger(__name__)
@@ -151,7 +151,7 @@ class Workflow:
         return reaction.response
 
     async def reached(
-        self, conn: AsyncConnection, eui: str, content_type: str
+        self, conn: StoreConnection, eui: str, content_type: str
     ) -> DeviceState | None:
         """The device that a message reached; None only where the checks on that are off.
 
@@ -217,7 +217,7 @@ class Workflow:
 
     async def _answered(
         self,
-        conn: AsyncConnection,
+        conn: StoreConnection,
         state: DeviceState,
         data: bytes,
         run: CheckRun,
@@ -252,7 +252,7 @@ class Workflow:
         self._passed(eui, "traced")
 
     async def _executed(
-        self, conn: AsyncConnection, state: DeviceState, reference: str, reaction: Reaction
+        self, conn: StoreConnection, state: DeviceState, reference: str, reaction: Reaction
     ) -> None:
         at, eui = self._base.clock.now(), state.eui
         await self._devices.save(conn, state, reaction.state)
@@ -272,7 +272,7 @@ class Workflow:
 
     async def refused(
         self,
-        conn: AsyncConnection,
+        conn: StoreConnection,
         state: DeviceState,
         data: bytes,
         run: CheckRun,
@@ -330,7 +330,7 @@ class Workflow:
         await self._base.traces.record(subject, "went off", summary=f"after step {step!r}")
 
     async def _audit(
-        self, conn: AsyncConnection, kind: str, subject: str, body: bytes, record: dict[str, object]
+        self, conn: StoreConnection, kind: str, subject: str, body: bytes, record: dict[str, object]
     ) -> None:
         await self._base.audit.append(
             conn, kind, subject, {**record, "weakened": self._base.book.weakened}, body
@@ -338,7 +338,7 @@ class Workflow:
 
     async def _trace(
         self,
-        conn: AsyncConnection,
+        conn: StoreConnection,
         subject: str,
         kind: str,
         data: bytes,

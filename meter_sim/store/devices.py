@@ -23,7 +23,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gbcs.codes import KeyUsage, RemotePartyRole
 from gbcs.payloads.credentials import CellId
@@ -33,6 +32,7 @@ from meter_sim.device.model import Counters, DeviceState, OwnKey, Pending
 from meter_sim.store import fleets as fleet_rows
 from meter_sim.store.tables import certificates, devices, fleets, pending
 from services.chassis.data.canonical import canonical
+from services.chassis.data.connection import StoreConnection
 
 CERTIFICATES_IN_MEMORY: Final = 4096
 
@@ -54,7 +54,7 @@ class DeviceStore:
     def __init__(self) -> None:
         self._read: OrderedDict[str, Certificate] = OrderedDict()
 
-    async def install(self, conn: AsyncConnection, device: Installed, at: datetime) -> None:
+    async def install(self, conn: StoreConnection, device: Installed, at: datetime) -> None:
         """Add a device that is not there yet."""
         await self._keep(conn, [*device.state.cells.values(), *_own(device.state)])
         await conn.execute(
@@ -67,7 +67,7 @@ class DeviceStore:
         )
 
     async def install_fleet(
-        self, conn: AsyncConnection, first: Installed, count: int, at: datetime
+        self, conn: StoreConnection, first: Installed, count: int, at: datetime
     ) -> None:
         """Add a fleet where there is nothing yet."""
         state = first.state
@@ -84,7 +84,7 @@ class DeviceStore:
             )
         )
 
-    async def factory(self, conn: AsyncConnection, eui: str) -> str | None:
+    async def factory(self, conn: StoreConnection, eui: str) -> str | None:
         """What the device was made from (a digest), or None if it is not installed."""
         query = select(devices.c.factory).where(devices.c.eui == eui)
         found: str | None = (await conn.execute(query)).scalar_one_or_none()
@@ -92,7 +92,7 @@ class DeviceStore:
             found = fleet.factory
         return found
 
-    async def load(self, conn: AsyncConnection, eui: str) -> DeviceState | None:
+    async def load(self, conn: StoreConnection, eui: str) -> DeviceState | None:
         """The device as it stands, or None if it is not installed."""
         rows = (await conn.execute(_LOAD, {"wanted": eui})).all()
         if not rows:
@@ -111,7 +111,7 @@ class DeviceStore:
             wrapped_contingency=row.wrapped_contingency,
         )
 
-    async def save(self, conn: AsyncConnection, before: DeviceState, after: DeviceState) -> None:
+    async def save(self, conn: StoreConnection, before: DeviceState, after: DeviceState) -> None:
         """Write what changed: cells and counters in one row, then what is pending."""
         changed = [c for cell, c in after.cells.items() if before.cells.get(cell) != c]
         await self._keep(conn, changed if after.own == before.own else [*changed, *_own(after)])
@@ -136,14 +136,14 @@ class DeviceStore:
                 )
             )
 
-    async def remove(self, conn: AsyncConnection, eui: str) -> bool:
+    async def remove(self, conn: StoreConnection, eui: str) -> bool:
         """Scrap a device and what it had pending; False if there is none."""
         found = await conn.execute(delete(devices).where(devices.c.eui == eui))
         of_fleet = await fleet_rows.scrap(conn, eui)
         return of_fleet or found.rowcount == 1
 
     async def listed(
-        self, conn: AsyncConnection, after: str, limit: int
+        self, conn: StoreConnection, after: str, limit: int
     ) -> tuple[list[dict[str, str]], int]:
         """One page of devices in order of EUI-64, and how many there are in all."""
         page = await conn.execute(
@@ -159,7 +159,7 @@ class DeviceStore:
 
     async def due(
         self,
-        conn: AsyncConnection,
+        conn: StoreConnection,
         at: datetime,
         limit: int = 100,
         but: Collection[str] = frozenset(),
@@ -171,14 +171,14 @@ class DeviceStore:
         return [row.eui for row in rows]
 
     async def next_due(
-        self, conn: AsyncConnection, but: Collection[str] = frozenset()
+        self, conn: StoreConnection, but: Collection[str] = frozenset()
     ) -> datetime | None:
         """When the next pending Command is due, `but` these devices'; None if nothing is."""
         query = select(pending.c.due).where(pending.c.eui.not_in(but))
         found = await conn.execute(query.order_by(pending.c.due).limit(1))
         return found.scalar_one_or_none()
 
-    async def _untouched(self, conn: AsyncConnection, eui: str) -> DeviceState | None:
+    async def _untouched(self, conn: StoreConnection, eui: str) -> DeviceState | None:
         """A device of a fleet to which nothing has happened yet, or None."""
         fleet = await fleet_rows.covering(conn, eui)
         if fleet is None:
@@ -188,13 +188,13 @@ class DeviceStore:
         return DeviceState(eui, kind, held, wrapped_contingency=wrapped)
 
     async def _cells(
-        self, conn: AsyncConnection, names: Mapping[str, str]
+        self, conn: StoreConnection, names: Mapping[str, str]
     ) -> dict[CellId, Certificate]:
         found = await self._by_fingerprint(conn, names)
         return {CellId.from_name(name): certificate for name, certificate in found.items()}
 
     async def _own_keys(
-        self, conn: AsyncConnection, stored: Mapping[str, Mapping[str, Any]]
+        self, conn: StoreConnection, stored: Mapping[str, Mapping[str, Any]]
     ) -> dict[KeyUsage, OwnKey]:
         prints = {name: one["certificate"] for name, one in stored.items()}
         certified = {name: held for name, held in prints.items() if held is not None}
@@ -205,7 +205,7 @@ class DeviceStore:
         }
 
     async def _by_fingerprint(
-        self, conn: AsyncConnection, names: Mapping[str, str]
+        self, conn: StoreConnection, names: Mapping[str, str]
     ) -> dict[str, Certificate]:
         missing = {one for one in names.values() if one not in self._read}
         if missing:
@@ -217,7 +217,7 @@ class DeviceStore:
             self._read.popitem(last=False)
         return found
 
-    async def _keep(self, conn: AsyncConnection, held: list[Certificate]) -> None:
+    async def _keep(self, conn: StoreConnection, held: list[Certificate]) -> None:
         """Store those that are not known to be stored. What is in memory was read from there."""
         new = {one.fingerprint: one.der for one in held}
         rows = [{"fingerprint": f, "der": der} for f, der in new.items() if f not in self._read]

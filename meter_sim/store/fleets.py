@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import Row, delete, func, insert, literal, select
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from meter_sim.store import history
 from meter_sim.store.tables import devices, fleets, scrapped
+from services.chassis.data.connection import StoreConnection
 
 _EUI = re.compile(r"[0-9a-f]{16}")
 
@@ -25,7 +25,7 @@ def eui_of(number: int) -> str:
     return f"{number:016x}"
 
 
-async def covering(conn: AsyncConnection, eui: str) -> Row[Any] | None:
+async def covering(conn: StoreConnection, eui: str) -> Row[Any] | None:
     """The fleet that a device belongs to; None if there is none, or the device was scrapped."""
     if _EUI.fullmatch(eui) is None:
         return None
@@ -34,7 +34,7 @@ async def covering(conn: AsyncConnection, eui: str) -> Row[Any] | None:
     return (await conn.execute(select(fleets).where(*inside, ~gone))).one_or_none()
 
 
-async def clash(conn: AsyncConnection, first: str, last: str) -> str | None:
+async def clash(conn: StoreConnection, first: str, last: str) -> str | None:
     """The first EUI-64 of a fleet, or a device, that stands between these two; None if free."""
     fleet = select(fleets.c.first_eui).where(fleets.c.first_eui <= last, fleets.c.last_eui >= first)
     device = select(devices.c.eui).where(devices.c.eui.between(first, last))
@@ -45,7 +45,7 @@ async def clash(conn: AsyncConnection, first: str, last: str) -> str | None:
     return None
 
 
-async def scrap(conn: AsyncConnection, eui: str) -> bool:
+async def scrap(conn: StoreConnection, eui: str) -> bool:
     """Take a device out of its fleet; False if it belongs to none."""
     if await covering(conn, eui) is None:
         return False
@@ -53,7 +53,7 @@ async def scrap(conn: AsyncConnection, eui: str) -> bool:
     return True
 
 
-async def disband(conn: AsyncConnection, first: str) -> list[str] | None:
+async def disband(conn: StoreConnection, first: str) -> list[str] | None:
     """Remove a fleet: which of its devices had changed; None if there is no such fleet."""
     query = select(fleets.c.last_eui).where(fleets.c.first_eui == first)
     last = (await conn.execute(query)).scalar_one_or_none()
@@ -68,7 +68,7 @@ async def disband(conn: AsyncConnection, first: str) -> list[str] | None:
     return euis
 
 
-async def keep_row(conn: AsyncConnection, values: dict[str, Any]) -> bool:
+async def keep_row(conn: StoreConnection, values: dict[str, Any]) -> bool:
     """Give a device of a fleet its own row; False if it is of none."""
     fleet = await covering(conn, values["eui"])
     if fleet is None:
@@ -78,7 +78,7 @@ async def keep_row(conn: AsyncConnection, values: dict[str, Any]) -> bool:
     return True
 
 
-async def total(conn: AsyncConnection) -> int:
+async def total(conn: StoreConnection) -> int:
     """How many devices there are, with and without rows."""
     rows = select(func.count()).select_from(devices)
     template = select(func.coalesce(func.sum(fleets.c.count), literal(0)))
@@ -95,7 +95,7 @@ async def total(conn: AsyncConnection) -> int:
     return here + whole - doubled - missing + returned
 
 
-async def page(conn: AsyncConnection, after: str, limit: int) -> dict[str, str]:
+async def page(conn: StoreConnection, after: str, limit: int) -> dict[str, str]:
     """The types of the first `limit` devices of fleets behind `after`, by EUI-64.
 
     Only as many names are made as are asked for, whatever the size of the fleets.
@@ -119,7 +119,7 @@ async def page(conn: AsyncConnection, after: str, limit: int) -> dict[str, str]:
     return found
 
 
-async def listed(conn: AsyncConnection) -> list[dict[str, Any]]:
+async def listed(conn: StoreConnection) -> list[dict[str, Any]]:
     """Every fleet, and how many of its devices have changed."""
     shown = []
     for fleet in (await conn.execute(select(fleets).order_by(fleets.c.first_eui))).all():

@@ -26,13 +26,13 @@ from sqlalchemy import (
     insert,
     select,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from meter_sim.device.model import CellResult, NotUnderstood, SecurityEvent
 from meter_sim.device.security_log import KEPT
 from meter_sim.store.tables import metadata, tallies
 from services.chassis.checks import Refused, Verdict
 from services.chassis.data.canonical import canonical
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.store import UtcDateTime
 
 exchanges: Final = Table(
@@ -105,7 +105,7 @@ class Exchange:
     cells: tuple[CellResult, ...] = ()
 
 
-async def add_exchange(conn: AsyncConnection, exchange: Exchange) -> None:
+async def add_exchange(conn: StoreConnection, exchange: Exchange) -> None:
     """Write it down, in the caller's transaction; the oldest of the device falls out."""
     refusal = None if exchange.refusal is None else canonical(exchange.refusal.as_dict())
     added = await conn.execute(
@@ -125,7 +125,7 @@ async def add_exchange(conn: AsyncConnection, exchange: Exchange) -> None:
 
 
 async def add_events(
-    conn: AsyncConnection, eui: str, at: datetime, events: Iterable[SecurityEvent]
+    conn: StoreConnection, eui: str, at: datetime, events: Iterable[SecurityEvent]
 ) -> None:
     """Write lines into the device's Security Log, in the caller's transaction."""
     for event in events:
@@ -137,14 +137,14 @@ async def add_events(
         await _forget_oldest(conn, security_log, eui, added)
 
 
-async def forget(conn: AsyncConnection, first: str, last: str | None = None) -> None:
+async def forget(conn: StoreConnection, first: str, last: str | None = None) -> None:
     """Forget a device's history, and how its alerts stand; or of all devices up to `last`."""
     for table in (exchanges, security_log, tallies):
         await conn.execute(delete(table).where(table.c.eui.between(first, last or first)))
 
 
 async def read_exchanges(
-    conn: AsyncConnection, eui: str, kind: Kind | None = None
+    conn: StoreConnection, eui: str, kind: Kind | None = None
 ) -> list[dict[str, Any]]:
     """A device's exchanges, oldest first; messages in base64."""
     query = select(exchanges).where(exchanges.c.eui == eui).order_by(exchanges.c.id.desc())
@@ -154,7 +154,7 @@ async def read_exchanges(
     return [_shown(row) for row in reversed(rows)]
 
 
-async def read_security_log(conn: AsyncConnection, eui: str) -> list[dict[str, Any]]:
+async def read_security_log(conn: StoreConnection, eui: str) -> list[dict[str, Any]]:
     """A device's Security Log, oldest first."""
     query = select(security_log).where(security_log.c.eui == eui)
     rows = (await conn.execute(query.order_by(security_log.c.id.desc()).limit(KEPT))).all()
@@ -170,7 +170,7 @@ async def read_security_log(conn: AsyncConnection, eui: str) -> list[dict[str, A
 
 
 async def _forget_oldest(
-    conn: AsyncConnection, table: Table, eui: str, added: CursorResult[Any]
+    conn: StoreConnection, table: Table, eui: str, added: CursorResult[Any]
 ) -> None:
     """Delete a device's rows beyond those kept; now and then, because each look costs a turn."""
     key = added.inserted_primary_key

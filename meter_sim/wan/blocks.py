@@ -27,8 +27,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from gbcs.block_transfer import (
     Block,
     Transfer,
@@ -50,6 +48,7 @@ from meter_sim.steps.workflow import Workflow, reference_of
 from meter_sim.wan.block_transfers import BlockTransfers, ResponseBlocks
 from services.chassis.checks import Approved, CheckRun, Refused
 from services.chassis.context import ServiceContext
+from services.chassis.data.connection import StoreConnection
 from services.chassis.log import note
 
 DEVICES_IN_MEMORY: Final = 1_024
@@ -107,7 +106,7 @@ class Blocks:
         return await self._complete(eui, taken, taken.message, content_type)
 
     async def _hear(
-        self, conn: AsyncConnection, eui: str, data: bytes, content_type: str
+        self, conn: StoreConnection, eui: str, data: bytes, content_type: str
     ) -> Taken | None:
         state = await self._workflow.reached(conn, eui, content_type)
         name = reference_of(eui, data)
@@ -277,7 +276,7 @@ class Blocks:
         return transfers
 
     async def _trace(
-        self, conn: AsyncConnection, name: str, taken: Taken, data: bytes, run: CheckRun
+        self, conn: StoreConnection, name: str, taken: Taken, data: bytes, run: CheckRun
     ) -> None:
         transfer, number = taken.block.transfer, taken.block.number
         what = "block acknowledged" if taken.block.acknowledges else f"block {number}"

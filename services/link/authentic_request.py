@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.checks import Approved, CheckRun, Refused
+from services.chassis.data.connection import StoreConnection
 from services.chassis.log import note
 from services.chassis.web.problems import Problem, as_problem, refused_to_problem
 from services.link.checks import REQUEST_SECTION
@@ -98,7 +98,7 @@ class AuthenticRequest:
             return await self._finish(503, self._replies.document(busy, self._request))
         return await self._handle(approved, seq)
 
-    async def _keep_refusal(self, conn: AsyncConnection, refused: Refused) -> bool:
+    async def _keep_refusal(self, conn: StoreConnection, refused: Refused) -> bool:
         """Keep what was refused; of copies that anybody on the wire can make, not without end."""
         copy = refused.check == f"{REQUEST_SECTION}.{authenticity.nonce.id}"
         if copy and not self._evidence.unauthenticated.admit(len(self._request.body)):
@@ -108,7 +108,7 @@ class AuthenticRequest:
         await self._evidence.request(conn, kinds.REQUEST_REFUSED, self._request, verdict)
         return True
 
-    async def _take(self, conn: AsyncConnection) -> tuple[KnownMessage | None, Approved[Envelope]]:
+    async def _take(self, conn: StoreConnection) -> tuple[KnownMessage | None, Approved[Envelope]]:
         """Spend the nonce and ask the last checks.
 
         Raises:
@@ -146,7 +146,7 @@ class AuthenticRequest:
             status, body = problem.status, self._replies.document(problem, self._request)
         return await self._finish(status, body)
 
-    async def _remember(self, conn: AsyncConnection, body: bytes) -> None:
+    async def _remember(self, conn: StoreConnection, body: bytes) -> None:
         """Keep the answer in the handler's transaction.
 
         Raises:

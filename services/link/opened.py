@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.checks import Approved, Verdict
+from services.chassis.data.connection import StoreConnection
 from services.chassis.web.problems import Problem
 from services.link.checks import REQUEST_SECTION
 from services.link.envelope import Envelope
@@ -22,7 +22,7 @@ from services.link.wire import profile
 
 M = TypeVar("M", bound=BaseModel)
 
-Remember = Callable[[AsyncConnection, bytes], Awaitable[None]]
+Remember = Callable[[StoreConnection, bytes], Awaitable[None]]
 
 
 class Opened:
@@ -118,7 +118,7 @@ class Opened:
                 check="link.request.body",
             ) from None
 
-    async def remember(self, conn: AsyncConnection, answer: Mapping[str, Any] | BaseModel) -> None:
+    async def remember(self, conn: StoreConnection, answer: Mapping[str, Any] | BaseModel) -> None:
         """Keep the answer in the transaction of its effect, so that a crash cannot part them.
 
         A request repeated after that gets this answer and no handler runs. Without it the answer

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import Column, Integer, MetaData, Table, Text, delete, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.data.canonical import canonical
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.counters import OriginatorCounter
 from services.chassis.data.store import UtcDateTime
 from services.registration.model import MeterPoint, Participant, Register, SupplyPeriod
@@ -43,7 +43,7 @@ NUMBER: Final = OriginatorCounter("registration-extract")
 """The extract's number: one higher with every change, never the same for two states."""
 
 
-async def read(conn: AsyncConnection) -> tuple[int, Register]:
+async def read(conn: StoreConnection) -> tuple[int, Register]:
     """The extract's number (0 before the first load) and everything registered."""
     periods: dict[str, list[SupplyPeriod]] = {}
     query = select(registrations).order_by(registrations.c.effective_from, registrations.c.id)
@@ -69,12 +69,12 @@ async def read(conn: AsyncConnection) -> tuple[int, Register]:
     return await NUMBER.last(conn), Register(participants=known, meter_points=points)
 
 
-async def number(conn: AsyncConnection) -> int:
+async def number(conn: StoreConnection) -> int:
     """The extract's number alone."""
     return await NUMBER.last(conn)
 
 
-async def put_participant(conn: AsyncConnection, participant: Participant) -> None:
+async def put_participant(conn: StoreConnection, participant: Participant) -> None:
     """Write one participant in place of what was known of it."""
     await conn.execute(delete(participants).where(participants.c.id == participant.id))
     await conn.execute(
@@ -84,13 +84,13 @@ async def put_participant(conn: AsyncConnection, participant: Participant) -> No
     )
 
 
-async def put_devices(conn: AsyncConnection, mpxn: str, devices: Sequence[str]) -> None:
+async def put_devices(conn: StoreConnection, mpxn: str, devices: Sequence[str]) -> None:
     """Write which devices belong to an MPxN, which may be new."""
     await conn.execute(delete(meter_points).where(meter_points.c.mpxn == mpxn))
     await conn.execute(insert(meter_points).values(mpxn=mpxn, devices=canonical(list(devices))))
 
 
-async def put_periods(conn: AsyncConnection, mpxn: str, periods: list[SupplyPeriod]) -> None:
+async def put_periods(conn: StoreConnection, mpxn: str, periods: list[SupplyPeriod]) -> None:
     """Write the registrations of an MPxN in place of those it had."""
     await conn.execute(delete(registrations).where(registrations.c.mpxn == mpxn))
     for period in periods:
@@ -104,7 +104,7 @@ async def put_periods(conn: AsyncConnection, mpxn: str, periods: list[SupplyPeri
         )
 
 
-async def replace_all(conn: AsyncConnection, register: Register) -> None:
+async def replace_all(conn: StoreConnection, register: Register) -> None:
     """Write a whole register in place of the one there is."""
     for table in (participants, meter_points, registrations):
         await conn.execute(delete(table))

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.checks import CheckRun, Refused
 from services.chassis.context import ServiceContext
+from services.chassis.data.connection import StoreConnection
 from services.link.opened import Opened
 from services.registration import checks, store
 from services.registration.model import (
@@ -100,7 +100,7 @@ class Registration:
         """
         register = read_estate(self._estate)
 
-        async def act(conn: AsyncConnection) -> dict[str, Any]:
+        async def act(conn: StoreConnection) -> dict[str, Any]:
             await store.replace_all(conn, register)
             return {
                 "participants": len(register.participants),
@@ -143,7 +143,7 @@ class Registration:
         return answer | {"unchanged": False} | news.as_json()
 
     async def _is_current(
-        self, conn: AsyncConnection, question: ExtractQuestion, number: int
+        self, conn: StoreConnection, question: ExtractQuestion, number: int
     ) -> bool:
         """Whether the caller holds the current extract: by its number, and by what it says."""
         if question.known != number:
@@ -164,7 +164,7 @@ class Registration:
         """
         run = self._base.book.start(wanted.mpxn, section="registration")
 
-        async def act(conn: AsyncConnection) -> dict[str, Any]:
+        async def act(conn: StoreConnection) -> dict[str, Any]:
             _, held = await store.read(conn)
             now = self._base.clock.now()
             approved = run.judge(checks.RegistrationEvidence(wanted, held, now)).evidence
@@ -189,7 +189,7 @@ class Registration:
         """
         run = self._base.book.start(mpxn, section="meter_point")
 
-        async def act(conn: AsyncConnection) -> dict[str, Any]:
+        async def act(conn: StoreConnection) -> dict[str, Any]:
             _, held = await store.read(conn)
             belongs = {
                 device: point.mpxn
@@ -212,7 +212,7 @@ class Registration:
         """
         run = self._base.book.start(participant.id, section="participant")
 
-        async def act(conn: AsyncConnection) -> dict[str, Any]:
+        async def act(conn: StoreConnection) -> dict[str, Any]:
             _, held = await store.read(conn)
             evidence = checks.ParticipantEvidence(participant, tuple(held.participants))
             approved = run.judge(evidence).evidence.wanted
@@ -236,7 +236,7 @@ class Registration:
         kind: str,
         subject: str,
         run: CheckRun | None,
-        act: Callable[[AsyncConnection], Awaitable[dict[str, Any]]],
+        act: Callable[[StoreConnection], Awaitable[dict[str, Any]]],
     ) -> dict[str, Any]:
         """Do `act`, give the result the next number, and record it: one transaction."""
         verdicts = None if run is None else run.verdicts

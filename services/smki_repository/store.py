@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table, Text, func, select
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keys.certificate import Certificate
 from keys.crl import RevocationList
+from services.chassis.data.connection import StoreConnection
 from services.smki_repository.model import CertificatesQuestion
 
 metadata: Final = MetaData()
@@ -35,7 +35,7 @@ lists: Final = Table(
 )
 
 
-async def find(conn: AsyncConnection, question: CertificatesQuestion) -> list[bytes]:
+async def find(conn: StoreConnection, question: CertificatesQuestion) -> list[bytes]:
     """The certificates a question asks for, DER, in the order in which they were published."""
     match question.by:
         case "eui":
@@ -55,7 +55,7 @@ def name_of(certificate: Certificate) -> tuple[str, str]:
     return certificate.issuer, str(certificate.serial)
 
 
-async def same_name(conn: AsyncConnection, certificate: Certificate) -> frozenset[str]:
+async def same_name(conn: StoreConnection, certificate: Certificate) -> frozenset[str]:
     """Fingerprints of what is published under the certificate's issuer and serial number."""
     issuer, serial = name_of(certificate)
     query = select(certificates.c.fingerprint).where(
@@ -64,7 +64,7 @@ async def same_name(conn: AsyncConnection, certificate: Certificate) -> frozense
     return frozenset((await conn.execute(query)).scalars())
 
 
-async def names(conn: AsyncConnection) -> dict[tuple[str, str], set[str]]:
+async def names(conn: StoreConnection) -> dict[tuple[str, str], set[str]]:
     """Fingerprints of everything that is published, by issuer and serial number."""
     found: dict[tuple[str, str], set[str]] = {}
     columns = (certificates.c.issuer, certificates.c.serial, certificates.c.fingerprint)
@@ -73,7 +73,7 @@ async def names(conn: AsyncConnection) -> dict[tuple[str, str], set[str]]:
     return found
 
 
-async def add(conn: AsyncConnection, new: Sequence[Certificate]) -> None:
+async def add(conn: StoreConnection, new: Sequence[Certificate]) -> None:
     """Publish certificates that are not published yet."""
     rows = [
         {
@@ -90,12 +90,12 @@ async def add(conn: AsyncConnection, new: Sequence[Certificate]) -> None:
         await conn.execute(insert(certificates), rows)
 
 
-async def count(conn: AsyncConnection) -> int:
+async def count(conn: StoreConnection) -> int:
     """How many certificates are published."""
     return int((await conn.execute(select(func.count()).select_from(certificates))).scalar_one())
 
 
-async def put_list(conn: AsyncConnection, name: str, item: RevocationList) -> None:
+async def put_list(conn: StoreConnection, name: str, item: RevocationList) -> None:
     """Publish a list in place of the one of that name."""
     values: dict[str, Any] = {"number": str(item.number), "der": item.der}
     await conn.execute(
@@ -105,7 +105,7 @@ async def put_list(conn: AsyncConnection, name: str, item: RevocationList) -> No
     )
 
 
-async def published_lists(conn: AsyncConnection) -> dict[str, tuple[int, bytes]]:
+async def published_lists(conn: StoreConnection) -> dict[str, tuple[int, bytes]]:
     """Number and DER of each published list, by name."""
     rows = await conn.execute(select(lists).order_by(lists.c.name))
     return {row.name: (int(row.number), row.der) for row in rows}

@@ -7,12 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from keys.certificate import Certificate
 from keys.crl import RevocationList, read_crl
 from services.chassis.checks import Approved, CheckRun, Refused
 from services.chassis.context import ServiceContext
+from services.chassis.data.connection import StoreConnection
 from services.link.bodies import text
 from services.link.opened import Opened
 from services.smki_repository import folder, store
@@ -69,7 +68,7 @@ class Repository:
         for _, der in held.values():
             self._use_list(read_crl(der))
 
-    async def _load_certificates(self, conn: AsyncConnection) -> None:
+    async def _load_certificates(self, conn: StoreConnection) -> None:
         """All that are new in one go: a ceremony may have made a meter park's worth."""
         published = await store.names(conn)
         new: list[Certificate] = []
@@ -209,7 +208,7 @@ class Repository:
         return run.judge(CertificateEvidence(certificate, self._hierarchies, same_name))
 
     async def _judge_list(
-        self, conn: AsyncConnection, name: str, item: RevocationList, run: CheckRun
+        self, conn: StoreConnection, name: str, item: RevocationList, run: CheckRun
     ) -> Approved[ListEvidence]:
         published = (await store.published_lists(conn)).get(name)
         hierarchy = next((h for h in self._hierarchies if h.name == name), None)
@@ -217,7 +216,7 @@ class Repository:
         return run.judge(ListEvidence(name, item, hierarchy, number))
 
     async def _publish_list(
-        self, conn: AsyncConnection, approved: Approved[ListEvidence]
+        self, conn: StoreConnection, approved: Approved[ListEvidence]
     ) -> dict[str, Any]:
         name, item = approved.evidence.name, approved.evidence.item
         await store.put_list(conn, name, item)
@@ -235,7 +234,7 @@ class Repository:
         return facts
 
     async def _publish_certificate(
-        self, conn: AsyncConnection, approved: Approved[CertificateEvidence]
+        self, conn: StoreConnection, approved: Approved[CertificateEvidence]
     ) -> None:
         certificate = approved.evidence.certificate
         await store.add(conn, [certificate])

@@ -38,9 +38,9 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.data.canonical import NotCanonicalError, canonical, exact
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.quota import UnauthenticatedQuota
 from services.chassis.data.store import Database, StoreError, metadata
 from services.chassis.time.clock import Clock
@@ -200,7 +200,7 @@ class AuditLog:
 
     async def append(
         self,
-        conn: AsyncConnection,
+        conn: StoreConnection,
         kind: str,
         subject: str,
         record: dict[str, Any],
@@ -283,7 +283,7 @@ class AuditLog:
         last, linked = 0, GENESIS
         async with self._database.connect() as conn:
             head = (await conn.execute(select(head_table.c.seq, head_table.c.hash))).one_or_none()
-            rows = await conn.stream(select(audit_table).order_by(audit_table.c.seq))
+            rows = conn.stream(select(audit_table).order_by(audit_table.c.seq))
             async for row in rows:
                 last, linked = verify_chain([_strict(row, last + 1)], after=last, previous=linked)
         if head is None and last:

@@ -6,8 +6,8 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, Table, Text, select, update
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.store import metadata
 
 LARGEST: Final = 2**63 - 1  # what the store's integers hold; GBCS counters are 8 octets
@@ -37,7 +37,7 @@ class OriginatorCounter:
         self._name = name
         self._first = first
 
-    async def next(self, conn: AsyncConnection) -> int:
+    async def next(self, conn: StoreConnection) -> int:
         """The next number, in the caller's write transaction.
 
         Raises:
@@ -55,13 +55,13 @@ class OriginatorCounter:
             raise CounterExhaustedError(f"counter {self._name} is at its end")
         return int(value)
 
-    async def last(self, conn: AsyncConnection) -> int:
+    async def last(self, conn: StoreConnection) -> int:
         """The last number given out (one less than the first, when none was)."""
         query = select(counter_table.c.value).where(counter_table.c.name == self._name)
         value = (await conn.execute(query)).scalar_one_or_none()
         return self._first - 1 if value is None else int(value)
 
-    async def _exist(self, conn: AsyncConnection) -> None:
+    async def _exist(self, conn: StoreConnection) -> None:
         await conn.execute(
             insert(counter_table)
             .values(name=self._name, value=self._first - 1)

@@ -11,8 +11,8 @@ from typing import Final
 
 from sqlalchemy import Column, Table, Text, select
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.store import metadata
 
 inbox_table: Final = Table(
@@ -29,7 +29,7 @@ class KeyReusedError(Exception):
 
 
 async def first_time(
-    conn: AsyncConnection, source: str, key: str, *, content: bytes | None = None
+    conn: StoreConnection, source: str, key: str, *, content: bytes | None = None
 ) -> bool:
     """Note that `key` came from `source`; False if it had come before.
 

@@ -31,9 +31,9 @@ from sqlalchemy import func, select
 from sqlalchemy import update as sql_update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.data.canonical import canonical
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.outbox_entry import (
     NOTICES,
     WORK,
@@ -67,7 +67,7 @@ __all__ = [
 
 Entries: TypeAlias = list[dict[str, Any]]
 Handler = Callable[[OutboxItem], Awaitable[None]]
-OnDead = Callable[[AsyncConnection, OutboxItem, str], Awaitable[None]]
+OnDead = Callable[[StoreConnection, OutboxItem, str], Awaitable[None]]
 
 
 class Outbox:
@@ -115,7 +115,7 @@ class Outbox:
             self._on_dead[kind] = on_dead
 
     async def put(
-        self, conn: AsyncConnection, kind: str, key: str, payload: dict[str, Any], *, lane: str
+        self, conn: StoreConnection, kind: str, key: str, payload: dict[str, Any], *, lane: str
     ) -> None:
         """Write one thing to do in the caller's transaction. The same kind and key again: nothing.
 
@@ -223,7 +223,7 @@ class Outbox:
             self._database.on_commit(self.wake)
         return found.rowcount == 1
 
-    async def complete(self, conn: AsyncConnection, item: OutboxItem) -> bool:
+    async def complete(self, conn: StoreConnection, item: OutboxItem) -> bool:
         """Mark an item done in the caller's transaction, so that effect and mark are one.
 
         A handler may call this itself; otherwise it is done after the handler returns.
@@ -266,7 +266,7 @@ class Outbox:
         self._turns.take(items)
         return items
 
-    async def _choose(self, conn: AsyncConnection, now: datetime) -> Sequence[int]:
+    async def _choose(self, conn: StoreConnection, now: datetime) -> Sequence[int]:
         """The numbers of the entries that are due and have a place."""
         return [
             number
@@ -326,7 +326,7 @@ class Outbox:
             reason=reason,
         )
 
-    async def _end(self, conn: AsyncConnection, item: OutboxItem, **values: Any) -> bool:
+    async def _end(self, conn: StoreConnection, item: OutboxItem, **values: Any) -> bool:
         """End our claim; False if it is no longer ours (the lease passed to another worker)."""
         found = await conn.execute(
             sql_update(outbox_table)

@@ -14,8 +14,8 @@ from heapq import heapify, heappop, heappush, heapreplace
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, func, select, union_all
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.outbox_entry import OutboxItem, Pool, outbox_table, peer_of
 
 WAITING: Final = "waiting"
@@ -85,7 +85,7 @@ class Turns:
         return given
 
     async def choose(
-        self, conn: AsyncConnection, pool: Pool, kinds: Collection[str], now: datetime
+        self, conn: StoreConnection, pool: Pool, kinds: Collection[str], now: datetime
     ) -> Sequence[int]:
         """The numbers of the entries of a pool that are due and for which there is a place."""
         if not self.room(pool):

@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Column, Integer, LargeBinary, Row, Table, Text, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.checks import Verdict
 from services.chassis.data.canonical import canonical
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.store import Database, UtcDateTime, metadata
 from services.chassis.time.changes import Changes
 from services.chassis.time.clock import Clock
@@ -61,7 +61,7 @@ class Traces:
         gbcs_ref: str | None = None,
         verdicts: Iterable[Verdict] | None = None,
         at: datetime | None = None,
-        conn: AsyncConnection | None = None,
+        conn: StoreConnection | None = None,
     ) -> int:
         """Add one entry.
 
@@ -116,7 +116,7 @@ class Traces:
         self._database.on_commit(lambda: self.changes.notify(subject))
         return int(result.scalar_one())
 
-    async def forget_messages(self, conn: AsyncConnection, subject: str) -> None:
+    async def forget_messages(self, conn: StoreConnection, subject: str) -> None:
         """Drop the octets of the messages about `subject`; the entries stay."""
         await conn.execute(
             update(trace_table).where(trace_table.c.subject == subject).values(message=None)

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from services.chassis.checks import Check
 from services.chassis.data.audit import AuditLog
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.quota import UnauthenticatedQuota
 from services.chassis.data.store import Database
 from services.link.checks import (
@@ -80,7 +79,7 @@ class EvidenceLog:
 
     async def request(
         self,
-        conn: AsyncConnection,
+        conn: StoreConnection,
         kind: str,
         request: HttpRequest,
         verdict: Mapping[str, Any] | None = None,
@@ -94,7 +93,7 @@ class EvidenceLog:
 
     async def response(
         self,
-        conn: AsyncConnection,
+        conn: StoreConnection,
         kind: str,
         response: HttpResponse,
         request: HttpRequest,
@@ -108,7 +107,7 @@ class EvidenceLog:
         return await self._audit.append(conn, kind, subject, record, response.body)
 
     async def write_unauthenticated(
-        self, conn: AsyncConnection, request: HttpRequest, verdict: Mapping[str, Any]
+        self, conn: StoreConnection, request: HttpRequest, verdict: Mapping[str, Any]
     ) -> int:
         """Keep that a request of unknown origin was refused, without its content.
 

@@ -31,8 +31,8 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.store import Database
 from services.link.wire import profile
 
@@ -99,7 +99,7 @@ class NonceWindow:
         return cls(database)
 
     async def spend(
-        self, conn: AsyncConnection, key_id: str, nonce: str, *, expires: int, now: datetime
+        self, conn: StoreConnection, key_id: str, nonce: str, *, expires: int, now: datetime
     ) -> bool:
         """Note a nonce, in the caller's transaction. False: it was spent before.
 
@@ -113,7 +113,7 @@ class NonceWindow:
         )
 
     async def known(
-        self, conn: AsyncConnection, key: MessageKey, now: datetime
+        self, conn: StoreConnection, key: MessageKey, now: datetime
     ) -> KnownMessage | None:
         """What is remembered of a message identifier."""
         await conn.execute(delete(_messages).where(_messages.c.keep_until < _seconds(now)))
@@ -127,7 +127,7 @@ class NonceWindow:
         return None if row is None else KnownMessage(row.body_digest, row.status, row.answer)
 
     async def begin(
-        self, conn: AsyncConnection, key: MessageKey, body_digest: bytes, now: datetime
+        self, conn: StoreConnection, key: MessageKey, body_digest: bytes, now: datetime
     ) -> str | None:
         """Take up a message that has no answer yet, in the caller's transaction.
 
@@ -156,7 +156,7 @@ class NonceWindow:
         return attempt if taken.rowcount == 1 else None
 
     async def answer(
-        self, conn: AsyncConnection, key: MessageKey, attempt: str, status: int, body: bytes
+        self, conn: StoreConnection, key: MessageKey, attempt: str, status: int, body: bytes
     ) -> bool:
         """Remember the answer to a message. The first answer stays.
 
@@ -170,7 +170,7 @@ class NonceWindow:
         )
         return kept.rowcount == 1
 
-    async def give_up(self, conn: AsyncConnection, key: MessageKey, attempt: str) -> None:
+    async def give_up(self, conn: StoreConnection, key: MessageKey, attempt: str) -> None:
         """Let go of a message that this attempt could not answer; the next one may try."""
         await conn.execute(
             update(_messages)
@@ -178,9 +178,9 @@ class NonceWindow:
             .values(lease_until=0)
         )
 
-    async def _release_the_dead(self, conn: AsyncConnection) -> None:
+    async def _release_the_dead(self, conn: StoreConnection) -> None:
         """Let go, once, of what a process before this one left: SQLite has one process at most."""
-        if self._released or conn.dialect.name != "sqlite":
+        if self._released or conn.dialect != "sqlite":
             return
         self._released = True
         await conn.execute(
@@ -198,9 +198,9 @@ def _is(key: MessageKey) -> ColumnElement[bool]:
     )
 
 
-async def _insert_new(conn: AsyncConnection, table: Table, row: dict[str, object]) -> bool:
+async def _insert_new(conn: StoreConnection, table: Table, row: dict[str, object]) -> bool:
     """Insert unless the key is there; one statement, so that it is atomic on either engine."""
-    insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
+    insert = postgresql.insert if conn.dialect == "postgresql" else sqlite.insert
     added = await conn.execute(
         insert(table).values(row).on_conflict_do_nothing().returning(*table.primary_key.columns)
     )

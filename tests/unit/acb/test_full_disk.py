@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from services.chassis.data.store import Database, StoreUnwritableError
 from tests.unit.acb.world import World
@@ -16,17 +14,13 @@ from tests.unit.acb.world import World
 @contextmanager
 def no_room_in(database: Database) -> Iterator[None]:
     """The store cannot grow by a page, whichever connection writes."""
-    engine = database._engine.sync_engine
-    most = [1]  # SQLite takes it for as much as there is already
-
-    def hold(conn: Any) -> None:
-        conn.exec_driver_sql(f"PRAGMA max_page_count={most[0]}")
-
-    event.listen(engine, "begin", hold)
+    assert database._writer is not None
+    driver = database._writer._conn.driver
+    driver.execute("PRAGMA max_page_count=1")  # SQLite takes it for as much as there is already
     try:
         yield
     finally:
-        most[0] = 2**30
+        driver.execute(f"PRAGMA max_page_count={2**30}")
 
 
 @pytest.mark.check
@@ -59,6 +53,6 @@ async def test_what_is_no_lack_of_space_is_raised_as_it_is(world: World) -> None
     database = world.parts.base.database
     with pytest.raises(Exception, match="no such table") as raised:
         async with database.begin() as conn:
-            await conn.exec_driver_sql("INSERT INTO nowhere VALUES (1)")
+            conn.driver.execute("INSERT INTO nowhere VALUES (1)")
     assert not isinstance(raised.value, StoreUnwritableError)
     assert await database.not_writable() is None

@@ -37,12 +37,10 @@ async def asked_in_order(world: World) -> list[tuple[str, int]]:
     for purpose, transaction, _ in world.peers["tcos_party"].heard:
         if purpose == "cos-command":
             async with world.parts.base.database.connect() as conn:
-                row = (
-                    await conn.exec_driver_sql(
-                        "select body from acb_request where transaction_id = ?", (transaction,)
-                    )
-                ).one()
-            name = request_from_xml(parse(row.body)).header.request_id
+                ((body,),) = conn.driver.execute(
+                    "select body from acb_request where transaction_id = ?", (transaction,)
+                )
+            name = request_from_xml(parse(body)).header.request_id
             found.append((name.originator, name.counter))
     return found
 

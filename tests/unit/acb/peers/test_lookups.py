@@ -153,7 +153,7 @@ async def test_quota_in_a_newcomers_name_delay_it_by_the_lifetime_at_most(
 async def test_who_is_no_user_is_not_asked_for_at_all(world: World, clock: HeldClock) -> None:
     spent(world, clock)
     async with world.parts.base.database.begin() as conn:
-        await conn.exec_driver_sql("DELETE FROM acb_user WHERE eui = ?", (SUPPLIER_B,))
+        conn.driver.execute("DELETE FROM acb_user WHERE eui = ?", (SUPPLIER_B,))
     assert await ask(world, world.estate.signed(world.estate.request())) == TOO_MANY
     assert questions(world) == []
 

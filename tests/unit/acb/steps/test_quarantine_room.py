@@ -42,7 +42,7 @@ async def copies_kept(world: World, request: ServiceRequest) -> int:
     """How many copies of the document of a request the broker's store holds."""
     name = request.header.request_id.text
     async with world.parts.base.database.connect() as conn:
-        rows = await conn.exec_driver_sql(
+        rows = conn.driver.execute(
             "SELECT body FROM acb_request WHERE request_id = ? "
             "UNION ALL SELECT message FROM trace WHERE subject = ? AND kind = 'received'",
             (name, name),

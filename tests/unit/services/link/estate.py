@@ -266,10 +266,8 @@ class Party:
     async def state(self) -> tuple[Any, ...]:
         """All that an act could have changed: what handlers did, nonces, messages."""
         async with self.database.connect() as conn:
-            nonces = (await conn.exec_driver_sql("select * from link_nonce order by 1,2")).all()
-            messages = (
-                await conn.exec_driver_sql("select * from link_message order by 1,2,3")
-            ).all()
+            nonces = conn.driver.execute("select * from link_nonce order by 1,2").fetchall()
+            messages = conn.driver.execute("select * from link_message order by 1,2,3").fetchall()
         return len(self.handled), tuple(nonces), tuple(messages)
 
 

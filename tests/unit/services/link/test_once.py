@@ -187,7 +187,7 @@ async def test_an_answer_kept_with_its_effect_survives_a_crash_right_after(
 
     async def act_then_die(opened: Opened) -> None:
         async with parties[0].database.begin() as conn:
-            await conn.exec_driver_sql("create table effect (n integer)")
+            conn.driver.execute("create table effect (n integer)")
             await opened.remember(conn, {"effect": 1})
         raise Died
 
@@ -214,8 +214,8 @@ async def test_an_attempt_that_outlived_its_lease_cannot_commit_its_effect(
             going.set()
             await go_on.wait()
         async with parties[0].database.begin() as conn:
-            await conn.exec_driver_sql("create table if not exists effect (n integer)")
-            await conn.exec_driver_sql("insert into effect values (?)", (number,))
+            conn.driver.execute("create table if not exists effect (n integer)")
+            conn.driver.execute("insert into effect values (?)", (number,))
             await opened.remember(conn, {"effect": number})
         return {"effect": number}
 
@@ -230,7 +230,7 @@ async def test_an_attempt_that_outlived_its_lease_cannot_commit_its_effect(
     go_on.set()
     assert (await slow).status == 503
     async with party.database.connect() as conn:
-        effects = (await conn.exec_driver_sql("select n from effect")).scalars().all()
+        effects = [n for (n,) in conn.driver.execute("select n from effect")]
     assert effects == [2]
     again = forge.but(created=int(clock.at.timestamp()), nonce="C" * 22)
     assert problem_of(await party.send(again.request())) == {"effect": 2}

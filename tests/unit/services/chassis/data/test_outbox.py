@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.chassis.data.connection import StoreConnection
 from services.chassis.data.outbox import Outbox, OutboxItem, Retry, TryLater, Undeliverable
 from services.chassis.data.store import Database, StoreError
 from services.chassis.time.clock import SystemClock
@@ -83,7 +83,7 @@ async def test_idle_waits_for_what_is_put_while_it_looks(
     look, looks = database.connect, 0
 
     @asynccontextmanager
-    async def late() -> AsyncIterator[AsyncConnection]:
+    async def late() -> AsyncIterator[StoreConnection]:
         nonlocal looks
         looks += 1
         if looks == 2:  # the first is for what could be claimed
@@ -175,7 +175,7 @@ async def test_what_can_never_succeed_is_dead_at_once_and_says_so(
     told: list[str] = []
     outbox = Outbox(database, held_clock, retry=RETRY)
 
-    async def on_dead(conn: AsyncConnection, item: OutboxItem, reason: str) -> None:
+    async def on_dead(conn: StoreConnection, item: OutboxItem, reason: str) -> None:
         await outbox.put(conn, "tell", item.key, {"reason": reason}, lane="peer")
 
     async def tell(item: OutboxItem) -> None:

@@ -6,18 +6,23 @@ import asyncio
 import sqlite3
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, Text, event, func, insert, select, text
+from sqlalchemy import Column, Integer, MetaData, Table, Text, func, insert, select, text
 from sqlalchemy.exc import OperationalError, StatementError
 
 from services.chassis.checks import CheckBook
 from services.chassis.context import ServiceContext
-from services.chassis.data.store import Database, StoreError, UtcDateTime
+from services.chassis.data import sqlite
+from services.chassis.data.store import (
+    Database,
+    StoreError,
+    StoreUnwritableError,
+    UtcDateTime,
+)
 from services.chassis.settings import Settings
 
 own = MetaData()
@@ -170,13 +175,13 @@ async def test_a_file_that_is_no_store(tmp_path: Path) -> None:
         await Database.open(path)
 
 
-async def test_a_reader_cannot_write_while_someone_does(database: Database) -> None:
+async def test_a_reader_cannot_write(database: Database) -> None:
     await database.create_all(own)
     async with database.connect() as reader:
         await reader.execute(select(things))
         async with database.begin() as conn:
             await conn.execute(insert(things).values(name="x"))
-        with pytest.raises(OperationalError):  # its snapshot is stale: it may not write on it
+        with pytest.raises(OperationalError, match="readonly"):
             await reader.execute(insert(things).values(name="y"))
     assert await names(database) == ["x"]
 
@@ -225,53 +230,167 @@ async def test_what_was_opened_is_closed_where_a_party_cannot_be_put_together(
             pass
 
 
-@pytest.fixture
-def nothing_left_open() -> Iterator[None]:
-    """Each connection has a thread of its own: after the test there are no more than before."""
+def commits_that_wait(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> tuple[threading.Event, asyncio.Event]:
+    """Commits reach the disk only when the first event is set; the second says that one waits."""
+    let_go, reached = threading.Event(), asyncio.Event()
+    tell = asyncio.get_running_loop().call_soon_threadsafe
+    genuine = sqlite.commit
 
-    def alive() -> set[threading.Thread]:
-        return {one for one in threading.enumerate() if "connection_worker" in one.name}
+    def waits(driver: sqlite3.Connection) -> None:
+        tell(reached.set)
+        let_go.wait()
+        genuine(driver)
 
-    before = alive()
-    yield
-    assert alive() <= before
-
-
-class Hold:
-    """An SQL function ``hold()`` that waits in the connection's thread until it is let go."""
-
-    def __init__(self) -> None:
-        self.reached = asyncio.Event()
-        self.let_go = threading.Event()
-        self._tell = asyncio.get_running_loop().call_soon_threadsafe
-
-    def __call__(self) -> str:
-        self._tell(self.reached.set)
-        self.let_go.wait()
-        return "held"
-
-    async def cancel(self, task: asyncio.Task[Any], times: int = 1) -> None:
-        """Cancel a task while the thread waits."""
-        await self.reached.wait()
-        for _ in range(times):
-            task.cancel()
-            await asyncio.wait({task}, timeout=0)
+    monkeypatch.setattr(sqlite, "commit", waits)
+    return let_go, reached
 
 
-async def claiming(database: Database, hold: Callable[[], str]) -> None:
-    """As the outbox claims what is due: an UPDATE that returns rows."""
+async def write(database: Database, name: str) -> str:
     async with database.begin() as conn:
-        driver: Any = (await conn.get_raw_connection()).driver_connection
-        await driver.create_function("hold", 0, hold)
-        await conn.exec_driver_sql("UPDATE thing SET name = hold() RETURNING name")
+        await conn.execute(insert(things).values(name=name))
+    return name
 
 
-async def prepared(tmp_path: Path) -> Database:
-    database = await Database.open(tmp_path / "s.sqlite3")
+async def test_units_that_come_together_share_a_commit(database: Database) -> None:
     await database.create_all(own)
-    async with database.begin() as conn:
-        await conn.execute(insert(things).values(name="x"))
-    return database
+    before = replace(database.counts)
+    async with asyncio.TaskGroup() as group:
+        for number in range(20):
+            group.create_task(write(database, str(number)))
+    assert database.counts.units - before.units == 20
+    assert database.counts.commits - before.commits == 1
+    assert await names(database) == [str(number) for number in range(20)]
+
+
+async def test_one_unit_that_fails_is_undone_alone(database: Database) -> None:
+    await database.create_all(own)
+
+    async def fail() -> None:
+        async with database.begin() as conn:
+            await conn.execute(insert(things).values(name="never"))
+            raise ZeroDivisionError
+
+    acts = (write(database, "a"), fail(), write(database, "b"))
+    ended = await asyncio.gather(*acts, return_exceptions=True)
+    assert isinstance(ended[1], ZeroDivisionError)
+    assert await names(database) == ["a", "b"]
+
+
+async def test_nobody_is_told_before_it_is_on_the_disk(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await database.create_all(own)
+    let_go, reached = commits_that_wait(database, monkeypatch)
+    told: list[str] = []
+
+    async def act() -> None:
+        async with database.begin() as conn:
+            await conn.execute(insert(things).values(name="x"))
+            database.on_commit(lambda: told.append("x"))
+
+    first = asyncio.create_task(act())
+    await reached.wait()
+    following = asyncio.create_task(write(database, "y"))
+    await everybody()
+    assert (told, first.done(), following.done()) == ([], False, False)
+    assert await names(database) == [], "readers go on meanwhile, and see what is durable"
+    let_go.set()
+    await asyncio.gather(first, following)
+    assert told == ["x"]
+    assert await names(database) == ["x", "y"]
+
+
+async def test_who_is_cancelled_while_it_is_committed_takes_nobody_with_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await database.create_all(own)
+    let_go, reached = commits_that_wait(database, monkeypatch)
+    both = [asyncio.create_task(write(database, name)) for name in ("given up", "kept")]
+    await reached.wait()
+    both[0].cancel()
+    let_go.set()
+    ended = await asyncio.gather(*both, return_exceptions=True)
+    assert isinstance(ended[0], asyncio.CancelledError)
+    assert ended[1] == "kept"
+    assert await names(database) == ["given up", "kept"], "what was under way is not half undone"
+
+
+async def test_a_commit_that_fails_undoes_every_unit_and_tells_each(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await database.create_all(own)
+
+    def fails(driver: sqlite3.Connection) -> None:
+        error = sqlite3.OperationalError("disk full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    with monkeypatch.context() as now:
+        now.setattr(sqlite, "commit", fails)
+        ended = await asyncio.gather(
+            write(database, "a"), write(database, "b"), return_exceptions=True
+        )
+    assert [type(one) for one in ended] == [StoreUnwritableError] * 2
+    assert await names(database) == []
+    assert await write(database, "c") == "c"
+
+
+async def test_where_the_engine_undoes_the_transaction_all_in_it_are_told(
+    database: Database,
+) -> None:
+    """SQLite ends the whole transaction on some errors, not the statement alone."""
+    await database.create_all(own)
+
+    async def fail() -> None:
+        async with database.begin() as conn:
+            conn.driver.rollback()
+            raise ZeroDivisionError
+
+    ended = await asyncio.gather(write(database, "a"), fail(), return_exceptions=True)
+    assert [type(one) for one in ended] == [ZeroDivisionError] * 2
+    assert await names(database) == []
+    assert await write(database, "b") == "b"
+
+
+async def test_who_is_cancelled_in_the_middle_is_undone_and_lets_go(
+    database: Database, tmp_path: Path
+) -> None:
+    await database.create_all(own)
+    inside, never = asyncio.Event(), asyncio.Event()
+
+    async def act() -> None:
+        async with database.begin() as conn:
+            await conn.execute(insert(things).values(name="x").returning(things.c.id))
+            inside.set()
+            await never.wait()
+
+    task = asyncio.create_task(act())
+    await inside.wait()
+    waiting = asyncio.create_task(write(database, "given up while it waited"))
+    await everybody()
+    for one in (waiting, task):
+        one.cancel()
+    await asyncio.wait({task, waiting})
+    assert await write(database, "y") == "y"
+    assert await names(database) == ["y"]
+    assert lock_is_free(tmp_path)
+
+
+async def test_a_lock_from_outside_is_waited_for_while_others_go_on(
+    database: Database, tmp_path: Path
+) -> None:
+    await database.create_all(own)
+    other = sqlite3.connect(tmp_path / "test.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    task = asyncio.create_task(write(database, "x"))
+    await everybody()
+    assert await names(database) == []
+    assert not task.done()
+    other.execute("ROLLBACK")
+    assert await task == "x"
+    other.close()
 
 
 async def everybody() -> None:
@@ -281,7 +400,7 @@ async def everybody() -> None:
 
 
 def lock_is_free(tmp_path: Path) -> bool:
-    other = sqlite3.connect(tmp_path / "s.sqlite3", timeout=0, isolation_level=None)
+    other = sqlite3.connect(tmp_path / "test.sqlite3", timeout=0, isolation_level=None)
     try:
         other.execute("BEGIN IMMEDIATE")
     except sqlite3.OperationalError:
@@ -291,60 +410,23 @@ def lock_is_free(tmp_path: Path) -> bool:
     return True
 
 
-@pytest.mark.usefixtures("nothing_left_open")
-async def test_who_is_cancelled_between_two_rows_lets_go_of_the_lock(tmp_path: Path) -> None:
-    """A statement that still has rows would keep its connection's lock after the close."""
-    database, hold = await prepared(tmp_path), Hold()
-    claim = asyncio.create_task(claiming(database, hold))
-    await hold.cancel(claim)
-    hold.let_go.set()
-    ended = (await asyncio.gather(claim, return_exceptions=True))[0]
-    assert isinstance(ended, asyncio.CancelledError), "and its traceback holds what it had"
-    assert lock_is_free(tmp_path), "for others of this service"
+async def test_closing_leaves_nothing_open(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    database = await Database.open(tmp_path / "test.sqlite3")
+    await database.create_all(own)
+    await asyncio.gather(write(database, "a"), names(database), write(database, "b"))
     await database.close()
-    assert lock_is_free(tmp_path), "for who opens the store again"
-
-
-@pytest.mark.usefixtures("nothing_left_open")
-async def test_closing_waits_for_a_statement_that_was_given_up(tmp_path: Path) -> None:
-    """Who is cancelled twice does not wait for the thread, which still has the lock."""
-    database, hold = await prepared(tmp_path), Hold()
-    claim = asyncio.create_task(claiming(database, hold))
-    await hold.cancel(claim, times=2)
-    await asyncio.gather(claim, return_exceptions=True)
-    closing = asyncio.create_task(database.close())
-    await everybody()
-    assert not closing.done()
-    hold.let_go.set()
-    await closing
+    assert set(threading.enumerate()) <= before
     assert lock_is_free(tmp_path)
+    assert not (tmp_path / "test.sqlite3-wal").exists(), "the last connection cleans up"
 
 
-@pytest.mark.usefixtures("nothing_left_open")
-async def test_a_connection_cancelled_while_it_opens_is_closed(tmp_path: Path) -> None:
-    database, hold = await prepared(tmp_path), Hold()
-    await database._engine.dispose()  # so that the next one has to open one
-
-    @event.listens_for(database._engine.sync_engine, "connect")
-    def _connect(dbapi: Any, _record: Any) -> None:
-        dbapi.create_function("hold", 0, hold)
-        cursor = dbapi.cursor()
-        cursor.execute("SELECT hold()")
-        cursor.close()
-
-    reading = asyncio.create_task(names(database))
-    await hold.cancel(reading)
-    hold.let_go.set()
-    ended = (await asyncio.gather(reading, return_exceptions=True))[0]
-    assert isinstance(ended, asyncio.CancelledError)
-    await database.close()
-
-
-@pytest.mark.usefixtures("nothing_left_open")
 async def test_a_file_that_is_no_store_leaves_nothing_open(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
     (tmp_path / "s.sqlite3").write_bytes(b"not a store, but long enough to be read as one" * 99)
     with pytest.raises(StoreError, match="cannot be opened"):
         await Database.open(tmp_path / "s.sqlite3")
+    assert set(threading.enumerate()) <= before
 
 
 async def test_a_store_of_another_version_is_not_opened(tmp_path: Path) -> None:
