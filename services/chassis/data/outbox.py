@@ -9,26 +9,26 @@ each kind has a pool of places (`services.chassis.data.outbox_entry.Pool`). One 
 their share of the places and no more, however many of them wait; free places go round the lanes;
 and notices never take the places of work. The bounds hold for each worker.
 
+The worker keeps in mind what waits (a store has one process); the store is read again at a start.
+
 What it leaves to others: exactly once. A crash between a handler's effect and the mark leads to a
 second delivery; receivers recognise it (`services.chassis.data.inbox`). Entries are independent:
 their order is not kept when one of them fails.
 
-States: ``waiting`` (due at ``due_at``), ``claimed`` (a worker has it until ``lease_until``),
-``done``, ``dead``.
+States: ``waiting`` (due at ``due_at``), ``claimed`` (waiting, and being tried), ``done``, ``dead``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 
 import structlog
-from sqlalchemy import func, select
-from sqlalchemy import update as sql_update
+from sqlalchemy import null, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -42,11 +42,12 @@ from services.chassis.data.outbox_entry import (
     Retry,
     TryLater,
     Undeliverable,
-    item_of,
+    Waiting,
     outbox_table,
     shown,
 )
-from services.chassis.data.outbox_lanes import Turns
+from services.chassis.data.outbox_lanes import Agenda, Turns
+from services.chassis.data.prepared import Prepared, param
 from services.chassis.data.store import Database, StoreError
 from services.chassis.time.clock import Clock
 
@@ -69,6 +70,40 @@ Entries: TypeAlias = list[dict[str, Any]]
 Handler = Callable[[OutboxItem], Awaitable[None]]
 OnDead = Callable[[StoreConnection, OutboxItem, str], Awaitable[None]]
 
+_column = outbox_table.c
+_ADD: Final = Prepared(
+    insert(outbox_table)
+    .values(state="waiting", attempts=0)
+    .on_conflict_do_nothing()
+    .returning(_column.id),
+    *("kind", "key", "pool", "lane", "payload", "due_at", "created_at"),
+)
+_PAYLOAD: Final = Prepared(
+    select(_column.payload).where(_column.id == param("number"), _column.state == "waiting")
+)
+_WAITING: Final = Prepared(
+    select(
+        *(_column[name] for name in ("id", "kind", "key", "pool", "lane", "due_at", "attempts"))
+    ).where(_column.state == "waiting")
+)
+_END: Final = Prepared(
+    update(outbox_table).where(_column.id == param("number"), _column.state == "waiting"),
+    *("state", "attempts", "due_at", "last_error", "ended_at"),
+)
+_DONE: Final = Prepared(
+    update(outbox_table)
+    .where(_column.id == param("number"), _column.state == "waiting")
+    .values(state="done"),
+    *("attempts", "ended_at"),
+)
+_REVIVE: Final = Prepared(
+    update(outbox_table)
+    .where(_column.id == param("number"), _column.state == "dead")
+    .values(state="waiting", attempts=0, ended_at=null())
+    .returning(*(_column[name] for name in ("id", "kind", "key", "pool", "lane", "attempts"))),
+    "due_at",
+)
+
 
 class Outbox:
     """The outbox of one service and its worker."""
@@ -90,7 +125,8 @@ class Outbox:
         self._settled = asyncio.Condition()
         self._running: set[asyncio.Task[None]] = set()
         self._turns = Turns()
-        self._looked_at = clock.now()
+        self._agenda = Agenda()
+        self._done: set[int] = set()  # marked by their handlers, which have not returned yet
         self._worker: asyncio.Task[None] | None = None
 
     def register(
@@ -131,41 +167,43 @@ class Outbox:
         """
         if kind not in self._handlers:
             raise StoreError(f"no outbox handler for {kind}")
-        now = self._clock.now()
-        await conn.execute(
-            insert(outbox_table)
-            .values(
-                kind=kind,
-                key=key,
-                pool=self._pools[kind].name,
-                lane=lane,
-                payload=canonical(payload),
-                state="waiting",
-                attempts=0,
-                due_at=now,
-                created_at=now,
-            )
-            .on_conflict_do_nothing()
+        now, pool = self._clock.now(), self._pools[kind].name
+        added = await conn.execute(
+            _ADD,
+            {
+                "kind": kind,
+                "key": key,
+                "pool": pool,
+                "lane": lane,
+                "payload": canonical(payload),
+                "due_at": now,
+                "created_at": now,
+            },
         )
-        self._database.on_commit(self.wake)
+        number = added.scalar_one_or_none()
+        if number is not None:
+            entry = Waiting(number, kind, key, pool, lane, now, 0)
+            self._database.on_commit(lambda: self._remember(entry))
+
+    def _remember(self, entry: Waiting) -> None:
+        self._agenda.add(entry)
+        self.wake()
 
     def wake(self) -> None:
         """Look for work now."""
         self._wake.set()
 
     async def start(self) -> None:
-        """Start the worker. With SQLite the store has one process, so old claims fall free."""
-        if self._database.dialect == "sqlite":
-            async with self._database.begin() as conn:
-                await conn.execute(
-                    sql_update(outbox_table)
-                    .where(outbox_table.c.state == "claimed")
-                    .values(state="waiting", lease=None, lease_until=None)
-                )
+        """Read what waits from an earlier process, and start the worker."""
+        self._agenda = Agenda()
+        async with self._database.connect() as conn:
+            for row in (await conn.execute(_WAITING)).all():
+                if row.kind in self._handlers:
+                    self._agenda.add(Waiting(**row._asdict()))
         self._worker = asyncio.create_task(self._work(), name="outbox")
 
     async def stop(self) -> None:
-        """Stop the worker; what it had claimed will be delivered again."""
+        """Stop the worker; what it had under way is tried again after the next start."""
         if self._worker is not None:
             self._worker.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -196,8 +234,8 @@ class Outbox:
             if self._worker is None:
                 await self.run_due()
             async with self._settled:
-                busy, later = await self._pending()
-                if not busy and not (deferred and later):
+                busy = bool(len(self._turns)) or self._agenda.ripen(self._clock.now())
+                if not busy and not (deferred and len(self._agenda)):
                     return
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._retry.first.total_seconds()):
@@ -205,80 +243,72 @@ class Outbox:
 
     async def list(self, state: str | None = None, limit: int = 200) -> Entries:
         """The latest entries, newest first, without their payloads."""
-        query = select(outbox_table).order_by(outbox_table.c.id.desc()).limit(limit)
+        query = select(outbox_table).order_by(_column.id.desc()).limit(limit)
         if state is not None:
-            query = query.where(outbox_table.c.state == state)
+            query = query.where(_column.state == ("waiting" if state == "claimed" else state))
         async with self._database.connect() as conn:
             rows = (await conn.execute(query)).all()
-        return [shown(row) for row in rows]
+        entries = [shown(row, self._turns.held(row.id)) for row in rows]
+        return [entry for entry in entries if state is None or entry["state"] == state]
 
     async def revive(self, item_id: int) -> bool:
         """Try a dead entry again from the start; False if there is no such dead entry."""
+        now = self._clock.now()
         async with self._database.begin() as conn:
-            found = await conn.execute(
-                sql_update(outbox_table)
-                .where(outbox_table.c.id == item_id, outbox_table.c.state == "dead")
-                .values(state="waiting", attempts=0, due_at=self._clock.now(), ended_at=None)
-            )
-            self._database.on_commit(self.wake)
-        return found.rowcount == 1
+            row = (await conn.execute(_REVIVE, {"number": item_id, "due_at": now})).one_or_none()
+            if row is not None:
+                entry = Waiting(**row._asdict(), due_at=now)
+                self._database.on_commit(lambda: self._remember(entry))
+        return row is not None
 
     async def complete(self, conn: StoreConnection, item: OutboxItem) -> bool:
         """Mark an item done in the caller's transaction, so that effect and mark are one.
 
         A handler may call this itself; otherwise it is done after the handler returns.
-        Returns False if the claim is no longer ours.
+        Returns False if it has ended already.
         """
-        return await self._end(conn, item, state="done", ended_at=self._clock.now())
+        found = await conn.execute(
+            _DONE,
+            {"number": item.id, "attempts": item.attempts, "ended_at": self._clock.now()},
+        )
+        if found.rowcount != 1:
+            return False
+        self._database.on_commit(lambda: self._done.add(item.id))
+        return True
 
     async def _claim(self) -> Sequence[OutboxItem]:
         """Take what is due and has a place, lane by lane."""
-        self._looked_at = now = self._clock.now()
-        lost = (outbox_table.c.state == "claimed", outbox_table.c.lease_until <= now)
-        async with self._database.connect() as conn:  # a look before taking the write lock
-            fallen = (await conn.execute(select(outbox_table.c.id).where(*lost).limit(1))).first()
-            chosen = [] if fallen else await self._choose(conn, now)
-        if not fallen and not chosen:
+        if not self._agenda.ripen(self._clock.now()):
             return []
-        lease = secrets.token_hex(8)
-        async with self._database.begin() as conn:
-            if fallen:
-                await conn.execute(
-                    sql_update(outbox_table)
-                    .where(*lost)
-                    .values(state="waiting", lease=None, lease_until=None)
-                )
-                chosen = await self._choose(conn, now)
-            rows = (
-                await conn.execute(
-                    sql_update(outbox_table)
-                    .where(outbox_table.c.id.in_(chosen), outbox_table.c.state == "waiting")
-                    .values(
-                        state="claimed",
-                        attempts=outbox_table.c.attempts + 1,
-                        lease=lease,
-                        lease_until=now + self._retry.lease,
-                    )
-                    .returning(outbox_table)
-                )
-            ).all()
-        items = [item_of(row, lease) for row in sorted(rows, key=lambda row: row.id)]
+        chosen = [
+            entry
+            for pool in set(self._pools.values())
+            for entry in self._turns.choose(pool, self._agenda)
+        ]
+        items = []
+        try:
+            async with self._database.connect() as conn:
+                for entry in chosen:
+                    found = await conn.execute(_PAYLOAD, {"number": entry.id})
+                    payload = found.scalar_one_or_none()
+                    if payload is not None:
+                        items.append(entry.item(json.loads(payload)))
+        except BaseException:
+            for entry in chosen:
+                self._agenda.add(entry)
+            raise
         self._turns.take(items)
         return items
-
-    async def _choose(self, conn: StoreConnection, now: datetime) -> Sequence[int]:
-        """The numbers of the entries that are due and have a place."""
-        return [
-            number
-            for pool in set(self._pools.values())
-            for number in await self._turns.choose(conn, pool, self._handlers, now)
-        ]
 
     async def _handle(self, item: OutboxItem) -> None:
         try:
             await self._attempt(item)
+        except Exception:
+            self._again(item, self._clock.now() + STORE_PAUSE)  # what became of it is not kept
+            raise
         finally:
             self._turns.give_back(item)
+            self._done.discard(item.id)
         async with self._settled:
             self._settled.notify_all()
 
@@ -293,8 +323,9 @@ class Outbox:
             _log.debug("outbox handler failed", kind=item.kind, exc_info=True)
             await self._defer(item, reason)
         else:
-            async with self._database.begin() as conn:
-                await self.complete(conn, item)
+            if item.id not in self._done:
+                async with self._database.begin() as conn:
+                    await self.complete(conn, item)
 
     async def _defer(self, item: OutboxItem, reason: str) -> None:
         if item.attempts >= self._retry.attempts:
@@ -302,7 +333,8 @@ class Outbox:
             return
         due = self._clock.now() + self._retry.pause(item.attempts)
         async with self._database.begin() as conn:
-            await self._end(conn, item, state="waiting", due_at=due, last_error=reason)
+            if await self._end(conn, item, reason, state="waiting", due_at=due):
+                self._database.on_commit(lambda: self._again(item, due))
         _log.info(
             "outbox entry deferred",
             kind=item.kind,
@@ -311,11 +343,15 @@ class Outbox:
             reason=reason,
         )
 
+    def _again(self, item: OutboxItem, due: datetime) -> None:
+        self._agenda.add(
+            Waiting(item.id, item.kind, item.key, item.pool, item.lane, due, item.attempts)
+        )
+
     async def _give_up(self, item: OutboxItem, reason: str) -> None:
+        now = self._clock.now()
         async with self._database.begin() as conn:
-            ours = await self._end(
-                conn, item, state="dead", last_error=reason, ended_at=self._clock.now()
-            )
+            ours = await self._end(conn, item, reason, state="dead", due_at=now, ended_at=now)
             if ours and item.kind in self._on_dead:
                 await self._on_dead[item.kind](conn, item, reason)
         _log.error(
@@ -326,41 +362,36 @@ class Outbox:
             reason=reason,
         )
 
-    async def _end(self, conn: StoreConnection, item: OutboxItem, **values: Any) -> bool:
-        """End our claim; False if it is no longer ours (the lease passed to another worker)."""
+    async def _end(
+        self,
+        conn: StoreConnection,
+        item: OutboxItem,
+        reason: str,
+        *,
+        state: str,
+        due_at: datetime,
+        ended_at: datetime | None = None,
+    ) -> bool:
+        """Write down what became of an attempt; False if the entry has ended already."""
         found = await conn.execute(
-            sql_update(outbox_table)
-            .where(
-                outbox_table.c.id == item.id,
-                outbox_table.c.state == "claimed",
-                outbox_table.c.lease == item.lease,
-            )
-            .values(lease=None, lease_until=None, **values)
+            _END,
+            {
+                "number": item.id,
+                "state": state,
+                "attempts": item.attempts,
+                "due_at": due_at,
+                "last_error": reason,
+                "ended_at": ended_at,
+            },
         )
         return found.rowcount == 1
-
-    async def _pending(self) -> tuple[bool, bool]:
-        """Whether anything is claimed or due, and whether anything waits for later."""
-        query = select(outbox_table.c.state, func.min(outbox_table.c.due_at)).where(
-            outbox_table.c.state.in_(("waiting", "claimed")),
-            outbox_table.c.kind.in_(self._handlers),
-        )
-        async with self._database.connect() as conn:
-            rows = (await conn.execute(query.group_by(outbox_table.c.state))).all()
-        found: dict[str, datetime | str] = {row[0]: row[1] for row in rows}
-        due = found.get("waiting")
-        if isinstance(due, str):
-            due = datetime.fromisoformat(due)
-        now = self._clock.now()  # after the look: what was put just before it was due by then
-        return "claimed" in found or (due is not None and due <= now), due is not None
 
     async def _work(self) -> None:
         while True:
             self._wake.clear()
             try:
-                items = await self._take_on()
-                if not items:
-                    await self._sleep(await self._next_look())
+                if not await self._take_on():
+                    await self._sleep(self._until_due())
             except SQLAlchemyError as error:
                 # A busy or full store must not end the worker: nothing would be sent any more.
                 _log.error("outbox cannot use the store", error=type(error).__name__)
@@ -381,26 +412,16 @@ class Outbox:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("outbox could not record an outcome", error=type(error).__name__)
 
-    async def _next_look(self) -> timedelta:
-        """How long there is nothing to do unless woken.
+    def _until_due(self) -> timedelta | None:
+        """How long there is nothing to do unless woken; None: until woken.
 
-        What was due at the last look has no place yet: whatever gives one back wakes the worker.
+        What is due has no place yet: whatever gives one back wakes the worker.
         """
-        async with self._database.connect() as conn:
-            query = select(func.min(outbox_table.c.due_at)).where(
-                outbox_table.c.state == "waiting",
-                outbox_table.c.due_at > self._looked_at,
-                outbox_table.c.kind.in_(self._handlers),
-            )
-            due = (await conn.execute(query)).scalar_one()
-        pause = self._retry.cap
-        if due is not None:
-            moment = datetime.fromisoformat(due) if isinstance(due, str) else due
-            pause = min(pause, max(timedelta(milliseconds=5), moment - self._clock.now()))
-        return pause
+        due = self._agenda.next_due()
+        return None if due is None else max(timedelta(milliseconds=5), due - self._clock.now())
 
-    async def _sleep(self, pause: timedelta) -> None:
+    async def _sleep(self, pause: timedelta | None) -> None:
         """Until woken, or for that long."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(pause.total_seconds()):
+            async with asyncio.timeout(None if pause is None else pause.total_seconds()):
                 await self._wake.wait()

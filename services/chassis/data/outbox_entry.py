@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Column, Index, Integer, Row, Table, Text, UniqueConstraint
@@ -23,13 +22,10 @@ outbox_table: Final = Table(
     Column("state", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("due_at", UtcDateTime, nullable=False),
-    Column("lease", Text),
-    Column("lease_until", UtcDateTime),
     Column("last_error", Text),
     Column("created_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
     UniqueConstraint("kind", "key"),
-    Index("outbox_turn", "state", "pool", "lane", "due_at", "id"),
     Index("outbox_due", "state", "due_at"),
 )
 
@@ -94,7 +90,6 @@ class OutboxItem:
         lane: Whom it occupies, and for whom: ``peer/owner``.
         payload: JSON values the handler needs.
         attempts: How often it has been tried, this time included.
-        lease: The claim under which it is being handled.
     """
 
     id: int
@@ -104,24 +99,41 @@ class OutboxItem:
     lane: str
     payload: dict[str, Any]
     attempts: int
-    lease: str
 
 
-def item_of(row: Row[Any], lease: str) -> OutboxItem:
-    """An entry as its handler gets it, under this claim."""
-    payload = json.loads(row.payload)
-    return OutboxItem(row.id, row.kind, row.key, row.pool, row.lane, payload, row.attempts, lease)
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An entry that waits, as the worker keeps it in mind: without its payload.
+
+    Attributes:
+        due_at: When it may be tried.
+        attempts: How often it has been tried.
+    """
+
+    id: int
+    kind: str
+    key: str
+    pool: str
+    lane: str
+    due_at: datetime
+    attempts: int
+
+    def item(self, payload: dict[str, Any]) -> OutboxItem:
+        """As its handler gets it, for the next attempt."""
+        return OutboxItem(
+            self.id, self.kind, self.key, self.pool, self.lane, payload, self.attempts + 1
+        )
 
 
-def shown(row: Row[Any]) -> dict[str, Any]:
-    """An entry as the lab port shows it: without its payload."""
+def shown(row: Row[Any], held: OutboxItem | None) -> dict[str, Any]:
+    """An entry as the lab port shows it, without its payload; `held` while it is being tried."""
     return {
         "id": row.id,
         "kind": row.kind,
         "key": row.key,
         "lane": row.lane,
-        "state": row.state,
-        "attempts": row.attempts,
+        "state": row.state if held is None else "claimed",
+        "attempts": row.attempts if held is None else held.attempts,
         "due_at": row.due_at.isoformat(),
         "last_error": row.last_error,
         "created_at": row.created_at.isoformat(),
@@ -137,7 +149,7 @@ class Retry:
         first: Pause after the first failure.
         cap: Longest pause.
         attempts: Failures after which an entry is dead.
-        lease: How long one attempt may take; a crashed worker's claims fall free after it.
+        lease: How long one attempt may take.
     """
 
     first: timedelta = timedelta(milliseconds=200)

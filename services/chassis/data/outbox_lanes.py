@@ -2,30 +2,25 @@
 
 A lane is ``peer`` or ``peer/owner``: whom its entries occupy, and for whom. One that stands still
 keeps the places it has, up to the share of its pool (`Pool`), and nobody else's; what waits behind
-it is not looked at. Looking costs one step in an index for each lane, however many entries wait.
+it is not looked at. The worker keeps the entries that wait in mind; the store keeps them for the
+next process.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from heapq import heapify, heappop, heappush, heapreplace
-from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, func, select, union_all
-
-from services.chassis.data.connection import StoreConnection
-from services.chassis.data.outbox_entry import OutboxItem, Pool, outbox_table, peer_of
-
-WAITING: Final = "waiting"
+from services.chassis.data.outbox_entry import OutboxItem, Pool, Waiting, peer_of
 
 
 class Turns:
     """Who has places now, and who had the last turn."""
 
     def __init__(self) -> None:
-        self._held: dict[tuple[int, str], OutboxItem] = {}
+        self._held: dict[int, OutboxItem] = {}
         self._served: dict[tuple[str, str], int] = {}
         self._turn = 0
 
@@ -35,11 +30,15 @@ class Turns:
     def take(self, items: Iterable[OutboxItem]) -> None:
         """These have places from now on."""
         for item in items:
-            self._held[item.id, item.lease] = item
+            self._held[item.id] = item
 
     def give_back(self, item: OutboxItem) -> None:
         """This one has its place no more."""
-        self._held.pop((item.id, item.lease), None)
+        self._held.pop(item.id, None)
+
+    def held(self, number: int) -> OutboxItem | None:
+        """The entry of this number, if it has a place."""
+        return self._held.get(number)
 
     def clear(self) -> None:
         """Nobody has a place."""
@@ -84,18 +83,15 @@ class Turns:
                 heappush(ready, rank(peer, peers[peer]))
         return given
 
-    async def choose(
-        self, conn: StoreConnection, pool: Pool, kinds: Collection[str], now: datetime
-    ) -> Sequence[int]:
-        """The numbers of the entries of a pool that are due and for which there is a place."""
-        if not self.room(pool):
-            return ()
-        lanes = (await conn.execute(lanes_due(pool, kinds, now))).scalars().all()
+    def choose(self, pool: Pool, agenda: Agenda) -> list[Waiting]:
+        """The entries of a pool that are due and for which there is a place: taken out."""
+        lanes = agenda.lanes(pool) if self.room(pool) else ()
         self._forget(pool, lanes)
-        given = self.share(pool, lanes)
-        if not given:
-            return ()
-        return list((await conn.execute(first_due(pool, given, kinds, now))).scalars())
+        return [
+            entry
+            for lane, places in sorted(self.share(pool, lanes).items())
+            for entry in agenda.take(pool, lane, places)
+        ]
 
     def _forget(self, pool: Pool, lanes: Collection[str]) -> None:
         """Keep in mind only the turns of these lanes of a pool: nothing is due in any other."""
@@ -107,42 +103,45 @@ class Turns:
         }
 
 
-def lanes_due(pool: Pool, kinds: Collection[str], now: datetime) -> Select[Any]:
-    """The lanes of a pool in which an entry is due."""
-    column = outbox_table.c
-    here = (column.state == WAITING, column.pool == pool.name)
-    first = select(func.min(column.lane).label("lane")).where(*here)
-    lanes = first.cte("lanes", recursive=True)
-    following = select(func.min(column.lane)).where(*here, column.lane > lanes.c.lane)
-    lanes = lanes.union_all(select(following.scalar_subquery()).where(lanes.c.lane.is_not(None)))
-    due = select(column.id).where(*_due(pool, lanes.c.lane, kinds, now)).exists()
-    return select(lanes.c.lane).where(lanes.c.lane.is_not(None), due)
+class Agenda:
+    """The entries that wait: those that are due by lane, the oldest first, and the others."""
 
+    def __init__(self) -> None:
+        self._later: list[tuple[datetime, int, Waiting]] = []
+        self._ready: dict[str, dict[str, list[tuple[datetime, int, Waiting]]]] = {}
 
-def first_due(
-    pool: Pool, given: Counter[str], kinds: Collection[str], now: datetime
-) -> Select[Any]:
-    """The numbers of as many entries of each lane as it was given places, the oldest due first."""
-    column = outbox_table.c
-    each = [
-        select(column.id)
-        .where(*_due(pool, lane, kinds, now))
-        .order_by(column.due_at, column.id)
-        .limit(places)
-        .subquery()
-        for lane, places in sorted(given.items())
-    ]
-    return select(union_all(*(select(one.c.id) for one in each)).subquery().c.id)
+    def __len__(self) -> int:
+        return len(self._later) + sum(
+            len(entries) for lanes in self._ready.values() for entries in lanes.values()
+        )
 
+    def add(self, entry: Waiting) -> None:
+        """This one waits from now on."""
+        heappush(self._later, (entry.due_at, entry.id, entry))
 
-def _due(
-    pool: Pool, lane: str | ColumnElement[str], kinds: Collection[str], now: datetime
-) -> tuple[ColumnElement[bool], ...]:
-    column = outbox_table.c
-    return (
-        column.state == WAITING,
-        column.pool == pool.name,
-        column.lane == lane,
-        column.due_at <= now,
-        column.kind.in_(kinds),
-    )
+    def ripen(self, now: datetime) -> bool:
+        """Let what is due by now have its turn; whether anything is due."""
+        while self._later and self._later[0][0] <= now:
+            ripe = heappop(self._later)
+            lanes = self._ready.setdefault(ripe[2].pool, {})
+            heappush(lanes.setdefault(ripe[2].lane, []), ripe)
+        return bool(self._ready)
+
+    def lanes(self, pool: Pool) -> Collection[str]:
+        """The lanes of a pool in which an entry is due."""
+        return self._ready.get(pool.name, {}).keys()
+
+    def take(self, pool: Pool, lane: str, most: int) -> list[Waiting]:
+        """Take out the oldest that are due in a lane, so many at most."""
+        lanes = self._ready[pool.name]
+        entries = lanes[lane]
+        taken = [heappop(entries)[2] for _ in range(min(most, len(entries)))]
+        if not entries:
+            del lanes[lane]
+        if not lanes:
+            del self._ready[pool.name]
+        return taken
+
+    def next_due(self) -> datetime | None:
+        """When the next of those that are not due will be."""
+        return self._later[0][0] if self._later else None

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -72,29 +69,6 @@ async def test_what_is_committed_is_delivered(
     ]
     assert await states(outbox) == {"a": "done"}
     assert await outbox.run_due() == 0
-
-
-async def test_idle_waits_for_what_is_put_while_it_looks(
-    database: Database, held_clock: HeldClock, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One handler's effect and the next one's intent are one commit: it falls between two looks."""
-    outbox = Outbox(database, held_clock, retry=replace(RETRY, first=timedelta(milliseconds=1)))
-    outbox.register("send", receiver)
-    look, looks = database.connect, 0
-
-    @asynccontextmanager
-    async def late() -> AsyncIterator[StoreConnection]:
-        nonlocal looks
-        looks += 1
-        if looks == 2:  # the first is for what could be claimed
-            held_clock.step(1)
-            await put(database, outbox, "a")
-        async with look() as conn:
-            yield conn
-
-    monkeypatch.setattr(database, "connect", late)
-    await outbox.idle()
-    assert [item.key for item in receiver.got] == ["a"]
 
 
 async def test_what_is_rolled_back_is_not(
@@ -217,33 +191,64 @@ async def test_effect_and_mark_can_be_one_transaction(
     assert await states(outbox) == {"a": "done"}
 
 
-async def test_a_claim_falls_free_when_its_lease_ends(
+async def test_what_a_handler_marked_is_not_marked_again(
     database: Database, held_clock: HeldClock
 ) -> None:
-    """Two workers on one store: the second takes over, and the first cannot mark any more."""
-    first = Outbox(database, held_clock, retry=RETRY)
-    second = Outbox(database, held_clock, retry=RETRY)
-    taken: list[OutboxItem] = []
-    late: list[bool] = []
+    """Marking costs a commit: one for each entry is enough."""
+    outbox = Outbox(database, held_clock, retry=RETRY)
 
-    async def slow(item: OutboxItem) -> None:
-        taken.append(item)
-        assert await second.run_due() == 0  # it is ours
-        held_clock.step(61)
-        assert await second.run_due() == 1  # it is not any more
-
-    async def take_over(item: OutboxItem) -> None:
-        taken.append(item)
+    async def handle(item: OutboxItem) -> None:
         async with database.begin() as conn:
-            late.append(await first.complete(conn, taken[0]))
+            assert await outbox.complete(conn, item)
 
-    first.register("send", slow)
-    second.register("send", take_over)
-    await put(database, first, "a")
-    await first.run_due()
-    assert late == [False]
-    assert [item.attempts for item in taken] == [1, 2]
-    assert await states(second) == {"a": "done"}
+    outbox.register("send", handle)
+    await put(database, outbox, "a")
+    before = database.counts.units
+    await outbox.run_due()
+    assert database.counts.units == before + 1
+
+
+async def test_a_mark_that_was_undone_is_no_mark(database: Database, held_clock: HeldClock) -> None:
+    outbox = Outbox(database, held_clock, retry=RETRY)
+    tries: list[int] = []
+
+    async def handle(item: OutboxItem) -> None:
+        tries.append(item.attempts)
+        async with database.begin() as conn:
+            assert await outbox.complete(conn, item)
+            if item.attempts == 1:
+                raise TryLater("the effect could not be written")
+
+    outbox.register("send", handle)
+    await put(database, outbox, "a")
+    await outbox.run_due()
+    assert await states(outbox) == {"a": "waiting"}
+    held_clock.step(1)
+    await outbox.run_due()
+    assert await states(outbox) == {"a": "done"}
+    assert tries == [1, 2]
+
+
+async def test_an_outcome_that_could_not_be_kept_is_tried_again(
+    database: Database,
+    outbox: Outbox,
+    receiver: Receiver,
+    held_clock: HeldClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await put(database, outbox, "a")
+
+    async def fails(_conn: StoreConnection, _item: OutboxItem) -> bool:
+        raise OperationalError("update", None, Exception("disk"))
+
+    with monkeypatch.context() as now:
+        now.setattr(outbox, "complete", fails)
+        with pytest.raises(ExceptionGroup):
+            await outbox.run_due()
+    held_clock.step(1)
+    await outbox.run_due()
+    assert len(receiver.got) == 2
+    assert await states(outbox) == {"a": "done"}
 
 
 async def test_the_worker_delivers_and_a_restart_resumes(
@@ -261,8 +266,8 @@ async def test_the_worker_delivers_and_a_restart_resumes(
     await put(database, first, "a")
     await begun.wait()
     assert await states(first) == {"a": "claimed"}
-    await first.stop()  # as a crash would leave it: claimed, lease running
-    assert await states(first) == {"a": "claimed"}
+    await first.stop()  # as a crash would leave it
+    assert await states(first) == {"a": "waiting"}
 
     second = Outbox(database, held_clock, retry=RETRY)
     second.register("send", receiver)
@@ -271,7 +276,7 @@ async def test_the_worker_delivers_and_a_restart_resumes(
     await put(database, second, "b")
     await second.idle()
     await second.stop()
-    assert [(item.key, item.attempts) for item in receiver.got] == [("a", 2), ("b", 1)]
+    assert [(item.key, item.attempts) for item in receiver.got] == [("a", 1), ("b", 1)]
 
 
 async def test_the_worker_tries_again_by_itself(database: Database, receiver: Receiver) -> None:

@@ -140,18 +140,6 @@ async def test_a_failure_gives_the_place_to_the_next(
     assert await outbox.run_due() == 0
 
 
-async def test_a_claim_that_fell_free_does_not_exceed_the_share(
-    database: Database, outbox: Outbox, peers: Peers, held_clock: HeldClock
-) -> None:
-    await put(database, outbox, *["peer"] * 5)
-    lost = await outbox._claim()
-    outbox._turns.clear()  # that worker is gone
-    held_clock.step(RETRY.lease.total_seconds())
-    again = await outbox._claim()
-    assert [item.id for item in again] == [item.id for item in lost]
-    assert [item.attempts for item in again] == [2] * SMALL.share
-
-
 def test_no_pool_may_be_filled_by_one_peer() -> None:
     with pytest.raises(ValueError, match="leave places"):
         Pool("greedy", places=4, share=4)
