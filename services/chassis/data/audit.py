@@ -41,6 +41,7 @@ from sqlalchemy import (
 
 from services.chassis.data.canonical import NotCanonicalError, canonical, exact
 from services.chassis.data.connection import StoreConnection
+from services.chassis.data.prepared import Prepared
 from services.chassis.data.quota import UnauthenticatedQuota
 from services.chassis.data.store import Database, StoreError, metadata
 from services.chassis.time.clock import Clock
@@ -68,6 +69,11 @@ head_table: Final = Table(
     Column("seq", BigInteger, nullable=False),
     Column("hash", Text, nullable=False),
 )
+
+_HEAD: Final = Prepared(select(head_table.c.seq, head_table.c.hash))
+_FIRST_HEAD: Final = Prepared(insert(head_table).values(one=1), "seq", "hash")
+_NEXT_HEAD: Final = Prepared(update(head_table), "seq", "hash")
+_ADD: Final = Prepared(insert(audit_table), *(column.name for column in audit_table.columns))
 
 _ABORT: Final = "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
 _TAKEN: Final = "WHEN EXISTS (SELECT 1 FROM audit WHERE seq = NEW.seq)"
@@ -127,16 +133,31 @@ def row_hash(
     previous: str,
 ) -> str:
     """SHA-256, hex, of one row as the module docstring says."""
-    linked = {
-        "seq": seq,
-        "at": at,
-        "kind": kind,
-        "subject": subject,
-        "record": record,
-        "body_digest": body_digest,
-        "previous": previous,
-    }
-    return hashlib.sha256(canonical(linked).encode()).hexdigest()
+    return _hash_of(
+        seq=seq,
+        at=at,
+        kind=kind,
+        subject=subject,
+        record=canonical(record),
+        body_digest=body_digest,
+        previous=previous,
+    )
+
+
+def _hash_of(
+    *,
+    seq: int,
+    at: str,
+    kind: str,
+    subject: str,
+    record: str,
+    body_digest: str | None,
+    previous: str,
+) -> str:
+    """The same, of a record that is in its canonical form already: it stands in the whole's."""
+    before = canonical({"at": at, "body_digest": body_digest, "kind": kind, "previous": previous})
+    after = canonical({"seq": seq, "subject": subject})
+    return hashlib.sha256(f'{before[:-1]},"record":{record},{after[1:]}'.encode()).hexdigest()
 
 
 def verify_chain(
@@ -221,43 +242,42 @@ class AuditLog:
         Raises:
             NotCanonicalError: `record` has no JSON form.
         """
-        head = (await conn.execute(select(head_table.c.seq, head_table.c.hash))).one_or_none()
+        head = (await conn.execute(_HEAD)).one_or_none()
         seq, previous = (head.seq + 1, head.hash) if head is not None else (1, GENESIS)
         at = self._clock.now().isoformat(timespec="microseconds")
         digest = None if body is None else hashlib.sha256(body).hexdigest()
         text = canonical(exact(record))  # what is exported, and hashed, is what every reader gets
-        linked = row_hash(
+        linked = _hash_of(
             seq=seq,
             at=at,
             kind=kind,
             subject=subject,
-            record=json.loads(text),
+            record=text,
             body_digest=digest,
             previous=previous,
         )
         await conn.execute(
-            insert(audit_table).values(
-                seq=seq,
-                at=at,
-                kind=kind,
-                subject=subject,
-                record=text,
-                body=body,
-                body_digest=digest,
-                previous=previous,
-                hash=linked,
-            )
+            _ADD,
+            {
+                "seq": seq,
+                "at": at,
+                "kind": kind,
+                "subject": subject,
+                "record": text,
+                "body": body,
+                "body_digest": digest,
+                "previous": previous,
+                "hash": linked,
+            },
         )
-        if head is None:
-            await conn.execute(insert(head_table).values(one=1, seq=seq, hash=linked))
-        else:
-            await conn.execute(update(head_table).values(seq=seq, hash=linked))
+        moved = {"seq": seq, "hash": linked}
+        await conn.execute(_FIRST_HEAD if head is None else _NEXT_HEAD, moved)
         return seq
 
     async def head(self) -> tuple[int, str]:
         """Sequence number and hash of the last row (0 and zeros when empty)."""
         async with self._database.connect() as conn:
-            head = (await conn.execute(select(head_table.c.seq, head_table.c.hash))).one_or_none()
+            head = (await conn.execute(_HEAD)).one_or_none()
         return (0, GENESIS) if head is None else (head.seq, head.hash)
 
     async def export(
@@ -282,7 +302,7 @@ class AuditLog:
         """
         last, linked = 0, GENESIS
         async with self._database.connect() as conn:
-            head = (await conn.execute(select(head_table.c.seq, head_table.c.hash))).one_or_none()
+            head = (await conn.execute(_HEAD)).one_or_none()
             rows = conn.stream(select(audit_table).order_by(audit_table.c.seq))
             async for row in rows:
                 last, linked = verify_chain([_strict(row, last + 1)], after=last, previous=linked)

@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, Column, Table, Text, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from services.chassis.data.connection import StoreConnection
+from services.chassis.data.prepared import Prepared, param
 from services.chassis.data.store import metadata
 
 LARGEST: Final = 2**63 - 1  # what the store's integers hold; GBCS counters are 8 octets
@@ -18,6 +19,15 @@ counter_table: Final = Table(
     Column("name", Text, primary_key=True),
     Column("value", BigInteger, nullable=False),  # the last one given out
 )
+
+_EXIST: Final = Prepared(insert(counter_table).on_conflict_do_nothing(), "name", "value")
+_NEXT: Final = Prepared(
+    update(counter_table)
+    .where(counter_table.c.name == param("which"), counter_table.c.value < LARGEST)
+    .values(value=counter_table.c.value + 1)
+    .returning(counter_table.c.value)
+)
+_LAST: Final = Prepared(select(counter_table.c.value).where(counter_table.c.name == param("which")))
 
 
 class CounterExhaustedError(Exception):
@@ -43,27 +53,19 @@ class OriginatorCounter:
         Raises:
             CounterExhaustedError: There is none left.
         """
-        await self._exist(conn)
-        found = await conn.execute(
-            update(counter_table)
-            .where(counter_table.c.name == self._name, counter_table.c.value < LARGEST)
-            .values(value=counter_table.c.value + 1)
-            .returning(counter_table.c.value)
-        )
-        value = found.scalar_one_or_none()
+        value = await self._next(conn)
+        if value is None:  # it does not exist yet, or is at its end
+            await conn.execute(_EXIST, {"name": self._name, "value": self._first - 1})
+            value = await self._next(conn)
         if value is None:
             raise CounterExhaustedError(f"counter {self._name} is at its end")
-        return int(value)
+        return value
 
     async def last(self, conn: StoreConnection) -> int:
         """The last number given out (one less than the first, when none was)."""
-        query = select(counter_table.c.value).where(counter_table.c.name == self._name)
-        value = (await conn.execute(query)).scalar_one_or_none()
+        value = (await conn.execute(_LAST, {"which": self._name})).scalar_one_or_none()
         return self._first - 1 if value is None else int(value)
 
-    async def _exist(self, conn: StoreConnection) -> None:
-        await conn.execute(
-            insert(counter_table)
-            .values(name=self._name, value=self._first - 1)
-            .on_conflict_do_nothing()
-        )
+    async def _next(self, conn: StoreConnection) -> int | None:
+        value = (await conn.execute(_NEXT, {"which": self._name})).scalar_one_or_none()
+        return None if value is None else int(value)

@@ -13,6 +13,7 @@ from sqlalchemy import Column, Table, Text, select
 from sqlalchemy.dialects.sqlite import insert
 
 from services.chassis.data.connection import StoreConnection
+from services.chassis.data.prepared import Prepared, param
 from services.chassis.data.store import metadata
 
 inbox_table: Final = Table(
@@ -21,6 +22,16 @@ inbox_table: Final = Table(
     Column("source", Text, primary_key=True),
     Column("key", Text, primary_key=True),
     Column("digest", Text),
+)
+
+_ADD: Final = Prepared(
+    insert(inbox_table).on_conflict_do_nothing().returning(inbox_table.c.key),
+    *("source", "key", "digest"),
+)
+_DIGEST: Final = Prepared(
+    select(inbox_table.c.digest).where(
+        inbox_table.c.source == param("source"), inbox_table.c.key == param("key")
+    )
 )
 
 
@@ -43,17 +54,9 @@ async def first_time(
         KeyReusedError: The key came before with other content.
     """
     digest = None if content is None else hashlib.sha256(content).hexdigest()
-    added = await conn.execute(
-        insert(inbox_table)
-        .values(source=source, key=key, digest=digest)
-        .on_conflict_do_nothing()
-        .returning(inbox_table.c.key)
-    )
-    if added.one_or_none() is not None:
+    noted = {"source": source, "key": key, "digest": digest}
+    if (await conn.execute(_ADD, noted)).one_or_none() is not None:
         return True
-    query = select(inbox_table.c.digest).where(
-        inbox_table.c.source == source, inbox_table.c.key == key
-    )
-    if (await conn.execute(query)).scalar_one() != digest:
+    if (await conn.execute(_DIGEST, noted)).scalar_one() != digest:
         raise KeyReusedError(f"{key} from {source} came before with other content")
     return False

@@ -17,6 +17,7 @@ from sqlalchemy import Column, Integer, LargeBinary, Row, Table, Text, func, ins
 from services.chassis.checks import Verdict
 from services.chassis.data.canonical import canonical
 from services.chassis.data.connection import StoreConnection
+from services.chassis.data.prepared import Prepared
 from services.chassis.data.store import Database, UtcDateTime, metadata
 from services.chassis.time.changes import Changes
 from services.chassis.time.clock import Clock
@@ -37,6 +38,11 @@ trace_table: Final = Table(
     Column("message", LargeBinary),
     Column("gbcs_ref", Text, index=True),
     Column("verdicts", Text),
+)
+
+_ADD: Final = Prepared(
+    insert(trace_table).returning(trace_table.c.id),
+    *(column.name for column in trace_table.columns if column.name != "id"),
 )
 
 
@@ -98,20 +104,19 @@ class Traces:
                 )
         said = None if verdicts is None else canonical([v.as_dict() for v in verdicts])
         result = await conn.execute(
-            insert(trace_table)
-            .values(
-                subject=subject,
-                at=at or self._clock.now(),
-                kind=kind,
-                sender=sender,
-                receiver=receiver,
-                name=name,
-                summary=summary,
-                message=message,
-                gbcs_ref=gbcs_ref,
-                verdicts=said,
-            )
-            .returning(trace_table.c.id)
+            _ADD,
+            {
+                "subject": subject,
+                "at": at or self._clock.now(),
+                "kind": kind,
+                "sender": sender,
+                "receiver": receiver,
+                "name": name,
+                "summary": summary,
+                "message": message,
+                "gbcs_ref": gbcs_ref,
+                "verdicts": said,
+            },
         )
         self._database.on_commit(lambda: self.changes.notify(subject))
         return int(result.scalar_one())
