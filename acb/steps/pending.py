@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import select
-
 from acb.checks import PARTY
 from acb.model import DeviceRecord, Refusal, State, Tracked, WaitingChange
 from acb.rules import codes
@@ -27,7 +25,6 @@ from acb.services.table import SUPPORTED
 from acb.steps.notify import Notifier
 from acb.store import awaited, records
 from acb.store import requests as store
-from acb.store.requests import request_table
 from gbcs.codes import KeyUsage, RemotePartyRole
 from gbcs.errors import GbcsError
 from gbcs.message import decode
@@ -94,20 +91,12 @@ async def waiting_in(conn: StoreConnection, device: str) -> list[Pending]:
 
 async def _taken(conn: StoreConnection, device: str) -> list[Pending]:
     """Every dated or cancelling command that a device accepted, in order of acceptance here."""
-    query = select(request_table.c.sequence).where(
-        request_table.c.target == device,
-        request_table.c.command.is_not(None),
-        request_table.c.device_response.is_not(None),
-        request_table.c.service_reference_variant.in_(_KEPT_BY_DEVICES),
-    )
-    rows = await conn.execute(query.order_by(request_table.c.sequence))
-    found = []
-    for sequence in rows.scalars().all():
-        tracked = await store.get_request(conn, sequence)
-        update = sent(tracked)
-        if update is not None and update.execution_date_time is not None:
-            found.append(_pending(tracked, update))
-    return found
+    return [
+        _pending(tracked, update)
+        for tracked in await store.dated(conn, device)
+        if tracked.service_reference_variant in _KEPT_BY_DEVICES
+        and (update := sent(tracked)) is not None
+    ]
 
 
 def _pending(tracked: Tracked, update: UpdateCredentials) -> Pending:

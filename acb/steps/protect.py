@@ -19,6 +19,7 @@ from acb.store import records
 from acb.store import requests as store
 from gbcs.errors import GbcsError
 from gbcs.message import Message, encode
+from gbcs.payloads.credentials import decode_update
 from gbcs.protect import add_mac, sign
 from services.chassis.checks import Approved, CheckRun, Refused
 from services.chassis.data.connection import StoreConnection
@@ -146,7 +147,7 @@ class Protection:
         **more: bytes,
     ) -> None:
         """Keep the finished command, and the counter that it spends of who originates it."""
-        counter = command.header.counter
+        counter, service = command.header.counter, service_of(tracked.service_reference_variant)
         if spent_by is not None:  # the broker's own is kept where it is given out
             await records.raise_counter(conn, spent_by, tracked.target, counter)
         await store.change(
@@ -155,8 +156,16 @@ class Protection:
             state=State.SIGNED.value,
             command=encode(command),
             command_counter=counter,
+            execution=_date_in(command) if service.dated_in_device else None,
             **more,
         )
-        delivery = service_of(tracked.service_reference_variant).delivery
-        await self._context.enqueue(conn, delivery, tracked, lanes.for_device(tracked))
+        await self._context.enqueue(conn, service.delivery, tracked, lanes.for_device(tracked))
         self._context.notify(tracked.request_id)
+
+
+def _date_in(command: Message) -> str | None:
+    """The date a command carries, as it carries it; None if it is not dated."""
+    try:
+        return decode_update(command.payload).execution_date_time
+    except GbcsError:  # only with checks switched off
+        return None

@@ -12,7 +12,8 @@ from typing import Final
 
 from sqlalchemy import Column, Integer, Table, Text, delete
 
-from acb.store.tables import find, put, tables
+from acb.store.tables import tables
+from services.chassis.data import rows
 from services.chassis.data.connection import StoreConnection
 from services.chassis.data.store import UtcDateTime
 
@@ -39,7 +40,7 @@ class AlertTally:
 
 async def read(conn: StoreConnection, device: str, now: datetime) -> AlertTally:
     """The tally of the hour that runs; a new one, if none does (or the clock was turned back)."""
-    row = await find(conn, tally_table, tally_table.c.device == device)
+    row = await rows.find(conn, tally_table, device=device)
     if row is None or not timedelta() <= now - row.since < HOUR:
         return AlertTally(now)
     return AlertTally(row.since, row.passed, row.dropped)
@@ -47,7 +48,7 @@ async def read(conn: StoreConnection, device: str, now: datetime) -> AlertTally:
 
 async def write(conn: StoreConnection, device: str, tally: AlertTally) -> None:
     """Keep the tally of a device."""
-    await put(conn, tally_table, {"device": device}, **asdict(tally))
+    await rows.put(conn, tally_table, {"device": device}, **asdict(tally))
 
 
 async def forget(conn: StoreConnection) -> None:

@@ -10,16 +10,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Boolean, Column, ForeignKey, Integer, Table, delete, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Boolean, Column, ForeignKey, Integer, Table
 
 from acb.model import Tracked
 from acb.store.requests import request_table
-from acb.store.tables import find, tables
+from acb.store.tables import tables
 from gbcs.date_time import from_generalized_time
 from gbcs.errors import GbcsError
 from gbcs.message import decode
 from gbcs.payloads.credentials import CANCEL_EXECUTION, decode_update
+from services.chassis.data import rows
 from services.chassis.data.connection import StoreConnection
 from services.chassis.data.store import UtcDateTime
 
@@ -28,7 +28,7 @@ awaited_table: Final = Table(
     tables,
     Column("sequence", Integer, ForeignKey(request_table.c.sequence), primary_key=True),
     Column("look_at", UtcDateTime, index=True),
-    Column("come", Boolean, nullable=False, default=False),
+    Column("come", Boolean, nullable=False),
 )
 """`look_at`: when the broker next looks, by the domain clock; null once it has asked the device.
 `come`: whether the date had come when it last looked."""
@@ -47,27 +47,19 @@ async def expect(conn: StoreConnection, tracked: Tracked) -> None:
     """Await the alert about a dated command that its device accepted."""
     at = date_of(tracked.command)
     if at is not None:
-        await conn.execute(
-            insert(awaited_table)
-            .values(sequence=tracked.sequence, look_at=at, come=False)
-            .on_conflict_do_nothing()
-        )
+        await rows.add_new(conn, awaited_table, sequence=tracked.sequence, look_at=at, come=False)
 
 
 async def look_again(conn: StoreConnection, sequence: int, at: datetime | None) -> None:
     """The date has come: look again then, or not any more."""
-    await conn.execute(
-        update(awaited_table)
-        .where(awaited_table.c.sequence == sequence)
-        .values(look_at=at, come=True)
-    )
+    await rows.change(conn, awaited_table, {"sequence": sequence}, look_at=at, come=True)
 
 
 async def is_awaited(conn: StoreConnection, sequence: int) -> bool:
     """Whether the alert about this request's command has not been heard yet."""
-    return await find(conn, awaited_table, awaited_table.c.sequence == sequence) is not None
+    return await rows.find(conn, awaited_table, sequence=sequence) is not None
 
 
 async def forget(conn: StoreConnection, sequence: int) -> None:
     """The alert was heard, or cannot come any more."""
-    await conn.execute(delete(awaited_table).where(awaited_table.c.sequence == sequence))
+    await rows.remove(conn, awaited_table, sequence=sequence)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
-from sqlalchemy import Column, ForeignKey, Integer, Table, Text, delete, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Column, ForeignKey, Integer, Table, Text
 
 from acb.store.records import device_table
-from acb.store.tables import scalar, tables
+from acb.store.tables import tables
+from services.chassis.data import rows
 from services.chassis.data.connection import StoreConnection
 
 SMALLEST: Final = 64
@@ -39,13 +39,12 @@ block_size_table: Final = Table(
 
 async def put_block_size(conn: StoreConnection, device: str, octets: int | None) -> None:
     """Set a device's block size (0: whole messages), or with None have the setting count."""
-    await conn.execute(delete(block_size_table).where(block_size_table.c.device == device))
+    await rows.remove(conn, block_size_table, device=device)
     if octets is not None:
-        await conn.execute(insert(block_size_table).values(device=device, octets=octets))
+        await rows.put(conn, block_size_table, {"device": device}, octets=octets)
 
 
 async def find_block_size(conn: StoreConnection, device: str) -> int | None:
     """A device's block size on record; None if there is none."""
-    query = select(block_size_table.c.octets).where(block_size_table.c.device == device)
-    found: int | None = await scalar(conn, query)
-    return found
+    row = await rows.find(conn, block_size_table, device=device)
+    return None if row is None else int(row.octets)

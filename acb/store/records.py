@@ -16,23 +16,23 @@ from sqlalchemy import (
     ForeignKey,
     Integer,
     LargeBinary,
-    Row,
     Table,
     Text,
     delete,
     func,
     select,
-    update,
 )
 from sqlalchemy.dialects.sqlite import insert
 
 from acb.model import DeviceRecord, Tracked, User
 from acb.store.requests import request_table
-from acb.store.tables import digits, find, number, put, scalar, tables
+from acb.store.tables import digits, number, tables
 from keys.certificate import Certificate
 from keys.crl import RevocationList
 from keys.roles import Usage
+from services.chassis.data import rows
 from services.chassis.data.connection import StoreConnection
+from services.chassis.data.prepared import Prepared, param
 from services.chassis.data.store import UtcDateTime
 
 user_table: Final = Table(
@@ -107,10 +107,17 @@ threshold_table: Final = Table(
 
 EVERYONE: Final = "*"
 
+_USERS: Final = Prepared(select(func.count()).select_from(user_table))
+_SET_AFTER: Final = Prepared(
+    select(cell_table.c.cell)
+    .join(request_table, request_table.c.request_id == cell_table.c.request_id)
+    .where(cell_table.c.device == param("at"), request_table.c.turn > param("turn"))
+)
+
 
 async def put_user(conn: StoreConnection, user: User) -> None:
     """Add a user, or replace what is known of it."""
-    await put(
+    await rows.put(
         conn,
         user_table,
         {"eui": user.eui},
@@ -123,13 +130,13 @@ async def put_user(conn: StoreConnection, user: User) -> None:
 
 async def find_user(conn: StoreConnection, eui: str) -> User | None:
     """The user with this entity identifier."""
-    row = await find(conn, user_table, user_table.c.eui == eui)
+    row = await rows.find(conn, user_table, eui=eui)
     return None if row is None else _user(row)
 
 
 async def count_users(conn: StoreConnection) -> int:
     """How many users there are."""
-    return int(await scalar(conn, select(func.count()).select_from(user_table)))
+    return int((await conn.execute(_USERS)).scalar_one())
 
 
 async def list_users(conn: StoreConnection) -> list[User]:
@@ -157,7 +164,7 @@ async def put_device(conn: StoreConnection, record: DeviceRecord) -> None:
     )
     for name, certificate in record.certificates.items():
         key = {"device": record.eui, "name": name}
-        await put(conn, device_certificate_table, key, certificate=certificate.der)
+        await rows.put(conn, device_certificate_table, key, certificate=certificate.der)
     await put_cells(conn, record.eui, record.cells, None)
 
 
@@ -167,45 +174,35 @@ async def put_cells(
     """Record what cells hold now, and by which request that came about."""
     for cell, certificate in cells.items():
         key = {"device": device, "cell": cell}
-        await put(conn, cell_table, key, certificate=certificate.der, request_id=request_id)
+        await rows.put(conn, cell_table, key, certificate=certificate.der, request_id=request_id)
 
 
 async def cells_set_after(conn: StoreConnection, tracked: Tracked) -> frozenset[str]:
     """The cells of a device that were set by a request that had the device after this one."""
-    query = (
-        select(cell_table.c.cell)
-        .join(request_table, request_table.c.request_id == cell_table.c.request_id)
-        .where(cell_table.c.device == tracked.target, request_table.c.turn > (tracked.turn or 0))
-    )
-    return frozenset((await conn.execute(query)).scalars())
+    among = {"at": tracked.target, "turn": tracked.turn or 0}
+    return frozenset((await conn.execute(_SET_AFTER, among)).scalars())
 
 
 async def cells_set_by(conn: StoreConnection, device: str, request_id: str) -> frozenset[str]:
     """The cells of a device that hold, by the record, what this request put there."""
-    query = select(cell_table.c.cell).where(
-        cell_table.c.device == device, cell_table.c.request_id == request_id
-    )
-    return frozenset((await conn.execute(query)).scalars())
+    found = await rows.find_all(conn, cell_table, device=device, request_id=request_id)
+    return frozenset(row.cell for row in found)
 
 
 async def put_own_certificate(conn: StoreConnection, device: str, certificate: Certificate) -> None:
     """Record a device's new certificate of its own, in place of the one for the same use."""
     name = "key-agreement" if certificate.usage is Usage.KEY_AGREEMENT else "digital-signing"
     key = {"device": device, "name": name}
-    await put(conn, device_certificate_table, key, certificate=certificate.der)
+    await rows.put(conn, device_certificate_table, key, certificate=certificate.der)
 
 
 async def find_device(conn: StoreConnection, eui: str) -> DeviceRecord | None:
     """The record of this device."""
-    row = await find(conn, device_table, device_table.c.eui == eui)
+    row = await rows.find(conn, device_table, eui=eui)
     if row is None:
         return None
-    own = await conn.execute(
-        select(device_certificate_table).where(device_certificate_table.c.device == eui)
-    )
-    cells = await conn.execute(
-        select(cell_table).where(cell_table.c.device == eui).order_by(cell_table.c.cell)
-    )
+    own = await rows.find_all(conn, device_certificate_table, device=eui)
+    cells = await rows.find_all(conn, cell_table, device=eui)
     return DeviceRecord(
         eui=row.eui,
         device_type=row.device_type,
@@ -225,10 +222,8 @@ async def list_devices(conn: StoreConnection) -> list[DeviceRecord]:
 
 async def seen_counter(conn: StoreConnection, party: str, device: str) -> int | None:
     """The greatest counter accepted from a party for a device; None if none ever was."""
-    query = select(party_counter_table.c.value).where(
-        party_counter_table.c.party == party, party_counter_table.c.device == device
-    )
-    return number(await scalar(conn, query))
+    row = await rows.find(conn, party_counter_table, party=party, device=device)
+    return None if row is None else number(row.value)
 
 
 async def raise_counter(conn: StoreConnection, party: str, device: str, value: int) -> None:
@@ -237,56 +232,46 @@ async def raise_counter(conn: StoreConnection, party: str, device: str, value: i
     if last is not None and last >= value:
         return
     key = {"party": party, "device": device}
-    await put(conn, party_counter_table, key, value=digits(value))
+    await rows.put(conn, party_counter_table, key, value=digits(value))
 
 
 async def find_certificate(conn: StoreConnection, issuer: str, serial: int) -> Certificate | None:
     """A certificate fetched before, by issuer and serial: certificates never change."""
-    query = select(certificate_table.c.certificate).where(
-        certificate_table.c.issuer == issuer, certificate_table.c.serial == str(serial)
-    )
-    der = await scalar(conn, query)
-    return None if der is None else Certificate.from_der(der)
+    row = await rows.find(conn, certificate_table, issuer=issuer, serial=str(serial))
+    return None if row is None else Certificate.from_der(row.certificate)
 
 
 async def keep_certificate(conn: StoreConnection, certificate: Certificate) -> None:
     """Keep a certificate fetched from the repository."""
-    await conn.execute(
-        insert(certificate_table)
-        .values(
-            issuer=certificate.issuer, serial=str(certificate.serial), certificate=certificate.der
-        )
-        .on_conflict_do_nothing()
-    )
+    named = {"issuer": certificate.issuer, "serial": str(certificate.serial)}
+    await rows.add_new(conn, certificate_table, **named, certificate=certificate.der)
 
 
-async def revocation_lists(conn: StoreConnection) -> dict[str, Row[Any]]:
+async def revocation_lists(conn: StoreConnection) -> dict[str, Any]:
     """The revocation lists kept, by `keys.certificate.Certificate.authority_id`."""
-    return {row.authority: row for row in await conn.execute(select(revocation_table))}
+    return {row.authority: row for row in await rows.find_all(conn, revocation_table)}
 
 
 async def confirm_revocation_list(conn: StoreConnection, key: str, at: datetime) -> None:
     """Note that a list kept here is the current one."""
-    await conn.execute(
-        update(revocation_table).where(revocation_table.c.authority == key).values(fetched_at=at)
-    )
+    await rows.change(conn, revocation_table, {"authority": key}, fetched_at=at)
 
 
 async def keep_revocation_list(conn: StoreConnection, item: RevocationList, at: datetime) -> None:
     """Keep a genuine revocation list in place of the one of that authority."""
     values = {"number": str(item.number), "list": item.der, "fetched_at": at}
-    await put(conn, revocation_table, {"authority": item.authority_id}, **values)
+    await rows.put(conn, revocation_table, {"authority": item.authority_id}, **values)
 
 
 async def thresholds(conn: StoreConnection, scopes: Iterable[str]) -> dict[str, int | None]:
     """The thresholds set for these scopes; scopes without one are left out."""
-    query = select(threshold_table).where(threshold_table.c.scope.in_(list(scopes)))
-    return {row.scope: row.most for row in await conn.execute(query)}
+    found = [await rows.find(conn, threshold_table, scope=scope) for scope in scopes]
+    return {row.scope: row.most for row in found if row is not None}
 
 
 async def put_threshold(conn: StoreConnection, scope: str, most: int | None) -> None:
     """Set (or lift, with None) the threshold of a user or of all."""
-    await put(conn, threshold_table, {"scope": scope}, most=most)
+    await rows.put(conn, threshold_table, {"scope": scope}, most=most)
 
 
 async def forget_thresholds(conn: StoreConnection) -> None:
@@ -294,7 +279,7 @@ async def forget_thresholds(conn: StoreConnection) -> None:
     await conn.execute(delete(threshold_table))
 
 
-def _user(row: Row[Any]) -> User:
+def _user(row: Any) -> User:
     return User(
         eui=row.eui,
         name=row.name,

@@ -20,14 +20,14 @@ from sqlalchemy import (
     Table,
     Text,
     func,
-    insert,
     select,
-    update,
 )
 
 from acb.model import UNDER_WAY, Refusal, State, Tracked
-from acb.store.tables import digits, find, number, put, scalar, tables
+from acb.store.tables import digits, number, tables
+from services.chassis.data import rolling, rows
 from services.chassis.data.connection import StoreConnection
+from services.chassis.data.prepared import Prepared, param
 from services.chassis.data.store import UtcDateTime
 from services.chassis.log import about
 
@@ -36,8 +36,8 @@ request_table: Final = Table(
     tables,
     Column("sequence", Integer, primary_key=True, autoincrement=True),
     Column("request_id", Text, nullable=False, index=True),
-    Column("originator", Text, nullable=False, index=True),
-    Column("target", Text, nullable=False, index=True),
+    Column("originator", Text, nullable=False),
+    Column("target", Text, nullable=False),
     Column("counter", Text, nullable=False),
     Column("service_reference", Text, nullable=False),
     Column("service_reference_variant", Text, nullable=False),
@@ -57,18 +57,25 @@ request_table: Final = Table(
     Column("refused_check", Text),
     Column("refused_detail", Text),
     Column("refused_code", Text),
-    Column("attempts", Integer, nullable=False, default=0),
+    Column("execution", Text),
+    Column("attempts", Integer, nullable=False),
     Column("quarantine_ref", Integer, unique=True),
     Column("turn", Integer, unique=True),
-    Index("acb_request_turns", "target", "originator", "state", "turn"),
+    Index("acb_request_recent", "accepted_at"),
+    Index("acb_request_recent_of", "originator", "accepted_at"),
+    Index("acb_request_counters", "target", "originator", "counter"),
+    Index("acb_request_turns", "target", "originator", "turn"),
+    Index("acb_request_states", "target", "state", "originator"),
+    Index("acb_request_commands", "target", "command_counter"),
 )
 """One row per request that was accepted (or quarantined): its identifier and counter are spent. The
 body is empty once a request has given way to others in quarantine (`acb.steps.quarantine`).
 
 That an identifier is spent once is the business of the check `acb.request.duplicate`, made in the
 transaction that adds the row; it is not a constraint here, so that switching the check off shows
-what the check is for. `sequence` names a row. `turn` is the order in which requests were
-given their devices: a request holds its device from its turn until it ends or waits for a date.
+what the check is for. `execution` is a command's date, as it stands there.
+`sequence` names a row. `turn` is the order in which requests were given their devices: a request
+holds its device from its turn until it ends or waits for a date.
 """
 
 refused_table: Final = Table(
@@ -97,20 +104,57 @@ notice_table: Final = Table(
 )
 """Every signed document for a user: responses and DCC alerts."""
 
+_ALL: Final = "*"
+_BEYOND: Final = 2**62
+_c: Final = request_table.c
+_here: Final = _c.target == param("for")
+_theirs: Final = _c.originator == param("from")
+_under_way: Final = _c.state.in_([state.value for state in UNDER_WAY])
+_waits: Final = _c.state == State.ACCEPTED.value
+_recent: Final = (_c.accepted_at > param("after"), _c.accepted_at < param("until"))
+_BETWEEN: Final = Prepared(select(func.count()).where(*_recent))
+_BETWEEN_OF: Final = Prepared(select(func.count()).where(*_recent, _theirs))
+_LAST_COUNTER: Final = Prepared(
+    select(func.max(_c.counter)).where(_here, _theirs, _c.sequence < param("before"))
+)
+_BUSY: Final = Prepared(
+    select(_c.sequence).where(_here, _under_way | (_waits & _c.turn.is_not(None))).limit(1)
+)
+_WAITING: Final = Prepared(
+    select(_c.originator, func.min(_c.sequence).label("sequence"))
+    .where(_here, _waits)
+    .group_by(_c.originator)
+)
+_LAST_TURNS: Final = Prepared(
+    select(_c.originator, func.max(_c.turn).label("turn"))
+    .where(_here, _c.turn.is_not(None))
+    .group_by(_c.originator)
+)
+_LAST_TURN: Final = Prepared(select(func.max(_c.turn)))
+_OPEN: Final = Prepared(select(func.count()).where(_here, _theirs, _waits | _under_way))
+_WITH_COMMAND: Final = Prepared(
+    select(request_table)
+    .where(_here, _c.command_counter == param("counter"), _c.command.is_not(None))
+    .order_by(_c.sequence.desc())
+)
+_DATED: Final = Prepared(
+    select(request_table)
+    .where(_here, _c.execution.is_not(None), _c.device_response.is_not(None))
+    .order_by(_c.sequence)
+)
+
 
 async def add_request(conn: StoreConnection, *, counter: int, **values: Any) -> Tracked:
     """Spend a request's identifier and counter."""
-    row = await conn.execute(
-        insert(request_table)
-        .values(counter=digits(counter), attempts=0, **values)
-        .returning(request_table)
-    )
-    return _tracked(row.one())
+    row = await rows.add(conn, request_table, counter=digits(counter), attempts=0, **values)
+    await rolling.happened(conn, row.accepted_at, _ALL, row.originator)
+    return _tracked(row)
 
 
 async def find_request(conn: StoreConnection, request_id: str) -> Tracked | None:
     """The accepted request with this identifier (the latest, should there be several)."""
-    return _latest(await _all(conn, request_table.c.request_id == request_id))
+    found = await rows.find_all(conn, request_table, request_id=request_id)
+    return _tracked(found[-1]) if found else None
 
 
 async def get_request(conn: StoreConnection, sequence: int) -> Tracked:
@@ -118,8 +162,7 @@ async def get_request(conn: StoreConnection, sequence: int) -> Tracked:
 
     Every step begins with it, so from here on the task's log is about that request.
     """
-    query = select(request_table).where(request_table.c.sequence == sequence)
-    tracked = _tracked((await conn.execute(query)).one())
+    tracked = _tracked(await rows.find(conn, request_table, sequence=sequence))
     about(duis_request_id=tracked.request_id)
     return tracked
 
@@ -128,13 +171,7 @@ async def change(conn: StoreConnection, sequence: int, **values: Any) -> Tracked
     """Change columns of one request; returns it as it is then."""
     if values.get("command_counter") is not None:
         values["command_counter"] = digits(values["command_counter"])
-    row = await conn.execute(
-        update(request_table)
-        .where(request_table.c.sequence == sequence)
-        .values(**values)
-        .returning(request_table)
-    )
-    return _tracked(row.one())
+    return _tracked(await rows.change(conn, request_table, {"sequence": sequence}, **values))
 
 
 async def refuse(conn: StoreConnection, sequence: int, state: State, why: Refusal) -> Tracked:
@@ -157,20 +194,19 @@ async def last_counter(
 
     `before` looks only at requests accepted before that place in the sequence.
     """
-    query = select(func.max(request_table.c.counter)).where(
-        request_table.c.originator == originator, request_table.c.target == target
-    )
-    if before is not None:
-        query = query.where(request_table.c.sequence < before)
-    return number(await scalar(conn, query))
+    among = {"from": originator, "for": target, "before": before or _BEYOND}
+    return number((await conn.execute(_LAST_COUNTER, among)).scalar_one())
 
 
 async def count_since(conn: StoreConnection, since: datetime, originator: str | None = None) -> int:
     """How many requests were accepted after `since`, from one user or from all."""
-    query = select(func.count()).where(request_table.c.accepted_at > since)
-    if originator is not None:
-        query = query.where(request_table.c.originator == originator)
-    return int(await scalar(conn, query))
+
+    async def between(after: datetime, until: datetime) -> int:
+        query = _BETWEEN if originator is None else _BETWEEN_OF
+        among = {"after": after, "until": until, "from": originator}
+        return int((await conn.execute(query, among)).scalar_one())
+
+    return await rolling.since(conn, originator or _ALL, since, between)
 
 
 async def take_turn(conn: StoreConnection, device: str) -> Tracked | None:
@@ -179,68 +215,51 @@ async def take_turn(conn: StoreConnection, device: str) -> Tracked | None:
     Users take turns: next is the first request of the user who had the last turn here longest ago.
     So whoever sends many requests waits behind them alone, right or no right.
     """
-    here = request_table.c.target == device
-    waits = request_table.c.state == State.ACCEPTED.value
-    busy = select(request_table.c.sequence).where(
-        here,
-        _in(UNDER_WAY) | (waits & request_table.c.turn.is_not(None)),
-    )
-    if await scalar(conn, busy.limit(1)) is not None:
+    here = {"for": device}
+    if (await conn.execute(_BUSY, here)).first() is not None:
         return None
-    first = func.min(request_table.c.sequence)
-    users = {
-        row.originator: row.sequence
-        for row in await conn.execute(
-            select(request_table.c.originator, first.label("sequence"))
-            .where(here, waits)
-            .group_by(request_table.c.originator)
-        )
-    }
-    if not users:
+    waiting = (await conn.execute(_WAITING, here)).all()
+    if not waiting:
         return None
-    last = {
-        row.originator: row.turn
-        for row in await conn.execute(
-            select(request_table.c.originator, func.max(request_table.c.turn).label("turn"))
-            .where(here, request_table.c.originator.in_(users), request_table.c.turn.is_not(None))
-            .group_by(request_table.c.originator)
-        )
-    }
-    sequence = min((last.get(user, 0), sequence) for user, sequence in users.items())[1]
-    taken = await scalar(conn, select(func.max(request_table.c.turn)))
+    sequence = waiting[0].sequence
+    if len(waiting) > 1:
+        last = {row.originator: row.turn for row in (await conn.execute(_LAST_TURNS, here)).all()}
+        sequence = min((last.get(row.originator, 0), row.sequence) for row in waiting)[1]
+    taken = (await conn.execute(_LAST_TURN)).scalar_one()
     return await change(conn, sequence, turn=(taken or 0) + 1)
 
 
 async def count_open(conn: StoreConnection, originator: str, target: str) -> int:
     """How many requests of this user wait for this device or are under way there."""
-    query = select(func.count()).where(
-        request_table.c.target == target,
-        request_table.c.originator == originator,
-        _in((State.ACCEPTED, *UNDER_WAY)),
-    )
-    return int(await scalar(conn, query))
+    return int((await conn.execute(_OPEN, {"for": target, "from": originator})).scalar_one())
 
 
 async def with_command(conn: StoreConnection, device: str, counter: int) -> list[Tracked]:
     """The requests whose commands went to this device with this counter, the latest first."""
-    query = select(request_table).where(
-        request_table.c.target == device,
-        request_table.c.command_counter == digits(counter),
-        request_table.c.command.is_not(None),
-    )
-    rows = await conn.execute(query.order_by(request_table.c.sequence.desc()))
-    return [_tracked(row) for row in rows]
+    among = {"for": device, "counter": digits(counter)}
+    return [_tracked(row) for row in (await conn.execute(_WITH_COMMAND, among)).all()]
+
+
+async def dated(conn: StoreConnection, device: str) -> list[Tracked]:
+    """Requests whose commands carry a date and were answered by the device, oldest first."""
+    return [_tracked(row) for row in (await conn.execute(_DATED, {"for": device})).all()]
 
 
 async def commanded(conn: StoreConnection, device: str, states: Iterable[State]) -> list[Tracked]:
     """Requests in one of these states whose commands are finished, by device."""
-    here = request_table.c.target == device
-    return await _all(conn, here, request_table.c.command.is_not(None), _in(states))
+    found = [
+        _tracked(row)
+        for state in states
+        for row in await rows.find_all(conn, request_table, target=device, state=state.value)
+        if row.command is not None
+    ]
+    return sorted(found, key=lambda tracked: tracked.sequence)
 
 
 async def next_quarantine_ref(conn: StoreConnection) -> int:
     """A reference for a quarantine event: a number of at most 20 digits, never used before."""
-    return (await scalar(conn, select(func.max(request_table.c.quarantine_ref))) or 0) + 1
+    query = select(func.max(request_table.c.quarantine_ref))
+    return ((await conn.execute(query)).scalar_one() or 0) + 1
 
 
 async def quarantined(conn: StoreConnection) -> list[Tracked]:
@@ -254,8 +273,8 @@ async def quarantined_of(conn: StoreConnection, originator: str) -> list[tuple[i
         request_table.c.originator == originator,
         request_table.c.state == State.QUARANTINED.value,
     )
-    rows = await conn.execute(query.order_by(request_table.c.sequence))
-    return [(int(sequence), int(octets)) for sequence, octets in rows]
+    found = await conn.execute(query.order_by(request_table.c.sequence))
+    return [(int(sequence), int(octets)) for sequence, octets in found]
 
 
 async def find_quarantined(conn: StoreConnection, reference: int) -> Tracked | None:
@@ -274,7 +293,7 @@ async def note_refusal(
     conn: StoreConnection, request_id: str, why: Refusal, response: bytes, at: datetime
 ) -> None:
     """Remember the last refusal of a request that was not accepted."""
-    await put(
+    await rows.put(
         conn,
         refused_table,
         {"request_id": request_id},
@@ -287,9 +306,9 @@ async def note_refusal(
     )
 
 
-async def find_refusal(conn: StoreConnection, request_id: str) -> Row[Any] | None:
+async def find_refusal(conn: StoreConnection, request_id: str) -> Any | None:
     """The last refusal of a request that was not accepted."""
-    return await find(conn, refused_table, refused_table.c.request_id == request_id)
+    return await rows.find(conn, refused_table, request_id=request_id)
 
 
 async def add_notice(
@@ -302,18 +321,15 @@ async def add_notice(
     sequence: int | None = None,
 ) -> int:
     """Keep a signed document for a user; returns its number."""
-    result = await conn.execute(
-        insert(notice_table)
-        .values(user=user, code=code, sequence=sequence, document=document, at=at)
-        .returning(notice_table.c.id)
+    row = await rows.add(
+        conn, notice_table, user=user, code=code, sequence=sequence, document=document, at=at
     )
-    return int(result.scalar_one())
+    return int(row.id)
 
 
-async def get_notice(conn: StoreConnection, number: int) -> Row[Any]:
+async def get_notice(conn: StoreConnection, number: int) -> Any:
     """A document for a user."""
-    query = select(notice_table).where(notice_table.c.id == number)
-    return (await conn.execute(query)).one()
+    return await rows.find(conn, notice_table, id=number)
 
 
 async def list_notices(conn: StoreConnection, user: str | None = None) -> list[Row[Any]]:
@@ -326,9 +342,7 @@ async def list_notices(conn: StoreConnection, user: str | None = None) -> list[R
 
 async def notice_delivered(conn: StoreConnection, number: int, at: datetime) -> None:
     """Note that the user took the document."""
-    await conn.execute(
-        update(notice_table).where(notice_table.c.id == number).values(delivered_at=at)
-    )
+    await rows.change(conn, notice_table, {"id": number}, delivered_at=at)
 
 
 def _in(states: Iterable[State]) -> ColumnElement[bool]:
@@ -345,7 +359,7 @@ def _latest(found: list[Tracked]) -> Tracked | None:
     return found[-1] if found else None
 
 
-def _tracked(row: Row[Any]) -> Tracked:
+def _tracked(row: Any) -> Tracked:
     refusal = (
         None
         if row.refused_check is None

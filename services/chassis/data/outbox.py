@@ -126,6 +126,7 @@ class Outbox:
         self._running: set[asyncio.Task[None]] = set()
         self._turns = Turns()
         self._agenda = Agenda()
+        self._known = False  # what waits in the store has been read
         self._done: set[int] = set()  # marked by their handlers, which have not returned yet
         self._worker: asyncio.Task[None] | None = None
 
@@ -186,7 +187,8 @@ class Outbox:
             self._database.on_commit(lambda: self._remember(entry))
 
     def _remember(self, entry: Waiting) -> None:
-        self._agenda.add(entry)
+        if self._known and self._turns.held(entry.id) is None:  # else it is read with the others
+            self._agenda.add(entry)
         self.wake()
 
     def wake(self) -> None:
@@ -195,11 +197,7 @@ class Outbox:
 
     async def start(self) -> None:
         """Read what waits from an earlier process, and start the worker."""
-        self._agenda = Agenda()
-        async with self._database.connect() as conn:
-            for row in (await conn.execute(_WAITING)).all():
-                if row.kind in self._handlers:
-                    self._agenda.add(Waiting(**row._asdict()))
+        await self._look()
         self._worker = asyncio.create_task(self._work(), name="outbox")
 
     async def stop(self) -> None:
@@ -213,6 +211,17 @@ class Outbox:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
         self._turns.clear()
+        self._agenda, self._known = Agenda(), False
+
+    async def _look(self) -> None:
+        """Read what waits in the store, once."""
+        if self._known:
+            return
+        async with self._database.connect() as conn:
+            for row in (await conn.execute(_WAITING)).all():
+                if row.kind in self._handlers:
+                    self._agenda.add(Waiting(**row._asdict()))
+        self._known = True
 
     async def run_due(self) -> int:
         """Handle everything that is due now, once each; the number of attempts made."""
@@ -278,6 +287,7 @@ class Outbox:
 
     async def _claim(self) -> Sequence[OutboxItem]:
         """Take what is due and has a place, lane by lane."""
+        await self._look()
         if not self._agenda.ripen(self._clock.now()):
             return []
         chosen = [

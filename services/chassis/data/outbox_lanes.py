@@ -107,16 +107,18 @@ class Agenda:
     """The entries that wait: those that are due by lane, the oldest first, and the others."""
 
     def __init__(self) -> None:
+        self._numbers: set[int] = set()
         self._later: list[tuple[datetime, int, Waiting]] = []
         self._ready: dict[str, dict[str, list[tuple[datetime, int, Waiting]]]] = {}
 
     def __len__(self) -> int:
-        return len(self._later) + sum(
-            len(entries) for lanes in self._ready.values() for entries in lanes.values()
-        )
+        return len(self._numbers)
 
     def add(self, entry: Waiting) -> None:
-        """This one waits from now on."""
+        """This one waits from now on; once, however often it is said."""
+        if entry.id in self._numbers:
+            return
+        self._numbers.add(entry.id)
         heappush(self._later, (entry.due_at, entry.id, entry))
 
     def ripen(self, now: datetime) -> bool:
@@ -136,6 +138,7 @@ class Agenda:
         lanes = self._ready[pool.name]
         entries = lanes[lane]
         taken = [heappop(entries)[2] for _ in range(min(most, len(entries)))]
+        self._numbers.difference_update(entry.id for entry in taken)
         if not entries:
             del lanes[lane]
         if not lanes:

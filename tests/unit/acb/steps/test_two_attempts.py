@@ -37,7 +37,7 @@ async def test_a_step_that_is_done_twice_at_once_does_not_end_the_request(world:
     link.have_signed = meeting  # type: ignore[method-assign]
     (item,) = await outbox._claim()
     assert item.kind == HAVE_SIGNED
-    await asyncio.gather(ask(item), ask(replace(item, attempts=2)))
+    await asyncio.gather(outbox._handle(item), ask(replace(item, attempts=2)))
     async with world.parts.base.database.connect() as conn:
         tracked = await store.get_request(conn, item.payload["sequence"])
     assert tracked.state is State.SIGNED, tracked.refusal
