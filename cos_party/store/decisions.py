@@ -11,7 +11,7 @@ import json
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, func, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from cos_party.model import (
@@ -38,10 +38,58 @@ from gbcs.codes import Cra, StatusCode
 from gbcs.message import Message
 from gbcs.payloads.credentials import CellId, CredentialsOutcome
 from gbcs.payloads.details import RoleDetails
+from services.chassis.data import rolling, rows
 from services.chassis.data.connection import StoreConnection
+from services.chassis.data.prepared import Prepared, param
 
 BY_BROKER: Final = "read back by the broker"
 """Status of a cell that is known by the broker's word alone; else it is the device's own."""
+
+_ALL: Final = "*"
+_c: Final = commands.c
+_recent: Final = (_c.intended_at > param("after"), _c.intended_at < param("until"))
+_BETWEEN: Final = Prepared(select(func.count()).where(*_recent))
+_BETWEEN_OF: Final = Prepared(select(func.count()).where(*_recent, _c.requester == param("from")))
+_INTENT: Final = Prepared(
+    select(commands, asked.c.displaces)
+    .outerjoin(asked, asked.c.digest == _c.digest)
+    .where(_c.digest == param("of"))
+)
+_SAME_ID: Final = Prepared(
+    select(_c.digest, _c.intended_at).where(_c.request_id == param("id")).order_by(_c.counter)
+)
+_LAST_COUNTER: Final = Prepared(
+    select(func.max(asked.c.request_counter)).where(
+        asked.c.device == param("for"),
+        asked.c.requester == param("from"),
+        asked.c.digest != param("but"),
+    )
+)
+_DATED: Final = Prepared(
+    select(_c.request_id, asked)
+    .join(commands, _c.digest == asked.c.digest)
+    .where(
+        asked.c.device == param("for"),
+        asked.c.digest != param("but"),
+        or_(asked.c.execute_at.is_not(None), asked.c.withdraws),
+    )
+    .order_by(_c.counter)
+)
+_SIGNED: Final = Prepared(
+    update(commands).where(_c.digest == param("of"), _c.command.is_(None)),
+    *("command", "signed_at"),
+)
+_COMMAND: Final = Prepared(select(_c.command).where(_c.digest == param("of")))
+_OF_TRANSACTION: Final = Prepared(
+    select(commands)
+    .join(transactions, transactions.c.digest == _c.digest)
+    .where(transactions.c.transaction == param("named"), _c.command.is_not(None))
+)
+_LAST_ALERT: Final = Prepared(
+    select(func.max(returns.c.counter)).where(
+        returns.c.device == param("from"), returns.c.is_alert == 1
+    )
+)
 
 
 def digits(counter: int) -> str:
@@ -51,20 +99,14 @@ def digits(counter: int) -> str:
 
 async def intent_for(conn: StoreConnection, digest: str) -> Intent | None:
     """The intent recorded for exactly these bytes of a service request."""
-    query = (
-        select(commands, asked.c.displaces)
-        .outerjoin(asked, asked.c.digest == commands.c.digest)
-        .where(commands.c.digest == digest)
-    )
-    row = (await conn.execute(query)).one_or_none()
+    row = (await conn.execute(_INTENT, {"of": digest})).one_or_none()
     return None if row is None else _intent(row)
 
 
 async def transaction_digest(conn: StoreConnection, transaction: str) -> str | None:
     """Digest of the request this transaction was first seen with."""
-    query = select(transactions.c.digest).where(transactions.c.transaction == transaction)
-    found: str | None = (await conn.execute(query)).scalar_one_or_none()
-    return found
+    row = await rows.find(conn, transactions, transaction=transaction)
+    return None if row is None else str(row.digest)
 
 
 async def earlier(
@@ -82,64 +124,46 @@ async def earlier(
     Counted are commands intended since `since`, except for this very request: an intent left by a
     crash is judged again without standing in its own way.
     """
-    same_id = select(commands.c.digest).where(commands.c.request_id == request_id)
-    digests = (await conn.execute(same_id.order_by(commands.c.counter))).scalars().all()
-    counted = (
-        select(func.count())
-        .select_from(commands)
-        .where(commands.c.intended_at > since, commands.c.digest != digest)
-    )
-    total = (await conn.execute(counted)).scalar_one()
-    of_requester = (
-        await conn.execute(counted.where(commands.c.requester == requester))
-    ).scalar_one()
-    others = (
-        await conn.execute(
-            select(func.count(commands.c.requester.distinct())).where(
-                commands.c.intended_at > since,
-                commands.c.digest != digest,
-                commands.c.requester != requester,
-            )
-        )
-    ).scalar_one()
+    same_id = (await conn.execute(_SAME_ID, {"id": request_id})).all()
+    own = next((row for row in same_id if row.digest == digest), None)
+    itself = int(own is not None and own.intended_at > since)
+
+    async def between(after: datetime, until: datetime) -> int:
+        among = {"after": after, "until": until}
+        return int((await conn.execute(_BETWEEN, among)).scalar_one())
+
+    async def theirs_between(after: datetime, until: datetime) -> int:
+        among = {"after": after, "until": until, "from": requester}
+        return int((await conn.execute(_BETWEEN_OF, among)).scalar_one())
+
+    total = await rolling.since(conn, _ALL, since, between)
+    of_requester = await rolling.since(conn, requester or "", since, theirs_between)
     return Earlier(
-        request_digest=digest if digest in digests else next(iter(digests), None),
+        request_digest=own.digest if own else next((row.digest for row in same_id), None),
         transaction_digest=await transaction_digest(conn, transaction),
-        signed_for_requester=of_requester,
-        signed_in_total=total,
+        signed_for_requester=of_requester - itself,
+        signed_in_total=total - itself,
         last_counter=await _last_counter(conn, digest, requester, device),
         dated=await dated(conn, digest, device),
-        requesters=1 + others,
+        requesters=1 + await rolling.others_since(conn, since, _ALL, requester or ""),
     )
 
 
 async def _last_counter(
     conn: StoreConnection, digest: str, requester: str | None, device: str | None
 ) -> int | None:
-    query = select(func.max(asked.c.request_counter)).where(
-        asked.c.requester == requester, asked.c.device == device, asked.c.digest != digest
-    )
-    found = (await conn.execute(query)).scalar_one_or_none()
+    among = {"but": digest, "from": requester, "for": device}
+    found = (await conn.execute(_LAST_COUNTER, among)).scalar_one()
     return None if found is None else int(found)
 
 
 async def dated(conn: StoreConnection, digest: str, device: str | None) -> tuple[DatedChange, ...]:
     """Dated changes and withdrawals signed for a device, those of one digest apart, in order."""
-    query = (
-        select(commands.c.request_id, asked)
-        .join(commands, commands.c.digest == asked.c.digest)
-        .where(
-            asked.c.device == device,
-            asked.c.digest != digest,
-            or_(asked.c.execute_at.is_not(None), asked.c.withdraws),
-        )
-        .order_by(commands.c.counter)
-    )
-    rows = (await conn.execute(query)).all()
-    displaced = {name for row in rows for name in json.loads(row.displaces)}
+    found = (await conn.execute(_DATED, {"but": digest, "for": device})).all()
+    displaced = {name for row in found for name in json.loads(row.displaces)}
     return tuple(
         DatedChange(row.request_id, row.requester, row.mpxn, row.execute_at)
-        for row in rows
+        for row in found
         if row.request_id not in displaced
     )
 
@@ -149,62 +173,49 @@ async def note_transaction(conn: StoreConnection, transaction: str, digest: str)
 
     That it is also the first is for `request.duplicate` to see to.
     """
-    await conn.execute(
-        insert(transactions)
-        .values(transaction=transaction, digest=digest)
-        .on_conflict_do_update(index_elements=["transaction"], set_={"digest": digest})
-    )
+    await rows.put(conn, transactions, {"transaction": transaction}, digest=digest)
 
 
 async def record_intent(conn: StoreConnection, intent: Intent, request: ChangeRequest) -> None:
     """Record what is about to be signed (counter, bytes, their digest), and what was asked."""
     body = request.body
-    await conn.execute(
-        insert(asked).values(
-            digest=intent.digest,
-            requester=intent.requester,
-            device=intent.device,
-            request_counter=digits(request.header.request_id.counter),
-            mpxn=body.import_mpxn,
-            execute_at=None if body.cancels else body.execution_date_time,
-            withdraws=body.cancels,
-            displaces=json.dumps(intent.displaces),
-        )
+    await rows.add(
+        conn,
+        asked,
+        digest=intent.digest,
+        requester=intent.requester,
+        device=intent.device,
+        request_counter=digits(request.header.request_id.counter),
+        mpxn=body.import_mpxn,
+        execute_at=None if body.cancels else body.execution_date_time,
+        withdraws=body.cancels,
+        displaces=json.dumps(intent.displaces),
     )
-    await conn.execute(
-        insert(commands).values(
-            request_id=intent.request_id,
-            digest=intent.digest,
-            requester=intent.requester,
-            device=intent.device,
-            counter=intent.counter,
-            intended_at=intent.intended_at,
-            pre_command=intent.pre_command,
-            pre_command_digest=hashlib.sha256(intent.pre_command).hexdigest(),
-        )
+    await rows.add(
+        conn,
+        commands,
+        request_id=intent.request_id,
+        digest=intent.digest,
+        requester=intent.requester,
+        device=intent.device,
+        counter=intent.counter,
+        intended_at=intent.intended_at,
+        pre_command=intent.pre_command,
+        pre_command_digest=hashlib.sha256(intent.pre_command).hexdigest(),
     )
+    await rolling.happened(conn, intent.intended_at, _ALL, intent.requester)
 
 
 async def record_signed(conn: StoreConnection, digest: str, command: bytes, at: datetime) -> bytes:
     """Keep the signed command; if one is kept already, that one stays and is returned."""
-    await conn.execute(
-        update(commands)
-        .where(commands.c.digest == digest, commands.c.command.is_(None))
-        .values(command=command, signed_at=at)
-    )
-    query = select(commands.c.command).where(commands.c.digest == digest)
-    kept: bytes = (await conn.execute(query)).scalar_one()
+    await conn.execute(_SIGNED, {"of": digest, "command": command, "signed_at": at})
+    kept: bytes = (await conn.execute(_COMMAND, {"of": digest})).scalar_one()
     return kept
 
 
 async def signed_command(conn: StoreConnection, transaction: str) -> SignedCommandRecord | None:
     """The command signed for a transaction, if there is one."""
-    query = (
-        select(commands)
-        .join(transactions, transactions.c.digest == commands.c.digest)
-        .where(transactions.c.transaction == transaction, commands.c.command.is_not(None))
-    )
-    row = (await conn.execute(query)).one_or_none()
+    row = (await conn.execute(_OF_TRANSACTION, {"named": transaction})).one_or_none()
     if row is None:
         return None
     return SignedCommandRecord(
@@ -224,15 +235,15 @@ async def record_decision(
     `facts` are the columns `request_id`, `requester`, `device`, `counter`, and of a refusal
     `check`, `code` and `detail`, as far as they are known.
     """
-    await conn.execute(
-        insert(decisions).values(
-            at=at,
-            purpose=incoming.purpose,
-            transaction=incoming.transaction,
-            digest=incoming.digest,
-            outcome=outcome.value,
-            **facts,
-        )
+    await rows.add(
+        conn,
+        decisions,
+        at=at,
+        purpose=incoming.purpose,
+        transaction=incoming.transaction,
+        digest=incoming.digest,
+        outcome=outcome.value,
+        **facts,
     )
 
 
@@ -243,13 +254,13 @@ async def list_decisions(
     query = select(decisions).where(decisions.c.id > after).order_by(decisions.c.id).limit(limit)
     if transaction is not None:
         query = query.where(decisions.c.transaction == transaction)
-    rows = (await conn.execute(query)).mappings().all()
-    return [{**row, "at": row["at"].isoformat()} for row in rows]
+    found = (await conn.execute(query)).mappings().all()
+    return [{**row, "at": row["at"].isoformat()} for row in found]
 
 
 async def read_thresholds(conn: StoreConnection) -> Thresholds | None:
     """The thresholds an operator set, or None while the settings' hold."""
-    row = (await conn.execute(select(thresholds))).one_or_none()
+    row = await rows.find(conn, thresholds)
     return None if row is None else Thresholds.of(row.window_seconds, row.per_requester, row.total)
 
 
@@ -271,21 +282,14 @@ async def known_return(
     conn: StoreConnection, *, digest: str, purpose: str, transaction: str
 ) -> str | None:
     """What was recorded for exactly these bytes under this transaction, as JSON text."""
-    query = select(returns.c.outcome).where(
-        returns.c.digest == digest,
-        returns.c.purpose == purpose,
-        returns.c.transaction == transaction,
-    )
-    found: str | None = (await conn.execute(query)).scalar_one_or_none()
-    return found
+    key = {"digest": digest, "purpose": purpose, "transaction": transaction}
+    row = await rows.find(conn, returns, **key)
+    return None if row is None else str(row.outcome)
 
 
 async def last_alert_counter(conn: StoreConnection, device: str) -> int | None:
     """The highest counter of an alert taken from this device."""
-    query = select(func.max(returns.c.counter)).where(
-        returns.c.device == device, returns.c.is_alert == 1
-    )
-    found = (await conn.execute(query)).scalar_one_or_none()
+    found = (await conn.execute(_LAST_ALERT, {"from": device})).scalar_one()
     return None if found is None else int(found)
 
 
@@ -294,17 +298,17 @@ async def record_return(
 ) -> None:
     """Keep what a device answered; `said` is what it amounts to, as JSON-ready values."""
     incoming, header = evidence.incoming, message.header
-    await conn.execute(
-        insert(returns).values(
-            digest=incoming.digest,
-            purpose=incoming.purpose,
-            transaction=incoming.transaction,
-            device=header.originator,
-            counter=digits(header.counter),
-            is_alert=int(header.cra == Cra.ALERT),
-            at=evidence.at,
-            outcome=json.dumps(said),
-        )
+    await rows.add(
+        conn,
+        returns,
+        digest=incoming.digest,
+        purpose=incoming.purpose,
+        transaction=incoming.transaction,
+        device=header.originator,
+        counter=digits(header.counter),
+        is_alert=int(header.cra == Cra.ALERT),
+        at=evidence.at,
+        outcome=json.dumps(said),
     )
 
 
@@ -372,17 +376,12 @@ async def _record_cell(
         "at": evidence.at,
         "transaction": evidence.incoming.transaction,
     }
-    await conn.execute(
-        insert(cells)
-        .values(device=device, cell=name, **values)
-        .on_conflict_do_update(index_elements=["device", "cell"], set_=values)
-    )
+    await rows.put(conn, cells, {"device": device, "cell": name}, **values)
 
 
 async def device_cells(conn: StoreConnection, device: str) -> dict[str, dict[str, Any]]:
     """What this party knows of a device's cells, as JSON-ready values by cell name."""
-    query = select(cells).where(cells.c.device == device).order_by(cells.c.cell)
-    rows = (await conn.execute(query)).all()
+    found = await rows.find_all(conn, cells, device=device)
     return {
         row.cell: {
             "subject": row.subject,
@@ -391,11 +390,11 @@ async def device_cells(conn: StoreConnection, device: str) -> dict[str, dict[str
             "at": row.at.isoformat(),
             "transaction": row.transaction,
         }
-        for row in rows
+        for row in found
     }
 
 
-def _intent(row: Row[Any]) -> Intent:
+def _intent(row: Any) -> Intent:
     return Intent(
         request_id=row.request_id,
         digest=row.digest,

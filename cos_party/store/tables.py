@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
 
 from services.chassis.data.store import UtcDateTime
 
@@ -23,14 +34,17 @@ commands: Final = Table(
     metadata,
     Column("digest", Text, primary_key=True),
     Column("request_id", Text, nullable=False, index=True),
-    Column("requester", Text, nullable=False, index=True),
-    Column("device", Text, nullable=False, index=True),
+    Column("requester", Text, nullable=False),
+    Column("device", Text, nullable=False),
     Column("counter", BigInteger, nullable=False, unique=True),
-    Column("intended_at", UtcDateTime, nullable=False, index=True),
+    Column("intended_at", UtcDateTime, nullable=False),
     Column("pre_command", LargeBinary, nullable=False),
     Column("pre_command_digest", Text, nullable=False),
     Column("signed_at", UtcDateTime),
     Column("command", LargeBinary),
+    Index("cos_command_recent", "intended_at"),
+    Index("cos_command_recent_of", "requester", "intended_at"),
+    Index("cos_command_device", "device", "counter"),
 )
 """The intent to sign, with the exact bytes; and the signed command once there is one.
 
@@ -38,17 +52,20 @@ One row per service request as signed by its supplier, known by the digest of it
 request identifier has two rows is for `request.duplicate` to see to, not for a constraint.
 """
 
+_dated: Final = text("execute_at IS NOT NULL OR withdraws = 1")
 asked: Final = Table(
     "cos_asked",
     metadata,
     Column("digest", Text, primary_key=True),
     Column("requester", Text, nullable=False),
-    Column("device", Text, nullable=False, index=True),
+    Column("device", Text, nullable=False),
     Column("request_counter", Text, nullable=False),
     Column("mpxn", Text, nullable=False),
     Column("execute_at", UtcDateTime),
     Column("withdraws", Boolean, nullable=False),
     Column("displaces", Text, nullable=False),
+    Index("cos_asked_counter", "device", "requester", "request_counter"),
+    Index("cos_asked_dated", "device", sqlite_where=_dated, postgresql_where=_dated),
 )
 """What each command was asked for, beside its row in `cos_command`: whose turn it is in a device.
 
@@ -125,11 +142,12 @@ returns: Final = Table(
     Column("digest", Text, primary_key=True),
     Column("purpose", Text, primary_key=True),
     Column("transaction", Text, primary_key=True),
-    Column("device", Text, nullable=False, index=True),
+    Column("device", Text, nullable=False),
     Column("counter", Text, nullable=False),
     Column("is_alert", Integer, nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("outcome", Text, nullable=False),
+    Index("cos_device_return_counter", "device", "is_alert", "counter"),
 )
 """What devices answered; the same bytes again are recognised by their digest.
 

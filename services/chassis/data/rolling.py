@@ -15,7 +15,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from services.chassis.data.connection import StoreConnection
 from services.chassis.data.prepared import Prepared, param
-from services.chassis.data.store import metadata
+from services.chassis.data.store import UtcDateTime, metadata
 
 MINUTE: Final = timedelta(minutes=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,6 +29,27 @@ minute_table: Final = Table(
 )
 """`minute`: whole minutes since 1970-01-01 UTC."""
 
+last_table: Final = Table(
+    "last_happened",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("at", UtcDateTime, nullable=False, index=True),
+)
+
+_LAST: Final = Prepared(
+    insert(last_table).on_conflict_do_update(
+        index_elements=["scope"],
+        set_={"at": func.max(last_table.c.at, insert(last_table).excluded.at)},
+    ),
+    *("scope", "at"),
+)
+_OTHERS: Final = Prepared(
+    select(func.count()).where(
+        last_table.c.at > param("after"),
+        last_table.c.scope != param("one"),
+        last_table.c.scope != param("two"),
+    )
+)
 _ADD: Final = Prepared(
     insert(minute_table)
     .values(times=1)
@@ -51,6 +72,13 @@ async def happened(conn: StoreConnection, at: datetime, *scopes: str) -> None:
     """Count one that happened at this time, for each of these scopes."""
     for scope in scopes:
         await conn.execute(_ADD, {"scope": scope, "minute": (at - _EPOCH) // MINUTE})
+        await conn.execute(_LAST, {"scope": scope, "at": at})
+
+
+async def others_since(conn: StoreConnection, after: datetime, one: str, two: str) -> int:
+    """Of how many scopes but these two something happened after that moment."""
+    among = {"after": after, "one": one, "two": two}
+    return int((await conn.execute(_OTHERS, among)).scalar_one())
 
 
 async def since(conn: StoreConnection, scope: str, after: datetime, edge: InBetween) -> int:
