@@ -349,11 +349,14 @@ def _one_sequence(data: bytes, octets: Octets) -> bool:
 
 
 def _encode_other(other: OtherInformation) -> bytes:
-    parts = [unsigned(other.message_code, 16, "message code").to_bytes(2, "big")]
+    code = unsigned(other.message_code, 16, "message code").to_bytes(2, "big")
     party = other.supplementary_remote_party_id
     party_counter = other.supplementary_remote_party_counter
     own_counter = other.supplementary_originator_counter
     certificate = other.key_agreement_certificate
+    if (party, party_counter, own_counter, certificate) == (None, None, None, None):
+        return code
+    parts = [code]
     if party is not None:
         parts.append(entity_to_bytes(party, "supplementary remote party identifier"))
     elif (party_counter, own_counter, certificate) != (None, None, None):

@@ -260,9 +260,10 @@ def number_of(value: TLV, name: str) -> int:
     Raises:
         ParseError: it is something else.
     """
-    if value.tag_bytes != _ENUMERATED or len(value.data) != 1 or value.data[0] > 0x7F:
+    content = bytes(value.data)
+    if value.tag_bytes != _ENUMERATED or len(content) != 1 or content[0] > 0x7F:
         raise ParseError(f"{name}: not an ENUMERATED of 0 to 127")
-    return int(value.data[0])
+    return content[0]
 
 
 def time_to_wire(text: str, name: str) -> GeneralizedTime:

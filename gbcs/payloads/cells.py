@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TypeVar
+from functools import lru_cache
+from typing import TypeVar, cast
 
 from gbcs.codes import CellUsage, KeyUsage, RemotePartyRole
 from gbcs.errors import EncodeError, ParseError
@@ -134,9 +135,15 @@ def member(cls: type[E], number: int, name: str) -> E:
         ParseError: it is none of them.
     """
     try:
-        return cls(number)
+        return cast("E", _member(cls, number))
     except ValueError:
         raise ParseError(f"{name} {number} is unknown") from None
+
+
+@lru_cache(maxsize=512)
+def _member(cls: type[IntEnum], number: int) -> IntEnum:
+    """The same as calling the class, which takes longer; what is none of them is not kept."""
+    return cls(number)
 
 
 ALL_CELLS = tuple(CellId(r, k, c) for r in RemotePartyRole for k in KeyUsage for c in CellUsage)

@@ -26,6 +26,7 @@ from gbcs.payloads.outcomes import (
     decode_response,
     encode_alert,
     encode_response,
+    forget_outcomes,
     mode_from_wire,
 )
 from gbcs.payloads.seq_numbers import (
@@ -58,6 +59,7 @@ __all__ = [
     "encode_by_library",
     "encode_response",
     "encode_update",
+    "forget_payloads",
 ]
 
 CANCEL_EXECUTION = "99991231235959Z"
@@ -171,6 +173,12 @@ def _decode_update(payload: bytes) -> UpdateCredentials:
         execution_date_time=None if when is None else asn1.time_from_wire(when, name),
         plaintext_symmetric_key=control.plaintext_symmetric_key,
     )
+
+
+def forget_payloads() -> None:
+    """Keep no value of a payload that was read (for whoever measures reading)."""
+    _decode_update.cache_clear()
+    forget_outcomes()
 
 
 def _to_wire(update: UpdateCredentials) -> asn1.UpdateCommand:

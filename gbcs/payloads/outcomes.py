@@ -154,6 +154,12 @@ def encode_alert(alert: CredentialsAlert) -> bytes:
     return asn1.write(wire, "alert payload")
 
 
+def forget_outcomes() -> None:
+    """Keep no value of a payload that was read (for whoever measures reading)."""
+    _decode_response.cache_clear()
+    _decode_alert.cache_clear()
+
+
 def as_read(value: T, raw: bytes | None, decode: Callable[[bytes], T]) -> bool:
     """Whether `raw` still says what `value` says, so that it may be written again as it was.
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _DISAPPLY = bytes.fromhex("810101")
 _INTEGER, _SEQUENCE, _CELL, _COUNTER, _FLOOR, _CHANGES = 0x02, 0x30, 0xA2, 0x83, 0x84, 0xA6
 _HIGHEST = (1 << 64) - 1
+_LONG, _TWO_OCTETS_FROM, _TWO_OCTETS_TO = 0x80, 0x100, 0xFFFF
 _OCTETS_OF_CELL = {
     cell.role << 8 | cell.key_usage << 4 | cell.cell_usage: asn1.write(cell_to_wire(cell), "cell")
     for cell in ALL_CELLS
@@ -81,8 +82,8 @@ def _control(update: UpdateCredentials) -> bytes:
         for change in update.other_changes:
             if change.specialist is not None or type(change.role) is not RemotePartyRole:
                 raise _Unusual
-            role = _number(_INTEGER, int(change.role))
-            changes.append(_value(_SEQUENCE, role + _number(_INTEGER, change.floor)))
+            content = _number(_INTEGER, int(change.role)) + _number(_INTEGER, change.floor)
+            changes.append(bytes((_SEQUENCE, len(content))) + content)  # at most 14 octets
         parts.append(_value(_CHANGES, b"".join(changes)))
     return _value(_SEQUENCE, b"".join(parts))
 
@@ -110,4 +111,9 @@ def _number(tag: int, value: int) -> bytes:
 
 
 def _value(tag: int, content: bytes) -> bytes:
-    return bytes((tag,)) + length_octets(len(content)) + content
+    size = len(content)
+    if size < _LONG:
+        return bytes((tag, size)) + content
+    if _TWO_OCTETS_FROM <= size <= _TWO_OCTETS_TO:
+        return bytes((tag, 0x82, size >> 8, size & 0xFF)) + content
+    return bytes((tag,)) + length_octets(size) + content
