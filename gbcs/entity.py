@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from gbcs.errors import EncodeError
 
-_EUI = re.compile(r"[0-9a-f]{16}")
+_EUI_LENGTH = 8
 
 
 def entity_to_bytes(entity: str, name: str) -> bytes:
@@ -16,9 +14,9 @@ def entity_to_bytes(entity: str, name: str) -> bytes:
         EncodeError: it is not 16 lower-case hexadecimal digits.
     """
     try:
-        found = _EUI.fullmatch(entity)
-    except TypeError:
-        found = None
-    if found is None:
-        raise EncodeError(f"{name} must be 16 lower-case hexadecimal digits")
-    return bytes.fromhex(entity)
+        octets = bytes.fromhex(entity)
+        if len(octets) == _EUI_LENGTH and octets.hex() == entity:  # no capitals, no spaces
+            return octets
+    except (TypeError, ValueError):
+        pass
+    raise EncodeError(f"{name} must be 16 lower-case hexadecimal digits")

@@ -16,23 +16,45 @@ Source: GBCS 0.8.1 p163 and docs/sources.md#message-layout; confirmed by RTDS ve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 from gbcs.codes import Cra
 from gbcs.entity import entity_to_bytes
 from gbcs.errors import EncodeError, ParseError
 from gbcs.numbers import unsigned
 from gbcs.octets import Octets, length_octets
+from gbcs.tally import COUNTS
+from gbcs.usual_form import (
+    HEAD,
+    HEAD_START,
+    MAC_HEADER_START,
+    MAC_LENGTH,
+    SECURITY_HEADER,
+    SIGNATURE_LENGTH,
+    SIGNING_TAG,
+    Parts,
+    usual_parts,
+)
 
-MAC_HEADER_START = bytes.fromhex("dd000000000000")
-"""general-ciphering with six empty fields."""
-
-SECURITY_HEADER = bytes.fromhex("1100000000")
-"""Security control 0x11 (authentication only), invocation counter 0."""
-
-SIGNING_TAG = 0xDF
-MAC_LENGTH = 12
-SIGNATURE_LENGTH = 64
+__all__ = [
+    "MAC_HEADER_START",
+    "MAC_LENGTH",
+    "SECURITY_HEADER",
+    "SIGNATURE_LENGTH",
+    "SIGNING_TAG",
+    "GroupingHeader",
+    "Message",
+    "OtherInformation",
+    "decode",
+    "decode_strictly",
+    "encode",
+    "encode_content",
+    "encode_header",
+    "encode_signed_part",
+    "protected",
+    "reference_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +104,9 @@ class Message:
     payload: bytes
     signature: bytes | None
     mac: bytes | None = None
+    _content: bytes | None = field(default=None, init=False, compare=False, repr=False)
+    """Grouping header and payload as written: kept, because signature and MAC both cover them.
+    dataclasses.replace leaves it behind, so a message that differs is written anew."""
 
     @property
     def reference(self) -> str:
@@ -105,7 +130,22 @@ def decode(data: bytes) -> Message:
     Raises:
         ParseError: not exactly one message; `offset` counts from the start of `data`.
     """
+    COUNTS["gbcs.decode"] += 1
     data = bytes(data)
+    parts = usual_parts(data)
+    if parts is not None:
+        return _from_parts(data, parts)
+    return decode_strictly(data)
+
+
+def decode_strictly(data: bytes) -> Message:
+    """Read one whole message octet by octet, to the same end as `decode`.
+
+    What `decode` does with all that is not of the usual form; and what says where a fault is.
+
+    Raises:
+        ParseError: as `decode`.
+    """
     if data[:1] == MAC_HEADER_START[:1]:
         return _decode_with_mac(data)
     return _decode_signing(data, Octets(data), mac=None)
@@ -148,20 +188,17 @@ def encode_header(header: GroupingHeader) -> bytes:
     if header.date_time is not None and len(date_time) != 12:
         raise EncodeError("date-time must have 12 octets")
     other = _encode_other(header.other)
-    return b"".join(
-        (
-            bytes((SIGNING_TAG, 9, header.cra)),
-            _counter(header.counter, "originator counter"),
-            b"\x08",
-            entity_to_bytes(header.originator, "business originator"),
-            b"\x08",
-            entity_to_bytes(header.recipient, "business target"),
-            bytes((len(date_time),)),
-            date_time,
-            length_octets(len(other)),
-            other,
-        )
+    head: bytes = HEAD.pack(
+        HEAD_START,
+        header.cra,
+        unsigned(header.counter, 64, "originator counter"),
+        8,
+        entity_to_bytes(header.originator, "business originator"),
+        8,
+        entity_to_bytes(header.recipient, "business target"),
+        len(date_time),
     )
+    return head + date_time + length_octets(len(other)) + other
 
 
 def encode_signed_part(message: Message) -> bytes:
@@ -179,8 +216,45 @@ def encode_content(message: Message) -> bytes:
     Raises:
         EncodeError: a field cannot be written.
     """
-    head = encode_header(message.header)
-    return head + length_octets(len(message.payload)) + message.payload
+    content = message._content  # noqa: SLF001 - this room's own memory of what was written
+    if content is None:
+        head = encode_header(message.header)
+        content = head + length_octets(len(message.payload)) + message.payload
+        _keep_content(message, content)
+    return content
+
+
+def protected(m: Message, signature: bytes | None, mac: bytes | None) -> Message:
+    """The same header and payload with another signature and MAC."""
+    made = Message(m.header, m.payload, signature, mac)
+    if m._content is not None:  # noqa: SLF001 - as above
+        _keep_content(made, m._content)  # noqa: SLF001
+    return made
+
+
+def _keep_content(message: Message, content: bytes) -> None:
+    object.__setattr__(message, "_content", content)
+
+
+@lru_cache(maxsize=256)
+def _other_of_code(code: bytes) -> OtherInformation:
+    return OtherInformation(int.from_bytes(code, "big"))
+
+
+_CRA = {int(flag): flag for flag in Cra}
+
+
+def _from_parts(data: bytes, parts: Parts) -> Message:
+    """The message of these parts; its other information is read here, strictly."""
+    cra, counter, originator, recipient, date_time, start, end, content, payload, sign, mac = parts
+    if end - start == 2:
+        other = _other_of_code(data[start:end])
+    else:
+        other = _decode_other(data, Octets(data, start, end))
+    header = GroupingHeader(_CRA[cra], counter, originator.hex(), recipient.hex(), other, date_time)
+    message = Message(header, payload, sign, mac)
+    _keep_content(message, content)
+    return message
 
 
 def _decode_with_mac(data: bytes) -> Message:
@@ -275,11 +349,14 @@ def _one_sequence(data: bytes, octets: Octets) -> bool:
 
 
 def _encode_other(other: OtherInformation) -> bytes:
-    parts = [unsigned(other.message_code, 16, "message code").to_bytes(2, "big")]
+    code = unsigned(other.message_code, 16, "message code").to_bytes(2, "big")
     party = other.supplementary_remote_party_id
     party_counter = other.supplementary_remote_party_counter
     own_counter = other.supplementary_originator_counter
     certificate = other.key_agreement_certificate
+    if (party, party_counter, own_counter, certificate) == (None, None, None, None):
+        return code
+    parts = [code]
     if party is not None:
         parts.append(entity_to_bytes(party, "supplementary remote party identifier"))
     elif (party_counter, own_counter, certificate) != (None, None, None):

@@ -23,7 +23,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
-from dataclasses import replace
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -32,7 +32,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from gbcs.certificates import READ_ERRORS, load_certificate
-from gbcs.entity import entity_to_bytes
 from gbcs.errors import EncodeError, MacInvalid, ParseError, SignatureInvalid
 from gbcs.message import (
     MAC_LENGTH,
@@ -42,11 +41,19 @@ from gbcs.message import (
     encode_content,
     encode_header,
     encode_signed_part,
+    protected,
 )
+from gbcs.tally import COUNTS
 
 _ALGORITHM = bytes.fromhex("60857406080300")
 _AAD_START = bytes.fromhex("110000000000")
 _Z_LENGTH = 32
+_ONE_STEP = b"\x00\x00\x00\x01"
+_ORIGINATOR, _TRANSACTION, _RECIPIENT = slice(12, 20), slice(1, 11), slice(21, 29)
+"""Where a grouping header has its business originator; 09, CRA and counter; its recipient."""
+_ECDSA = ec.ECDSA(SHA256())
+_P256_KEYS = 1024
+"""Certificates whose keys are kept at a time; a key is a pure function of the certificate."""
 
 
 def signature_input(m: Message) -> bytes:
@@ -69,7 +76,7 @@ def sign(m: Message, sign: Callable[[bytes], bytes]) -> Message:
     signature = sign(signature_input(m))
     if len(signature) != SIGNATURE_LENGTH:
         raise EncodeError(f"the signer must give {SIGNATURE_LENGTH} octets r||s")
-    return replace(m, signature=signature, mac=None)
+    return protected(m, signature, None)
 
 
 def verify_signature(m: Message, public_key: ec.EllipticCurvePublicKey | bytes) -> None:
@@ -92,9 +99,10 @@ def verify_raw(key: ec.EllipticCurvePublicKey, signature: bytes, data: bytes) ->
     """
     if len(signature) != SIGNATURE_LENGTH:
         raise SignatureInvalid(f"a signature has {SIGNATURE_LENGTH} octets, not {len(signature)}")
-    r, s = (int.from_bytes(signature[i : i + 32], "big") for i in (0, 32))
+    COUNTS["verify"] += 1
+    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
     try:
-        key.verify(encode_dss_signature(r, s), data, ec.ECDSA(SHA256()))
+        key.verify(encode_dss_signature(r, s), data, _ECDSA)
     except InvalidSignature:
         raise SignatureInvalid("the signature was not made over this message by this key") from None
 
@@ -107,9 +115,7 @@ def mac_key(z: bytes, header: GroupingHeader) -> bytes:
     """
     if len(z) != _Z_LENGTH:
         raise EncodeError(f"the shared secret must have {_Z_LENGTH} octets")
-    written = encode_header(header)
-    other_info = _ALGORITHM + _originator(header) + written[1:11] + written[21:29]
-    return hashlib.sha256(b"\x00\x00\x00\x01" + z + other_info).digest()[:16]
+    return _derived(z, encode_header(header))
 
 
 def add_mac(m: Message, z: bytes) -> Message:
@@ -122,7 +128,7 @@ def add_mac(m: Message, z: bytes) -> Message:
     """
     if m.signature is None:
         raise EncodeError("a Pre-Command takes no MAC: sign it, or give it a signature of length 0")
-    return replace(m, mac=_mac(m, z))
+    return protected(m, m.signature, _mac(m, z))
 
 
 def verify_mac(m: Message, z: bytes) -> None:
@@ -139,8 +145,16 @@ def verify_mac(m: Message, z: bytes) -> None:
 
 
 def _mac(m: Message, z: bytes) -> bytes:
-    covered = _AAD_START + encode_signed_part(m)
-    return gmac(mac_key(z, m.header), _originator(m.header) + bytes(4), covered)
+    written = encode_signed_part(m)
+    return gmac(_derived(z, written), written[_ORIGINATOR] + bytes(4), _AAD_START + written)
+
+
+def _derived(z: bytes, written: bytes) -> bytes:
+    """The AES key from Z and a message as it is written, from DF on."""
+    if len(z) != _Z_LENGTH:
+        raise EncodeError(f"the shared secret must have {_Z_LENGTH} octets")
+    told = written[_ORIGINATOR] + written[_TRANSACTION] + written[_RECIPIENT]
+    return hashlib.sha256(_ONE_STEP + z + _ALGORITHM + told).digest()[:16]
 
 
 def gmac(key: bytes, iv: bytes, covered: bytes) -> bytes:
@@ -148,19 +162,24 @@ def gmac(key: bytes, iv: bytes, covered: bytes) -> bytes:
     return AESGCM(key).encrypt(iv, b"", covered)[:MAC_LENGTH]
 
 
-def _originator(header: GroupingHeader) -> bytes:
-    return entity_to_bytes(header.originator, "business originator")
-
-
 def _public_key(key: ec.EllipticCurvePublicKey | bytes) -> ec.EllipticCurvePublicKey:
     if isinstance(key, bytes):
-        try:
-            found = load_certificate(key).public_key()
-        except (ParseError, *READ_ERRORS):
-            raise SignatureInvalid("the certificate cannot be read") from None
-        if not isinstance(found, ec.EllipticCurvePublicKey):
-            raise SignatureInvalid("the certificate holds no elliptic curve key")
-        key = found
+        return _key_of_certificate(key)
+    return _on_p256(key)
+
+
+@lru_cache(maxsize=_P256_KEYS)
+def _key_of_certificate(der: bytes) -> ec.EllipticCurvePublicKey:
+    try:
+        found = load_certificate(der).public_key()
+    except (ParseError, *READ_ERRORS):
+        raise SignatureInvalid("the certificate cannot be read") from None
+    if not isinstance(found, ec.EllipticCurvePublicKey):
+        raise SignatureInvalid("the certificate holds no elliptic curve key")
+    return _on_p256(found)
+
+
+def _on_p256(key: ec.EllipticCurvePublicKey) -> ec.EllipticCurvePublicKey:
     if not isinstance(key.curve, ec.SECP256R1):
         raise SignatureInvalid("the key is not on curve P-256")
     return key

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from cryptography import x509
@@ -20,9 +20,11 @@ from cryptography.x509.oid import NameOID
 
 from keys.errors import CertificateError, NotSimulated
 from keys.hardware_module import HARDWARE_MODULE_NAME, read_hardware_module_name
+from keys.kept import Kept
 from keys.octets import READ_ERRORS, CertificateOctets, certificate_octets
 from keys.roles import Usage
 from keys.simulated import ISSUER_PREFIX, POLICIES, is_simulated
+from keys.tally import COUNTS
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -125,7 +127,8 @@ class Certificate:
         if len(der) > MAX_CERTIFICATE_OCTETS:
             raise CertificateError(f"longer than {MAX_CERTIFICATE_OCTETS} octets")
         try:
-            return _read(bytes(der))
+            octets = bytes(der)
+            return _CERTIFICATES.of(octets, partial(_read, octets))
         except READ_ERRORS as error:
             raise CertificateError(f"not readable: {error}") from error
 
@@ -175,8 +178,12 @@ class Certificate:
         return self.subject_name == self.issuer_name
 
 
-@lru_cache(maxsize=2048)  # a system meets few certificates, each many times in one exchange
+_CERTIFICATES: Kept[bytes, Certificate] = Kept(2048)
+"""A system meets few certificates, each many times in one exchange."""
+
+
 def _read(der: bytes) -> Certificate:
+    COUNTS["certificate.parse"] += 1
     parsed = x509.load_der_x509_certificate(der)
     if parsed.version is not x509.Version.v3:
         raise CertificateError("not version 3", "version")

@@ -10,15 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from keys.certificate import Certificate
 from keys.errors import RevocationListError
+from keys.kept import Kept
 from keys.octets import READ_ERRORS, members, time_fault, whole_octets_fault
 from keys.sign_with import SignRaw, sign_revocation_list
+from keys.tally import COUNTS
 
 MAX_LIST_OCTETS = 16 * 1024 * 1024
 LIST_DAYS = 3650
@@ -59,11 +63,8 @@ class RevocationList:
 
     def signed_by(self, issuer: Certificate) -> bool:
         """Say whether the issuer's key made the list's signature."""
-        parsed = x509.load_der_x509_crl(self.der)
-        try:
-            return parsed.is_signature_valid(issuer.public_key)
-        except (TypeError, ValueError, UnsupportedAlgorithm):
-            return False
+        pair = self.der, issuer.octets.public_key
+        return _SIGNED.of(pair, partial(_is_signed, self.der, issuer.public_key))
 
     def genuine(self, authorities: Iterable[Certificate]) -> bool:
         """Say whether one of these authorities issued and signed it."""
@@ -74,6 +75,14 @@ class RevocationList:
     def to_pem(self) -> bytes:
         """Write the list as PEM."""
         return x509.load_der_x509_crl(self.der).public_bytes(Encoding.PEM)
+
+
+def _is_signed(der: bytes, public_key: ec.EllipticCurvePublicKey) -> bool:
+    COUNTS["crl.verify"] += 1
+    try:
+        return x509.load_der_x509_crl(der).is_signature_valid(public_key)
+    except (TypeError, ValueError, UnsupportedAlgorithm):
+        return False
 
 
 def make_crl(
@@ -122,8 +131,22 @@ def read_crl(der: bytes) -> RevocationList:
     """
     if len(der) > MAX_LIST_OCTETS:
         raise RevocationListError(f"longer than {MAX_LIST_OCTETS} octets")
+    octets = bytes(der)
+    return _LISTS.of(octets, partial(_read_strictly, octets))
+
+
+_LISTS: Kept[bytes, RevocationList] = Kept(64, most_octets=MAX_LIST_OCTETS, weigh=len)
+"""Lists as they were read: what they say is a function of their octets. Whether one is whose it
+says, fresh and the newest is asked each time."""
+_SIGNED: Kept[tuple[bytes, bytes], bool] = Kept(
+    256, most_octets=MAX_LIST_OCTETS, weigh=lambda key: len(key[0])
+)
+"""Whether the key of this SubjectPublicKeyInfo signed this list."""
+
+
+def _read_strictly(der: bytes) -> RevocationList:
     try:
-        found = _read(bytes(der))
+        found = _read(der)
     except READ_ERRORS as error:
         raise RevocationListError(f"not readable: {error}") from error
     _check_forms(found.der)
@@ -163,6 +186,7 @@ def revocation_times(crl: RevocationList) -> dict[int, datetime]:
 
 
 def _read(der: bytes) -> RevocationList:
+    COUNTS["crl.parse"] += 1
     parsed = x509.load_der_x509_crl(der)
     if parsed.next_update_utc is None:
         raise RevocationListError("no nextUpdate")

@@ -2,14 +2,16 @@
 
 A subset of RFC 5280 6.1, made stricter by the profiles of GBCS 12 (docs/sources.md#certificates):
 one policy all the way down, one usage per key, names compared octet by octet, issuers chosen by
-name and key identifier. The functions are pure: the same octets and time give the same verdict, so
-a verdict may be cached by content.
+name and key identifier. The functions are pure: the same octets and time give the same
+verdict. What the octets alone decide is kept by content (keys.kept); validity at a time and
+revocation are judged each time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
 
 from cryptography.exceptions import InvalidSignature
@@ -18,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from keys.certificate import Certificate
 from keys.crl import RevocationList, read_crl
 from keys.errors import PathError, PathFailure, RevocationListError
+from keys.kept import Kept
 from keys.profile_rules import (
     Broken,
     ProfileRule,
@@ -27,6 +30,7 @@ from keys.profile_rules import (
     public_key_form,
 )
 from keys.roles import Usage
+from keys.tally import COUNTS
 
 MAX_INTERMEDIATES = 8
 """A service request carries at most 3 path certificates (DUIS 5.4 schema)."""
@@ -74,6 +78,48 @@ def validate_path(
     Raises:
         PathError: with the failure that was found first.
     """
+    COUNTS["path"] += 1
+    path = _structure(leaf, tuple(intermediates), anchor)
+    if at is not None:
+        for certificate in path[:-1]:
+            _check_time(certificate, at)
+    if crls is not None:
+        _check_revocation(path, crls, at)
+    return path
+
+
+_STRUCTURES: Kept[tuple[bytes, ...], tuple[Certificate, ...] | tuple[PathFailure, str]] = Kept(1024)
+"""By leaf, anchor and intermediates: all of a verdict that depends on their octets alone. Validity
+at a time and revocation are judged each time."""
+
+
+def _structure(
+    leaf: Certificate, intermediates: tuple[Certificate, ...], anchor: Certificate
+) -> tuple[Certificate, ...]:
+    """The path as far as octets decide it; kept, the refusals too.
+
+    Raises:
+        PathError: with the failure that was found first.
+    """
+    if len(intermediates) > MAX_INTERMEDIATES:  # nothing so long is kept
+        return _judged(leaf, intermediates, anchor)
+
+    def judge() -> tuple[Certificate, ...] | tuple[PathFailure, str]:
+        try:
+            return _judged(leaf, intermediates, anchor)
+        except PathError as refusal:
+            return refusal.failure, refusal.detail
+
+    key = (leaf.der, anchor.der, *(item.der for item in intermediates))
+    found = _STRUCTURES.of(key, judge)
+    if isinstance(found[0], PathFailure):
+        raise PathError(*found)
+    return found
+
+
+def _judged(
+    leaf: Certificate, intermediates: tuple[Certificate, ...], anchor: Certificate
+) -> tuple[Certificate, ...]:
     _check_anchor(leaf, anchor)
     if len(intermediates) > MAX_INTERMEDIATES:
         raise PathError(
@@ -86,11 +132,6 @@ def validate_path(
         for broken in broken_rules(certificate, profile_of(certificate)):
             raise _refused(certificate, broken)
     _check_policy(path)
-    if at is not None:
-        for certificate in path[:-1]:
-            _check_time(certificate, at)
-    if crls is not None:
-        _check_revocation(path, crls, at)
     return path
 
 
@@ -165,12 +206,23 @@ def _check_issued(child: Certificate, issuer: Certificate) -> None:
             f"{_name(child)}: ecdsa-with-SHA256 expected, found "
             f"{child.x509.signature_algorithm_oid.dotted_string}",
         )
-    try:
-        child.x509.verify_directly_issued_by(issuer.x509)
-    except (InvalidSignature, ValueError, TypeError) as error:
+    if not _SIGNED.of((child.der, issuer.der), partial(_is_signed, child, issuer)):
         raise PathError(
             PathFailure.SIGNATURE, f"{_name(child)}: not signed by the key of {_name(issuer)}"
-        ) from error
+        )
+
+
+_SIGNED: Kept[tuple[bytes, bytes], bool] = Kept(2048)
+"""By certificate and issuer: whether the issuer's key made the signature."""
+
+
+def _is_signed(child: Certificate, issuer: Certificate) -> bool:
+    COUNTS["certificate.verify"] += 1
+    try:
+        child.x509.verify_directly_issued_by(issuer.x509)
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
 
 
 def _check_path_lengths(path: Sequence[Certificate]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -20,6 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from keys.certificate import Certificate, key_identifier
 from keys.errors import ProfileError
+from keys.kept import Kept
 from keys.octets import (
     ECDSA_WITH_SHA256,
     named_bits_fault,
@@ -131,6 +133,14 @@ def profile_of(certificate: Certificate) -> Profile:
 
 def broken_rules(certificate: Certificate, profile: Profile) -> tuple[Broken, ...]:
     """List every rule of the profile that the certificate breaks (none: it obeys)."""
+    return _BROKEN.of((certificate.der, profile), partial(_broken_rules, certificate, profile))
+
+
+_BROKEN: Kept[tuple[bytes, Profile], tuple[Broken, ...]] = Kept(2048)
+"""By certificate and profile; the rules look at nothing else."""
+
+
+def _broken_rules(certificate: Certificate, profile: Profile) -> tuple[Broken, ...]:
     return tuple(
         Broken(rule, detail) for check in _CHECKS for rule, detail in check(certificate, profile)
     )

@@ -13,6 +13,8 @@ write is not DER (`30 82 00 CA`), which `read` takes only where it is told `as_d
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated, TypeVar
 
 from cryptography.hazmat import asn1
@@ -20,7 +22,7 @@ from cryptography.hazmat import asn1
 from gbcs.date_time import from_generalized_time, to_generalized_time
 from gbcs.errors import EncodeError, ParseError
 from gbcs.octets import Octets, length_octets
-from gbcs.payloads.device_ber import as_der
+from gbcs.payloads.device_ber import as_der, with_short_outer_lengths
 
 T = TypeVar("T")
 
@@ -182,10 +184,7 @@ def read(cls: type[T], data: bytes, name: str, *, as_devices_write: bool = False
         ParseError: it is not that.
     """
     if as_devices_write:
-        try:
-            return _read_strict(cls, data, name)
-        except ParseError:
-            data = as_der(data)
+        return _read_of_devices(cls, data, name, lambda der: der)
     return _read_strict(cls, data, name)
 
 
@@ -210,10 +209,7 @@ def read_list(cls: type[T], data: bytes, name: str, *, as_devices_write: bool = 
         ParseError: it is not that.
     """
     if as_devices_write:
-        try:
-            return _read_strict(cls, _inside_sequence(data), name)
-        except ParseError:
-            data = as_der(data)
+        return _read_of_devices(cls, data, name, _inside_sequence)
     return _read_strict(cls, _inside_sequence(data), name)
 
 
@@ -233,13 +229,7 @@ def whole(data: bytes, name: str) -> TLV:
     Raises:
         EncodeError: it is not exactly one SEQUENCE.
     """
-    try:
-        value = asn1.decode_der(TLV, data)
-    except (ValueError, TypeError) as error:
-        raise EncodeError(f"{name}: not one DER value: {error}") from None
-    if value.tag_bytes != _SEQUENCE:
-        raise EncodeError(f"{name}: not a SEQUENCE")
-    return value
+    return _whole(data, name) if type(data) is bytes else _whole_afresh(data, name)
 
 
 def octets_of(value: TLV, name: str) -> bytes:
@@ -261,7 +251,7 @@ def enumerated(number: int) -> TLV:
     """
     if not 0 <= number <= 0x7F:
         raise EncodeError("an enumerated value must be 0 to 127")
-    return asn1.decode_der(TLV, _ENUMERATED + bytes((1, number)))
+    return _ENUMERATED_VALUES[number]
 
 
 def number_of(value: TLV, name: str) -> int:
@@ -270,9 +260,10 @@ def number_of(value: TLV, name: str) -> int:
     Raises:
         ParseError: it is something else.
     """
-    if value.tag_bytes != _ENUMERATED or len(value.data) != 1 or value.data[0] > 0x7F:
+    content = bytes(value.data)
+    if value.tag_bytes != _ENUMERATED or len(content) != 1 or content[0] > 0x7F:
         raise ParseError(f"{name}: not an ENUMERATED of 0 to 127")
-    return int(value.data[0])
+    return content[0]
 
 
 def time_to_wire(text: str, name: str) -> GeneralizedTime:
@@ -299,12 +290,43 @@ def time_from_wire(value: GeneralizedTime, name: str) -> str:
     return to_generalized_time(moment)
 
 
+_ENUMERATED_VALUES = [asn1.decode_der(TLV, _ENUMERATED + bytes((1, n))) for n in range(0x80)]
+
+
+def _whole_afresh(data: bytes, name: str) -> TLV:
+    try:
+        value = asn1.decode_der(TLV, data)
+    except (ValueError, TypeError) as error:
+        raise EncodeError(f"{name}: not one DER value: {error}") from None
+    if value.tag_bytes != _SEQUENCE:
+        raise EncodeError(f"{name}: not a SEQUENCE")
+    return value
+
+
+_whole = lru_cache(maxsize=256)(_whole_afresh)
+"""A party writes few certificates, each many times; a value carried is a pure function of them."""
+
+
 def _read_strict(cls: type[T], data: bytes, name: str) -> T:
     try:
         return asn1.decode_der(cls, data)
     except (ValueError, TypeError, OverflowError) as error:
         kind = str(error).removeprefix("error parsing asn1 value: ")
         raise ParseError(f"{name}: not the DER it should be: {kind}") from None
+
+
+def _read_of_devices(cls: type[T], data: bytes, name: str, put: Callable[[bytes], bytes]) -> T:
+    """Read what may be written in the ways of devices: first as it is, then with less and less."""
+    try:
+        return _read_strict(cls, put(data), name)
+    except ParseError:
+        shorter = with_short_outer_lengths(data)
+    if shorter is not None and shorter != data:
+        try:
+            return _read_strict(cls, put(shorter), name)
+        except ParseError:
+            pass
+    return _read_strict(cls, put(as_der(data)), name)
 
 
 def _inside_sequence(content: bytes) -> bytes:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TypeVar
+from functools import lru_cache
+from typing import TypeVar, cast
 
 from gbcs.codes import CellUsage, KeyUsage, RemotePartyRole
 from gbcs.errors import EncodeError, ParseError
@@ -81,6 +82,9 @@ def cell_to_wire(cell: CellId) -> asn1.CellIdentifier:
     """
     if not isinstance(cell, CellId):
         raise EncodeError("a cell must be a CellId")
+    known = _WIRE_OF_CELL.get((cell.role, cell.key_usage, cell.cell_usage))
+    if known is not None and isinstance(cell.key_usage, KeyUsage):
+        return known
     return asn1.CellIdentifier(
         remote_party_role=int(cell.role),
         key_usage=key_usage_to_wire(cell.key_usage),
@@ -94,6 +98,11 @@ def cell_from_wire(cell: asn1.CellIdentifier, name: str) -> CellId:
     Raises:
         ParseError: a number in it is not one of the standard's.
     """
+    bits = cell.key_usage
+    numbers = (cell.remote_party_role, bits.as_bytes(), bits.padding_bits(), cell.cell_usage)
+    known = _CELL_OF_NUMBERS.get(numbers)
+    if known is not None:
+        return known
     return CellId(
         role_from_wire(cell.remote_party_role, name),
         key_usage_from_wire(cell.key_usage, name),
@@ -126,6 +135,32 @@ def member(cls: type[E], number: int, name: str) -> E:
         ParseError: it is none of them.
     """
     try:
-        return cls(number)
+        return cast("E", _member(cls, number))
     except ValueError:
         raise ParseError(f"{name} {number} is unknown") from None
+
+
+@lru_cache(maxsize=512)
+def _member(cls: type[IntEnum], number: int) -> IntEnum:
+    """The same as calling the class, which takes longer; what is none of them is not kept."""
+    return cls(number)
+
+
+ALL_CELLS = tuple(CellId(r, k, c) for r in RemotePartyRole for k in KeyUsage for c in CellUsage)
+"""Every cell there is."""
+_CELL_OF_NUMBERS = {
+    (int(cell.role), bytes((0x80 >> cell.key_usage,)), 7 - cell.key_usage, int(cell.cell_usage)): (
+        cell
+    )
+    for cell in ALL_CELLS
+}
+"""Every cell, by the numbers of its wire form."""
+_WIRE_OF_CELL = {
+    (cell.role, cell.key_usage, cell.cell_usage): asn1.CellIdentifier(
+        remote_party_role=int(cell.role),
+        key_usage=key_usage_to_wire(cell.key_usage),
+        cell_usage=int(cell.cell_usage),
+    )
+    for cell in ALL_CELLS
+}
+"""Their wire forms; nothing changes one once it is made."""

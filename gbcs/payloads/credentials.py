@@ -10,12 +10,14 @@ also importable from here.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from gbcs.codes import CredentialsReplacementMode
 from gbcs.errors import EncodeError, ParseError
 from gbcs.payloads import asn1
 from gbcs.payloads.cells import CellId, cell_from_wire, cell_to_wire
 from gbcs.payloads.outcomes import (
+    KEPT,
     CellOutcome,
     CredentialsAlert,
     CredentialsOutcome,
@@ -24,6 +26,7 @@ from gbcs.payloads.outcomes import (
     decode_response,
     encode_alert,
     encode_response,
+    forget_outcomes,
     mode_from_wire,
 )
 from gbcs.payloads.seq_numbers import (
@@ -36,6 +39,7 @@ from gbcs.payloads.seq_numbers import (
     specialist_from_wire,
     specialist_to_wire,
 )
+from gbcs.payloads.usual_update import write_usual
 
 __all__ = [
     "CANCEL_EXECUTION",
@@ -52,8 +56,10 @@ __all__ = [
     "decode_response",
     "decode_update",
     "encode_alert",
+    "encode_by_library",
     "encode_response",
     "encode_update",
+    "forget_payloads",
 ]
 
 CANCEL_EXECUTION = "99991231235959Z"
@@ -107,6 +113,18 @@ def encode_update(update: UpdateCredentials) -> bytes:
     Raises:
         EncodeError: a value does not fit its type.
     """
+    usual = write_usual(update)
+    if usual is not None:
+        return usual
+    return encode_by_library(update)
+
+
+def encode_by_library(update: UpdateCredentials) -> bytes:
+    """Write any command payload in DER: what `encode_update` does with all but the usual form.
+
+    Raises:
+        EncodeError: as `encode_update`.
+    """
     try:
         wire = _to_wire(update)
     except (AttributeError, TypeError, ValueError) as error:
@@ -120,6 +138,11 @@ def decode_update(payload: bytes) -> UpdateCredentials:
     Raises:
         ParseError: it is not that.
     """
+    return _decode_update(bytes(payload))
+
+
+@lru_cache(maxsize=KEPT)
+def _decode_update(payload: bytes) -> UpdateCredentials:
     name = "command payload"
     wire = asn1.read(asn1.UpdateCommand, payload, name)
     control = wire.control
@@ -150,6 +173,12 @@ def decode_update(payload: bytes) -> UpdateCredentials:
         execution_date_time=None if when is None else asn1.time_from_wire(when, name),
         plaintext_symmetric_key=control.plaintext_symmetric_key,
     )
+
+
+def forget_payloads() -> None:
+    """Keep no value of a payload that was read (for whoever measures reading)."""
+    _decode_update.cache_clear()
+    forget_outcomes()
 
 
 def _to_wire(update: UpdateCredentials) -> asn1.UpdateCommand:

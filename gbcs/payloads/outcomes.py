@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeVar
 
 from gbcs.codes import CredentialsReplacementMode, StatusCode
@@ -26,6 +27,9 @@ from gbcs.payloads.seq_numbers import (
 
 T = TypeVar("T")
 
+KEPT = 256
+"""Payloads of a kind whose values are kept. A party reads the same one several times in one
+exchange; what was read is a pure function of the octets, and cannot be changed."""
 _HIGHEST_ALERT_CODE = 0xFFFFFFFF
 _IDENTIFIER_LENGTH = 8
 
@@ -84,10 +88,15 @@ def decode_response(payload: bytes) -> CredentialsResponse:
     Raises:
         ParseError: it is not that.
     """
+    return _decode_response(bytes(payload))
+
+
+@lru_cache(maxsize=KEPT)
+def _decode_response(payload: bytes) -> CredentialsResponse:
     name = "response payload"
     wire = asn1.read(asn1.UpdateResponse, payload, name, as_devices_write=True)
     outcome = None if wire.outcome is None else _outcome_from_wire(wire.outcome, name)
-    return CredentialsResponse(outcome, raw=bytes(payload))
+    return CredentialsResponse(outcome, raw=payload)
 
 
 def encode_response(response: CredentialsResponse) -> bytes:
@@ -112,6 +121,11 @@ def decode_alert(payload: bytes) -> CredentialsAlert:
     Raises:
         ParseError: it is not that.
     """
+    return _decode_alert(bytes(payload))
+
+
+@lru_cache(maxsize=KEPT)
+def _decode_alert(payload: bytes) -> CredentialsAlert:
     name = "alert payload"
     wire = asn1.read(asn1.UpdateAlert, payload, name, as_devices_write=True)
     if not 0 <= wire.alert_code <= _HIGHEST_ALERT_CODE:
@@ -120,7 +134,7 @@ def decode_alert(payload: bytes) -> CredentialsAlert:
         wire.alert_code,
         asn1.time_from_wire(wire.execution_date_time, name),
         _outcome_from_wire(wire.outcome, name),
-        raw=bytes(payload),
+        raw=payload,
     )
 
 
@@ -138,6 +152,12 @@ def encode_alert(alert: CredentialsAlert) -> bytes:
         outcome=_outcome_to_wire(alert.outcome),
     )
     return asn1.write(wire, "alert payload")
+
+
+def forget_outcomes() -> None:
+    """Keep no value of a payload that was read (for whoever measures reading)."""
+    _decode_response.cache_clear()
+    _decode_alert.cache_clear()
 
 
 def as_read(value: T, raw: bytes | None, decode: Callable[[bytes], T]) -> bool:

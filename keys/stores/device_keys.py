@@ -26,11 +26,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from keys.certificate import eui_octets
 from keys.errors import KeyStoreError
 from keys.hardware_module import hardware_module_name
+from keys.kept import Kept
 from keys.key_usage import key_usage_extension
 from keys.roles import Usage
 from keys.stores.private import HeldKeyAgreement, HeldSigner
 
 SEED_OCTETS = 32
+KEYS_KEPT = 1024
+"""Derived keys that are kept: a device at work uses each of its two several times."""
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _USAGE_OCTET = {Usage.DIGITAL_SIGNATURE: b"\x00", Usage.KEY_AGREEMENT: b"\x01"}
 
@@ -54,6 +57,7 @@ class DeviceKeys:
         if len(seed) != SEED_OCTETS:
             raise KeyStoreError(f"a device seed is {SEED_OCTETS} octets")
         self.__seed = bytes(seed)
+        self.__derived: Kept[tuple[str, Usage, int], ec.EllipticCurvePrivateKey] = Kept(KEYS_KEPT)
 
     def __repr__(self) -> str:
         """Show nothing."""
@@ -112,6 +116,10 @@ class DeviceKeys:
         return request.public_bytes(Encoding.DER)
 
     def _derive(self, eui: str, usage: Usage, generation: int) -> ec.EllipticCurvePrivateKey:
+        key = eui, usage, generation
+        return self.__derived.of(key, lambda: self._derive_afresh(eui, usage, generation))
+
+    def _derive_afresh(self, eui: str, usage: Usage, generation: int) -> ec.EllipticCurvePrivateKey:
         if usage not in _USAGE_OCTET:
             raise KeyStoreError(f"devices have no key for {usage}")
         if not 0 <= generation < 1 << 32:

@@ -101,7 +101,7 @@ def test_a_key_of_another_kind_is_refused(
 
     monkeypatch.setattr("gbcs.protect.load_certificate", lambda _: Holder())
     with pytest.raises(SignatureInvalid, match="no elliptic curve key"):
-        verify_signature(command, cos_party.certificate)
+        verify_signature(command, b"a certificate that nobody has asked for")
 
 
 def test_the_mac_holds_for_both_ends(command: Message, acb: Any, meter: Any):
