@@ -156,6 +156,12 @@ class Group:
     items: tuple[Item, ...]
     optional: bool = False
 
+    @property
+    def filled(self) -> bool:
+        """Whether the schema wants something in it, so that it is never written empty."""
+        needed = any(not isinstance(item, Leaf) or item.needed for item in self.items)
+        return needed and not self.optional
+
     def append(self, parent: etree._Element, value: object) -> None:
         """Write the group."""
         element = etree.SubElement(parent, sr(self.name))
@@ -318,7 +324,18 @@ class Layout:
         Raises:
             NotExact: one has none. Whether the whole is exact, its pattern says.
         """
-        return "".join([item.spell(value) for item in self.items])
+        parts: list[str] = []
+        for start, end, field, write in _steps(self):
+            if not field:
+                parts.append(start if write is None else write(value))
+                continue
+            content = getattr(value, field)
+            if content is not None and write is not None:
+                text = write(content)
+                if "<" in text:
+                    raise NotExact
+                parts += (start, text, end)
+        return "".join(parts)
 
     def take(self, found: Iterator[bytes | None]) -> Any:
         """Make the value of what the pattern found, group by group."""
@@ -343,6 +360,21 @@ def _each(name: str, run: bytes | None) -> list[bytes]:
     """What is inside each of a run of elements of one name."""
     start, end = f"<sr:{name}>".encode(), f"</sr:{name}>".encode()
     return [] if run is None else run[len(start) : -len(end)].split(end + start)
+
+
+@cache
+def _steps(layout: Layout) -> list[tuple[str, str, str, Callable[[Any], str] | None]]:
+    """Writing, laid flat: markup round a field, markup alone, or an item that writes itself."""
+    return [step for item in layout.items for step in _steps_of(item)]
+
+
+def _steps_of(item: Item) -> list[tuple[str, str, str, Callable[[Any], str] | None]]:
+    if isinstance(item, Leaf):
+        return [(f"<sr:{item.name}>", f"</sr:{item.name}>", item.field, item.form.write)]
+    if isinstance(item, Group) and item.filled:
+        inside = [step for one in item.items for step in _steps_of(one)]
+        return [(f"<sr:{item.name}>", "", "", None), *inside, (f"</sr:{item.name}>", "", "", None)]
+    return [("", "", "", item.spell)]
 
 
 @cache

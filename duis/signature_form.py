@@ -25,6 +25,7 @@ from __future__ import annotations
 import binascii
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from xml.sax.saxutils import escape
 
@@ -165,8 +166,9 @@ SIGNATURE_PATTERN: Final = _pattern()
 """A signature as it is written here: digest, value, issuer and serial are its groups."""
 
 
+@lru_cache(maxsize=256)
 def reference_of(issuer: str, serial: str | int) -> SignatureReference:
-    """Issuer and serial number from their texts.
+    """Issuer and serial number from their texts; those of who was met last are kept.
 
     Raises:
         SignatureForm: `issuer_form` or `serial_form`.
