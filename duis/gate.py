@@ -34,18 +34,25 @@ those, and its result is marked so that it is never taken for a document that wa
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import as_file, files
 
 from lxml import etree
 
 from duis.bounds import check_bounds
 from duis.errors import MalformedXml, SchemaInvalid, SchemaVersionRefused, UnsupportedService
+from duis.exact import Exact, exact_of
+from duis.model import Response, ServiceRequest
 from duis.names import DS, KNOWN_NAMESPACES, SCHEMA_VERSION, SR, XML, ds, sr
 from duis.services import BODY_ELEMENTS, RESPONSE_BODY_ELEMENTS
+from duis.signature_form import SignatureParts
 
 DEFAULT_LIMIT = 256 * 1024
+
+MOST_KEPT = 128
+"""Documents kept as read, the latest used: what is under way at one time, and little more."""
+LARGEST_KEPT = 16 * 1024
+"""Octets of the longest that is kept: a request for a change of supplier has five thousand."""
 
 NO_LAYOUT = (
     "comments and white space between elements are digested by some verifiers and not by others: "
@@ -67,28 +74,56 @@ _FOREIGN_ENTITY = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-F
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xfe\xff", b"\xff\xfe")
 
 
-@dataclass(frozen=True, slots=True)
 class Parsed:
-    """A document that passed the gate.
+    """A document that passed the gate, and what has been found out about it since.
+
+    All of it follows from the octets alone, so it is kept with them and never found out twice: whom
+    to believe, and when, is judged elsewhere and kept nowhere here.
 
     Attributes:
         data: the octets as received.
-        root: the tree; read it, never change it.
+        exact: the document as a pattern knows it, if it has the exact spelling (`duis.exact`).
         template: True when comments and white space were taken out to read it: not as received.
+        valid: it has been held against the schema, and holds.
+        value: what it says, once it has been read.
+        signature: what its signature holds, once that has been read.
     """
 
-    data: bytes
-    root: etree._Element
-    template: bool = False
+    __slots__ = ("_root", "data", "exact", "signature", "template", "valid", "value")
+
+    def __init__(
+        self,
+        data: bytes,
+        root: etree._Element | None,
+        exact: Exact | None = None,
+        *,
+        template: bool = False,
+    ) -> None:
+        self.data = data
+        self.exact = exact
+        self.template = template
+        self.valid = False
+        self.value: ServiceRequest | Response | None = None
+        self.signature: SignatureParts | None = None
+        self._root = root
+
+    @property
+    def root(self) -> etree._Element:
+        """The tree; read it, never change it. Made when it is first asked for."""
+        if self._root is None:
+            self._root = _tree(self.data, template=False)
+        return self._root
 
     @property
     def kind(self) -> str:
         """`Request` or `Response`."""
-        return etree.QName(self.root).localname
+        return etree.QName(self.root).localname if self.exact is None else self.exact.shape.kind
 
     @property
     def signed(self) -> bool:
         """Whether a ds:Signature stands directly below the root; says nothing of its worth."""
+        if self.exact is not None:
+            return self.exact.signed
         return self.root.find(ds("Signature")) is not None
 
 
@@ -107,6 +142,54 @@ def parse(data: bytes, *, limit: int = DEFAULT_LIMIT, template: bool = False) ->
     """
     if len(data) > limit:
         raise MalformedXml("too_large", f"{len(data)} octets", f"the limit is {limit} octets")
+    if template:
+        return Parsed(data, _tree(data, template=True), template=True)
+    return _kept(data) if len(data) <= LARGEST_KEPT else _judged(data)
+
+
+def validate(parsed: Parsed) -> None:
+    """Hold a document against the version, the services spoken and our schema, in that order.
+
+    Raises:
+        SchemaVersionRefused: schemaVersion is missing or not the number 5.4 (reason
+            `schema_version`).
+        UnsupportedService: the body holds something this project does not speak
+            (reasons `unsupported_service`, `unsupported_response`).
+        SchemaInvalid: not valid (reason `schema`).
+    """
+    if parsed.valid:
+        return
+    if parsed.exact is not None:
+        parsed.value = parsed.exact.read()
+        if parsed.value is not None:
+            parsed.valid = True
+            return
+    version = parsed.root.get("schemaVersion")
+    if version is None or _VERSION.fullmatch(version) is None:
+        found = "none" if version is None else version[:20]
+        raise SchemaVersionRefused("schema_version", found, f"this interface is {SCHEMA_VERSION}")
+    _refuse_unsupported(parsed)
+    schema = _schema()
+    if not schema.validate(parsed.root):
+        # "<string>:line:column:level:domain:kind: what is wrong"
+        told = str(schema.error_log).partition("\n")[0].replace("{" + SR + "}", "sr:")
+        place, _, message = told.partition(": ")
+        line = place.split(":")[1] if place.count(":") > 1 else "?"
+        raise SchemaInvalid("schema", f"line {line}", _LONG_VALUE.sub(r"\1...'", message)[:300])
+    parsed.valid = True
+
+
+def _judged(data: bytes) -> Parsed:
+    exact = exact_of(data)
+    return Parsed(data, None, exact) if exact else Parsed(data, _tree(data, template=False))
+
+
+_kept = lru_cache(maxsize=MOST_KEPT)(_judged)
+"""By the octets themselves; a refusal is not kept."""
+
+
+def _tree(data: bytes, *, template: bool) -> etree._Element:
+    """Read a document as a tree, or refuse it."""
     _refuse_octets(data, template=template)
     check_bounds(data)
     parser = etree.XMLParser(
@@ -132,31 +215,7 @@ def parse(data: bytes, *, limit: int = DEFAULT_LIMIT, template: bool = False) ->
     _refuse_namespaces(root)
     for element in root.iter():
         _refuse_element(element)
-    return Parsed(data, root, template)
-
-
-def validate(parsed: Parsed) -> None:
-    """Hold a document against the version, the services spoken and our schema, in that order.
-
-    Raises:
-        SchemaVersionRefused: schemaVersion is missing or not the number 5.4 (reason
-            `schema_version`).
-        UnsupportedService: the body holds something this project does not speak
-            (reasons `unsupported_service`, `unsupported_response`).
-        SchemaInvalid: not valid (reason `schema`).
-    """
-    version = parsed.root.get("schemaVersion")
-    if version is None or _VERSION.fullmatch(version) is None:
-        found = "none" if version is None else version[:20]
-        raise SchemaVersionRefused("schema_version", found, f"this interface is {SCHEMA_VERSION}")
-    _refuse_unsupported(parsed)
-    schema = _schema()
-    if not schema.validate(parsed.root):
-        # "<string>:line:column:level:domain:kind: what is wrong"
-        told = str(schema.error_log).partition("\n")[0].replace("{" + SR + "}", "sr:")
-        place, _, message = told.partition(": ")
-        line = place.split(":")[1] if place.count(":") > 1 else "?"
-        raise SchemaInvalid("schema", f"line {line}", _LONG_VALUE.sub(r"\1...'", message)[:300])
+    return root
 
 
 def _refuse_octets(data: bytes, *, template: bool) -> None:

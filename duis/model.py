@@ -258,6 +258,11 @@ class ResponseMessage:
     gbcs_payload: bytes | None = None
     content: PreCommand | FutureDatedAlert | Inventory | None = None
 
+    @property
+    def empty(self) -> bool:
+        """Whether it says nothing but what it answers."""
+        return self.gbcs_payload is None and self.content is None
+
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:

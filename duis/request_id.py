@@ -26,9 +26,13 @@ def eui_to_text(eui: str) -> str:
         RequestIdInvalid: the value is not sixteen lower-case hex digits (reason
             `entity_identifier`).
     """
+    _require_eui(eui)
+    return bytes.fromhex(eui).hex("-").upper()
+
+
+def _require_eui(eui: str) -> None:
     if _EUI_VALUE.fullmatch(eui) is None:
         raise RequestIdInvalid("entity_identifier", eui[:40], "wanted 16 lower-case hex digits")
-    return "-".join(eui[i : i + 2] for i in range(0, 16, 2)).upper()
 
 
 def eui_from_text(text: str) -> str:
@@ -60,8 +64,8 @@ class RequestId:
     counter: int
 
     def __post_init__(self) -> None:
-        eui_to_text(self.originator)
-        eui_to_text(self.target)
+        _require_eui(self.originator)
+        _require_eui(self.target)
         if not 0 <= self.counter <= COUNTER_MAX:
             raise RequestIdInvalid(
                 "request_id_counter", str(self.counter)[:40], "wanted 0 to 2^64-1"

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from duis.errors import UnsupportedService
+from duis.model import Header
+
 SIGNED_PRE_COMMAND = "SignedPreCommand"
 
 
@@ -80,5 +83,26 @@ _ALL = (
 )
 
 SERVICES: dict[str, ServiceVariant] = {service.variant: service for service in _ALL}
+_REFERENCES = {service.variant: service.reference for service in _ALL}
 BODY_ELEMENTS = frozenset({service.element for service in _ALL} | {SIGNED_PRE_COMMAND})
 RESPONSE_BODY_ELEMENTS = frozenset({"ResponseMessage", "DeviceAlertMessage", "DCCAlertMessage"})
+
+
+def refuse_unknown_service(header: Header, element: str) -> None:
+    """Hold reference, variant, command variant and body element against the catalogue.
+
+    Raises:
+        UnsupportedService: no such reference and variant (`unsupported_service`), no such command
+            variant of that service (`command_variant`), or the body of another (`service_body`).
+    """
+    variant = header.service_reference_variant
+    service = SERVICES.get(variant)
+    if service is None or _REFERENCES[variant] != header.service_reference:
+        shown = f"{header.service_reference[:20]} {variant[:20]}"
+        raise UnsupportedService("unsupported_service", shown, "not spoken here")
+    wanted = service.element_for(header.command_variant)
+    if wanted is None:
+        shown = f"{variant} variant {header.command_variant}"
+        raise UnsupportedService("command_variant", shown, "this service has no such variant")
+    if wanted != element:
+        raise UnsupportedService("service_body", f"{variant} {element}", f"{wanted} belongs to it")

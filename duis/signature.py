@@ -20,30 +20,33 @@ Signing takes a callable, so that no private key enters this package.
 from __future__ import annotations
 
 import hashlib
+import re
 from base64 import b64encode
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
+from functools import lru_cache
+from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
 from lxml import etree
-from signxml.algorithms import CanonicalizationMethod, DigestAlgorithm, SignatureMethod
-from signxml.exceptions import InvalidDigest, SignXMLException
-from signxml.verifier import SignatureConfiguration, XMLVerifier
 
 from duis.errors import SignatureForm, SignatureInvalid
 from duis.gate import Parsed, parse
-from duis.names import (
-    DS,
-    ECDSA_SHA256,
-    ENVELOPED_SIGNATURE,
-    EXCLUSIVE_C14N,
-    SHA256,
-    XML_DECLARATION,
-    ds,
+from duis.names import XML_DECLARATION, ds
+from duis.signature_form import (
+    ISSUER_PATTERN,
+    SignatureParts,
+    SignatureReference,
+    read_signature,
+    reference_of,
+    signature_element,
+    signed_info,
 )
-from duis.signature_form import SignatureReference, read_signature, reference_of
 
 __all__ = [
     "SignatureReference",
@@ -54,6 +57,10 @@ __all__ = [
     "verify_document",
     "with_blank_signature",
 ]
+
+
+_ECDSA: Final = ec.ECDSA(SHA256())
+_PLAIN_ISSUER: Final = re.compile(ISSUER_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +121,18 @@ def sign_document(
     parsed = parse(xml)
     if parsed.signed:
         raise SignatureForm("already_signed", parsed.kind, "a document is signed once")
-    reference_of(certificate_issuer, str(certificate_serial))
-    document = _canonical(parsed.root)
-    digest = b64encode(hashlib.sha256(document).digest()).decode("ascii")
-    signed_info = _signed_info(digest)
-    value = sign(signed_info.encode("utf-8"))
+    reference_of(certificate_issuer, certificate_serial)
+    document = _signable(parsed)
+    info = signed_info(b64encode(hashlib.sha256(document).digest()).decode("ascii"))
+    value = sign(info.encode("utf-8"))
     if len(value) != 64:
         raise SignatureForm("signature_value", f"{len(value)} octets", "wanted r and s, 64 octets")
-    signature = _signature(
-        signed_info, b64encode(value).decode("ascii"), certificate_issuer, certificate_serial
+    signature = signature_element(
+        info, b64encode(value).decode("ascii"), certificate_issuer, str(certificate_serial)
     )
     signed = _with_last_child(document, signature)
-    read_signature(parse(signed).root)
+    if parsed.exact is None or _PLAIN_ISSUER.fullmatch(certificate_issuer) is None:
+        read_signature(parse(signed).root)
     return signed
 
 
@@ -137,9 +144,9 @@ def with_blank_signature(xml: bytes, certificate_issuer: str, certificate_serial
     parsed = parse(xml)
     if parsed.signed:
         raise SignatureForm("already_signed", parsed.kind, "a document is signed once")
-    reference_of(certificate_issuer, str(certificate_serial))
-    signature = _signature(_signed_info(""), "", certificate_issuer, certificate_serial)
-    return _with_last_child(_canonical(parsed.root), signature)
+    reference_of(certificate_issuer, certificate_serial)
+    signature = signature_element(signed_info(""), "", certificate_issuer, str(certificate_serial))
+    return _with_last_child(_signable(parsed), signature)
 
 
 def signature_reference(data: bytes | Parsed) -> SignatureReference:
@@ -150,7 +157,7 @@ def signature_reference(data: bytes | Parsed) -> SignatureReference:
         SignatureForm: the signature is missing or not of the one form.
     """
     parsed = data if isinstance(data, Parsed) else parse(data)
-    return read_signature(parsed.root).reference
+    return _parts(parsed).reference
 
 
 def verify_document(data: bytes, certificate_der: bytes) -> VerifiedDocument:
@@ -167,8 +174,8 @@ def verify_document(data: bytes, certificate_der: bytes) -> VerifiedDocument:
             `signature_mismatch` (SignedInfo was changed, or another key signed).
     """
     parsed = parse(data)
-    parts = read_signature(parsed.root)
-    certificate, issuer = _certificate(certificate_der)
+    parts = _parts(parsed)
+    certificate, issuer, key = _certificate(certificate_der)
     if parts.reference.issuer != issuer:
         raise SignatureInvalid(
             "issuer_mismatch", parts.reference.issuer[:80], f"it is {issuer}"[:200]
@@ -177,29 +184,42 @@ def verify_document(data: bytes, certificate_der: bytes) -> VerifiedDocument:
         raise SignatureInvalid(
             "serial_mismatch", str(parts.reference.serial), f"it is {certificate.serial_number}"
         )
-    profile = SignatureConfiguration(
-        location="./",
-        expect_references=1,
-        signature_methods=frozenset({SignatureMethod.ECDSA_SHA256}),
-        digest_algorithms=frozenset({DigestAlgorithm.SHA256}),
-        default_reference_c14n_method=CanonicalizationMethod.CANONICAL_XML_1_0,
-        verification_time=certificate.not_valid_before_utc,
-    )
+    _refuse_never_valid(certificate, parsed.kind)
+    r, s = int.from_bytes(parts.value[:32], "big"), int.from_bytes(parts.value[32:], "big")
     try:
-        result = XMLVerifier().verify(parsed.root, x509_cert=certificate, expect_config=profile)
-    except InvalidDigest:
-        raise SignatureInvalid("digest_mismatch", parsed.kind, "the document was changed") from None
-    except (SignXMLException, etree.LxmlError, ValueError) as error:
-        raise SignatureInvalid("signature_mismatch", parsed.kind, str(error)[:200]) from None
-    if isinstance(result, list) or hashlib.sha256(result.signed_data).digest() != parts.digest:
-        raise SignatureInvalid(
-            "digest_mismatch", parsed.kind, "other octets were verified"
-        ) from None
-    return VerifiedDocument(result.signed_data, parts.reference, certificate_der)
+        key.verify(encode_dss_signature(r, s), parts.signed_info, _ECDSA)
+    except InvalidSignature:
+        told = "Signature verification failed: "
+        raise SignatureInvalid("signature_mismatch", parsed.kind, told) from None
+    signed = _signable(parsed)
+    if hashlib.sha256(signed).digest() != parts.digest:
+        raise SignatureInvalid("digest_mismatch", parsed.kind, "the document was changed")
+    return VerifiedDocument(signed, parts.reference, certificate_der)
 
 
-def _certificate(der: bytes) -> tuple[x509.Certificate, str]:
-    """The certificate and its issuer's name in RFC 2253 order."""
+def _parts(parsed: Parsed) -> SignatureParts:
+    """The signature of a document, held against the form."""
+    if parsed.signature is None and parsed.exact is not None:
+        parsed.signature = parsed.exact.signature()
+    if parsed.signature is None:
+        parsed.signature = read_signature(parsed.root)
+    return parsed.signature
+
+
+def _signable(parsed: Parsed) -> bytes:
+    """The document without its signature, in canonical form: what a signature covers."""
+    if parsed.exact is not None:
+        return parsed.exact.canonical
+    if not parsed.signed:
+        return _canonical(parsed.root)
+    root = deepcopy(parsed.root)  # a tree is read, never changed
+    root.remove(root[-1])
+    return _canonical(root)
+
+
+@lru_cache(maxsize=256)
+def _certificate(der: bytes) -> tuple[x509.Certificate, str, ec.EllipticCurvePublicKey]:
+    """The certificate, its issuer's name in RFC 2253 order, its key; kept by its octets."""
     try:
         certificate = x509.load_der_x509_certificate(der)
         issuer = certificate.issuer.rfc4514_string()
@@ -209,40 +229,31 @@ def _certificate(der: bytes) -> tuple[x509.Certificate, str]:
         raise SignatureInvalid("certificate_unreadable", "", type(error).__name__) from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise SignatureInvalid("certificate_key", "", "wanted a key on P-256")
-    return certificate, issuer
+    return certificate, issuer, key
+
+
+def _refuse_never_valid(certificate: x509.Certificate, kind: str) -> None:
+    """A certificate whose validity ends before it begins vouches for nothing at any time."""
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if end >= start:
+        return
+    try:
+        subject = certificate.subject.rfc4514_string()
+    except ValueError:
+        subject = "<invalid subject>"
+    told = (
+        f"provided x509_cert (subject={subject}, serial={certificate.serial_number}): certificate "
+        f"has expired at validation time {start.isoformat()}; certificate is not valid after "
+        f"{end.isoformat()}. Use SignatureConfiguration(verification_time=...) if you must verify "
+        "with an expired cert."
+    )
+    raise SignatureInvalid("signature_mismatch", kind, told[:200])
 
 
 def _canonical(element: etree._Element) -> bytes:
     return etree.tostring(element, method="c14n", exclusive=False, with_comments=False)
 
 
-def _signature(signed_info: str, value: str, issuer: str, serial: int) -> str:
-    # Below ds:Signature the namespace is declared once; canonical SignedInfo declares it for
-    # itself.
-    inside = signed_info.replace(f' xmlns:ds="{DS}"', "", 1)
-    return (
-        f'<ds:Signature xmlns:ds="{DS}">{inside}'
-        f"<ds:SignatureValue>{value}</ds:SignatureValue>"
-        "<ds:KeyInfo><ds:X509Data><ds:X509IssuerSerial>"
-        f"<ds:X509IssuerName>{escape(issuer)}</ds:X509IssuerName>"
-        f"<ds:X509SerialNumber>{serial}</ds:X509SerialNumber>"
-        "</ds:X509IssuerSerial></ds:X509Data></ds:KeyInfo></ds:Signature>"
-    )
-
-
 def _with_last_child(document: bytes, element: str) -> bytes:
     end = document.rindex(b"</")
     return XML_DECLARATION + document[:end] + element.encode("utf-8") + document[end:]
-
-
-def _signed_info(digest: str) -> str:
-    """SignedInfo in exclusive canonical form, as it stands below a ds:Signature."""
-    return (
-        f'<ds:SignedInfo xmlns:ds="{DS}">'
-        f'<ds:CanonicalizationMethod Algorithm="{EXCLUSIVE_C14N}"></ds:CanonicalizationMethod>'
-        f'<ds:SignatureMethod Algorithm="{ECDSA_SHA256}"></ds:SignatureMethod>'
-        '<ds:Reference URI=""><ds:Transforms>'
-        f'<ds:Transform Algorithm="{ENVELOPED_SIGNATURE}"></ds:Transform>'
-        f'</ds:Transforms><ds:DigestMethod Algorithm="{SHA256}"></ds:DigestMethod>'
-        f"<ds:DigestValue>{digest}</ds:DigestValue></ds:Reference></ds:SignedInfo>"
-    )

@@ -23,12 +23,16 @@ DCC Boxed, a published response).
 from __future__ import annotations
 
 import binascii
+import re
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+from xml.sax.saxutils import escape
 
 from lxml import etree
 
 from duis.errors import SignatureForm
-from duis.names import ECDSA_SHA256, ENVELOPED_SIGNATURE, EXCLUSIVE_C14N, SHA256, ds
+from duis.names import DS, ECDSA_SHA256, ENVELOPED_SIGNATURE, EXCLUSIVE_C14N, SHA256, ds
 from duis.text_forms import octets_of, whole_number
 
 _LARGEST_SERIAL = 2**159 - 1  # a positive INTEGER of 20 octets: RFC 5280 4.1.2.2
@@ -56,16 +60,16 @@ class SignatureParts:
     """What a well-formed signature holds.
 
     Attributes:
-        element: the ds:Signature.
         digest: the 32 octets said to be the digest of the document.
         value: 64 octets, r then s.
         reference: issuer and serial.
+        signed_info: SignedInfo in exclusive canonical form: the octets that were signed.
     """
 
-    element: etree._Element
     digest: bytes
     value: bytes
     reference: SignatureReference
+    signed_info: bytes
 
 
 def read_signature(root: etree._Element) -> SignatureParts:
@@ -83,15 +87,88 @@ def read_signature(root: etree._Element) -> SignatureParts:
     )
     digest = _read_signed_info(signed_info)
     return SignatureParts(
-        signature,
         digest,
         _octets(value, 64, "signature_value"),
         _read_key_info(key_info),
+        etree.tostring(signed_info, method="c14n", exclusive=True, with_comments=False),
     )
 
 
-def reference_of(issuer: str, serial: str) -> SignatureReference:
-    """Issuer and serial number from their texts.
+def exact_parts(digest: bytes, value: bytes, issuer: bytes, serial: bytes) -> SignatureParts | None:
+    """What a signature that `SIGNATURE_PATTERN` matches holds; None if it is not of the form.
+
+    Args: its four groups.
+    """
+    try:
+        return SignatureParts(
+            _canonical_octets(digest),
+            _canonical_octets(value),
+            reference_of(issuer.decode("ascii"), serial.decode("ascii")),
+            signed_info(digest.decode("ascii")).encode("ascii"),
+        )
+    except (SignatureForm, ValueError):
+        return None
+
+
+def signature_element(signed_info: str, value: str, issuer: str, serial: str) -> str:
+    """A ds:Signature in canonical form.
+
+    Args:
+        signed_info: as `signed_info` makes it.
+        value: base64 text of r and s.
+        issuer: issuer of the signer's certificate.
+        serial: its serial number.
+    """
+    # Below ds:Signature the namespace is declared once; canonical SignedInfo declares it for
+    # itself.
+    inside = signed_info.replace(f' xmlns:ds="{DS}"', "", 1)
+    return (
+        f'<ds:Signature xmlns:ds="{DS}">{inside}'
+        f"<ds:SignatureValue>{value}</ds:SignatureValue>"
+        "<ds:KeyInfo><ds:X509Data><ds:X509IssuerSerial>"
+        f"<ds:X509IssuerName>{escape(issuer)}</ds:X509IssuerName>"
+        f"<ds:X509SerialNumber>{serial}</ds:X509SerialNumber>"
+        "</ds:X509IssuerSerial></ds:X509Data></ds:KeyInfo></ds:Signature>"
+    )
+
+
+def signed_info(digest: str) -> str:
+    """SignedInfo in exclusive canonical form, as it stands below a ds:Signature."""
+    return (
+        f'<ds:SignedInfo xmlns:ds="{DS}">'
+        f'<ds:CanonicalizationMethod Algorithm="{EXCLUSIVE_C14N}"></ds:CanonicalizationMethod>'
+        f'<ds:SignatureMethod Algorithm="{ECDSA_SHA256}"></ds:SignatureMethod>'
+        '<ds:Reference URI=""><ds:Transforms>'
+        f'<ds:Transform Algorithm="{ENVELOPED_SIGNATURE}"></ds:Transform>'
+        f'</ds:Transforms><ds:DigestMethod Algorithm="{SHA256}"></ds:DigestMethod>'
+        f"<ds:DigestValue>{digest}</ds:DigestValue></ds:Reference></ds:SignedInfo>"
+    )
+
+
+ISSUER_PATTERN: Final = "[A-Za-z0-9=,.+_ -]++"
+"""Issuers that are written the same in XML as out of it."""
+
+
+def _pattern() -> str:
+    """Pattern of what `signature_element` makes, of what it says a group each."""
+    text = re.escape(signature_element(signed_info("DIGEST"), "VALUE", "ISSUER", "SERIAL"))
+    for name, inside in (
+        ("DIGEST", "[A-Za-z0-9+/]{43}="),
+        ("VALUE", "[A-Za-z0-9+/]{86}=="),
+        ("ISSUER", ISSUER_PATTERN),
+        ("SERIAL", "[0-9]++"),
+    ):
+        text = text.replace(f">{name}<", f">({inside})<")
+    return text
+
+
+SIGNATURE_PATTERN: Final = _pattern()
+"""A signature as it is written here: digest, value, issuer and serial are its groups."""
+
+
+@lru_cache(maxsize=256)
+def reference_of(issuer: str, serial: str | int) -> SignatureReference:
+    """Issuer and serial number from their texts; those of who was met last are kept.
 
     Raises:
         SignatureForm: `issuer_form` or `serial_form`.
@@ -100,12 +177,13 @@ def reference_of(issuer: str, serial: str) -> SignatureReference:
     if not plain:
         raise SignatureForm("issuer_form", issuer[:80], "wanted a name in RFC 2253 form")
     try:
-        number = whole_number(serial)
+        known = isinstance(serial, int) and 0 <= serial <= _LARGEST_SERIAL
+        number = int(serial) if known else whole_number(str(serial))
     except ValueError as error:
-        raise SignatureForm("serial_form", serial[:60], str(error)) from None
+        raise SignatureForm("serial_form", str(serial)[:60], str(error)) from None
     if not 0 <= number <= _LARGEST_SERIAL:
         told = "a serial number is not negative and has at most 20 octets"
-        raise SignatureForm("serial_form", serial[:60], told)
+        raise SignatureForm("serial_form", str(serial)[:60], told)
     return SignatureReference(issuer, number)
 
 
@@ -194,6 +272,13 @@ def _leaf(element: etree._Element, reason: str) -> str:
         raise SignatureForm(reason, etree.QName(element).localname, "wanted text only")
     _attributes(element)
     return element.text or ""
+
+
+def _canonical_octets(text: bytes) -> bytes:
+    octets = binascii.a2b_base64(text)
+    if binascii.b2a_base64(octets, newline=False) != text:
+        raise ValueError("stray bits")
+    return octets
 
 
 def _octets(element: etree._Element, length: int, reason: str) -> bytes:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode, b64encode
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
@@ -24,6 +25,7 @@ from duis.request_id import RequestId, eui_from_text, eui_to_text
 WHITE_SPACE: Final = " \t\r\n"
 """What XML calls white space; nothing else is."""
 
+_BLANKS = re.compile(f"[{WHITE_SPACE}]+")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _MOST_DIGITS = 64
 _HEX_PAIR_OF_OCTETS = re.compile(r"[0-9A-Fa-f]{4}")
@@ -40,7 +42,7 @@ def octets_of(text: str) -> bytes:
     Raises:
         ValueError: any other text; also stray bits before the padding.
     """
-    plain = text.translate({ord(blank): None for blank in WHITE_SPACE})
+    plain = "".join(_BLANKS.split(text))
     octets = b64decode(plain, validate=True)
     if b64encode(octets).decode("ascii") != plain:
         raise ValueError("stray bits")
@@ -73,9 +75,9 @@ def _read_octets(text: str) -> bytes:
 def _write_date_time(value: datetime) -> str:
     if value.tzinfo is None or value.utcoffset() is None:
         raise SchemaInvalid("time_zone", value.isoformat(), "a time without its zone")
-    at = value.astimezone(UTC)
-    fraction = f"{at.microsecond:06d}".rstrip("0").ljust(2, "0")
-    return f"{at.year:04d}-{at:%m-%dT%H:%M:%S}.{fraction}Z"
+    moment = value.astimezone(UTC).isoformat(timespec="microseconds")
+    fraction = moment[20:26].rstrip("0").ljust(2, "0")
+    return f"{moment[:19]}.{fraction}Z"
 
 
 def _read_date_time(text: str) -> datetime:
@@ -154,17 +156,57 @@ def _read_credential_type(text: str) -> CredentialType:
         raise SchemaInvalid("credential_type", text[:40], "no such credential") from None
 
 
+def _read_canonical_octets(text: bytes) -> bytes:
+    octets = binascii.a2b_base64(text)
+    if binascii.b2a_base64(octets, newline=False) != text:
+        raise ValueError("not the one base64 text of these octets")
+    return octets
+
+
+def one_of(values: Iterable[str]) -> str:
+    """Pattern of one of these texts."""
+    return "|".join([re.escape(value) for value in values])
+
+
+def exactly(pattern: str) -> TextForm:
+    """A text, with the pattern of what the schema surely allows of it."""
+    return TextForm(str, str, pattern)
+
+
+def number_of(pattern: str) -> TextForm:
+    """A whole number, with the pattern of what the schema surely allows of it."""
+    return TextForm(str, _read_integer, pattern, int)
+
+
+_EUI = r"(?:[0-9A-F]{2}-){7}[0-9A-F]{2}"
+
 TEXT = TextForm(str, str)
 """White space is part of it, at its ends too: xs:string."""
-OCTETS = TextForm(lambda octets: b64encode(octets).decode("ascii"), _read_octets)
+OCTETS = TextForm(
+    lambda octets: binascii.b2a_base64(octets, newline=False).decode("ascii"),
+    _read_octets,
+    r"[A-Za-z0-9+/]++={0,2}",
+    _read_canonical_octets,
+)
 INTEGER = TextForm(str, _read_integer)
-BOOLEAN = TextForm(lambda value: "true" if value else "false", _read_boolean)
-DATE_TIME = TextForm(_write_date_time, _read_date_time)
-EUI = TextForm(eui_to_text, lambda text: eui_from_text(text.strip(WHITE_SPACE)))
+FLOOR = number_of(r"0|[1-9][0-9]{0,17}")
+BOOLEAN = TextForm(lambda value: "true" if value else "false", _read_boolean, "true|false")
+DATE_TIME = TextForm(
+    _write_date_time,
+    _read_date_time,
+    r"[0-9]{4}-[01][0-9]-[0-3][0-9]T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{2,6}Z",
+)
+EUI = TextForm(eui_to_text, lambda text: eui_from_text(text.strip(WHITE_SPACE)), _EUI)
 REQUEST_ID = TextForm(
     lambda request_id: request_id.text,
     lambda text: RequestId.from_text(text.strip(WHITE_SPACE)),
+    f"{_EUI}:{_EUI}:(?:0|[1-9][0-9]{{0,18}})",
 )
-ALERT_CODE = TextForm(lambda code: f"{code:04X}", _read_alert_code)
-ROLE = TextForm(str, _read_role)
-CREDENTIAL_TYPE = TextForm(str, _read_credential_type)
+ALERT_CODE = TextForm(lambda code: f"{code:04X}", _read_alert_code, r"[0-9A-F]{4}")
+ROLE = TextForm(str, _read_role, one_of(RemotePartyRole))
+CREDENTIAL_TYPE = TextForm(str, _read_credential_type, one_of(CredentialType))
+METER_POINT = exactly(r"[0-9]{1,13}")
+ELECTRICITY_METER_POINT = exactly(r"[0-9]{13}")
+SERVICE = exactly(r"[1-9][0-9]?(?:\.[1-9][0-9]?){1,2}")
+SHORT_TEXT = exactly(r"[A-Za-z0-9](?:[A-Za-z0-9 .,_-]{0,28}[A-Za-z0-9])?")
+DEVICE_TYPE = exactly("ESME|GSME|GPF|CHF|HCALCS|PPMID|IHD|CAD")

@@ -7,7 +7,7 @@ the schema would refuse, so that nothing is written that cannot be read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -22,7 +22,8 @@ from duis.bodies import (
     RESPONSE_CONTENTS,
 )
 from duis.codes import RESPONSE_CODES
-from duis.errors import MalformedXml, SchemaInvalid, UnsupportedService
+from duis.errors import MalformedXml, SchemaInvalid
+from duis.exact import spell_request, spell_response
 from duis.gate import Parsed, parse, validate
 from duis.layout import Layout
 from duis.model import (
@@ -37,7 +38,7 @@ from duis.model import (
 )
 from duis.names import SCHEMA_VERSION, SR, XML_DECLARATION, sr
 from duis.request_id import RequestId
-from duis.services import SERVICES
+from duis.services import refuse_unknown_service
 from duis.text_forms import DATE_TIME, OCTETS, REQUEST_ID
 
 
@@ -49,32 +50,14 @@ def request_from_xml(source: Parsed | bytes) -> ServiceRequest:
             not exist here.
     """
     parsed = _judged(source, "Request")
-    header: Header = HEADER.read(_child(parsed.root, "Header"))
-    body = _child(parsed.root, "Body")[0]
-    name = etree.QName(body).localname
-    refuse_unknown_service(header, name)
-    value: RequestBody = REQUEST_BODIES[name].read(body)
-    return ServiceRequest(header, value)
-
-
-def refuse_unknown_service(header: Header, element: str) -> None:
-    """Hold reference, variant, command variant and body element against the catalogue.
-
-    Raises:
-        UnsupportedService: no such reference and variant (`unsupported_service`), no such command
-            variant of that service (`command_variant`), or the body of another (`service_body`).
-    """
-    variant = header.service_reference_variant
-    service = SERVICES.get(variant)
-    if service is None or service.reference != header.service_reference:
-        shown = f"{header.service_reference[:20]} {variant[:20]}"
-        raise UnsupportedService("unsupported_service", shown, "not spoken here")
-    wanted = service.element_for(header.command_variant)
-    if wanted is None:
-        shown = f"{variant} variant {header.command_variant}"
-        raise UnsupportedService("command_variant", shown, "this service has no such variant")
-    if wanted != element:
-        raise UnsupportedService("service_body", f"{variant} {element}", f"{wanted} belongs to it")
+    if not isinstance(parsed.value, ServiceRequest):
+        header: Header = HEADER.read(_child(parsed.root, "Header"))
+        body = _child(parsed.root, "Body")[0]
+        name = etree.QName(body).localname
+        refuse_unknown_service(header, name)
+        value: RequestBody = REQUEST_BODIES[name].read(body)
+        parsed.value = ServiceRequest(header, value)
+    return parsed.value
 
 
 def request_to_xml(request: ServiceRequest) -> bytes:
@@ -85,6 +68,9 @@ def request_to_xml(request: ServiceRequest) -> bytes:
     """
     name = _name_of(REQUEST_BODIES, request.body)
     refuse_unknown_service(request.header, name)
+    written = _exactly(lambda: spell_request(request, name))
+    if written is not None:
+        return written
     root = _root("Request")
     with _writing():
         HEADER.append(etree.SubElement(root, sr("Header")), request.header)
@@ -100,13 +86,15 @@ def response_from_xml(source: Parsed | bytes) -> Response:
         DuisError: not a document, or not valid.
     """
     parsed = _judged(source, "Response")
-    header = _child(parsed.root, "Header")
-    request_id = _identifier(header, "RequestID")
-    response_id = _identifier(header, "ResponseID")
-    at: datetime = DATE_TIME.read(header.findtext(sr("ResponseDateTime")) or "")
-    code = _code(header.findtext(sr("ResponseCode")) or "")
-    body = _response_body(_child(parsed.root, "Body")[0], acknowledgement=response_id is None)
-    return Response(request_id, response_id, code, at, body)
+    if not isinstance(parsed.value, Response):
+        header = _child(parsed.root, "Header")
+        request_id = _identifier(header, "RequestID")
+        response_id = _identifier(header, "ResponseID")
+        at: datetime = DATE_TIME.read(header.findtext(sr("ResponseDateTime")) or "")
+        code = _code(header.findtext(sr("ResponseCode")) or "")
+        body = _response_body(_child(parsed.root, "Body")[0], acknowledgement=response_id is None)
+        parsed.value = Response(request_id, response_id, code, at, body)
+    return parsed.value
 
 
 def response_to_xml(response: Response) -> bytes:
@@ -118,6 +106,9 @@ def response_to_xml(response: Response) -> bytes:
     if isinstance(response.body, Acknowledgement | ResponseMessage):
         _refuse_ambiguous(response.body, answered=response.response_id is not None)
     code = _code(response.code)
+    written = _exactly(lambda: spell_response(response, *_shape_of(response.body)))
+    if written is not None:
+        return written
     root = _root("Response")
     with _writing():
         header = etree.SubElement(root, sr("Header"))
@@ -133,6 +124,31 @@ def response_to_xml(response: Response) -> bytes:
     return _written(root)
 
 
+def _shape_of(body: ResponseBody) -> tuple[str, str]:
+    """The element of a response's body, and of what is in it."""
+    match body:
+        case DeviceAlert():
+            return "DeviceAlertMessage", ""
+        case DccAlert():
+            return "DCCAlertMessage", _name_of(DCC_ALERT_CONTENTS, body.content)
+        case ResponseMessage(gbcs_payload=None, content=content) if content is not None:
+            return "ResponseMessage", _name_of(RESPONSE_CONTENTS, content)
+        case ResponseMessage(gbcs_payload=payload) if payload is not None:
+            return "ResponseMessage", "GBCSPayload"
+        case _:
+            return "ResponseMessage", ""
+
+
+def _exactly(spell: Callable[[], bytes]) -> bytes | None:
+    """A document in the exact spelling; None where it has none, or there is something wrong."""
+    try:
+        data = spell()
+        exact = parse(data).exact
+    except Exception:  # noqa: BLE001 - whatever is wrong, the tree's writer says what
+        return None
+    return None if exact is None else data
+
+
 def _refuse_ambiguous(body: Acknowledgement | ResponseMessage, *, answered: bool) -> None:
     """An acknowledgement is told from an answer without content by its missing ResponseID."""
     if isinstance(body, Acknowledgement):
@@ -140,7 +156,7 @@ def _refuse_ambiguous(body: Acknowledgement | ResponseMessage, *, answered: bool
             raise SchemaInvalid("acknowledgement", "ResponseID", "an acknowledgement has none")
     elif body.gbcs_payload is not None and body.content is not None:
         raise SchemaInvalid("schema", "ResponseMessage", "one content, not two")
-    elif not answered and body.gbcs_payload is None and body.content is None:
+    elif not answered and body.empty:
         raise SchemaInvalid(
             "acknowledgement", "ResponseID", "missing: it would be an acknowledgement"
         )
