@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-import httpx
-
 from acb import api
 from acb.checks import book
 from acb.lab import blocks as lab_blocks
@@ -53,10 +51,10 @@ def context_of(
     base: ServiceContext,
     settings: AcbSettings,
     keys: KeyStore,
-    link_http: httpx.AsyncClient,
-    wan_http: httpx.AsyncClient,
+    link_http: http.Http,
+    wan_http: http.Http,
     *,
-    users_http: httpx.AsyncClient,
+    users_http: http.Http,
 ) -> Context:
     """Put the parts together; `keys` is used for nothing else.
 
@@ -107,7 +105,7 @@ def context_of(
     )
 
 
-def service_of(context: Context, closing: Sequence[httpx.AsyncClient] = ()) -> Service:
+def service_of(context: Context, closing: Sequence[http.Http] = ()) -> Service:
     """The broker as a service, ready to be run or driven by tests."""
     overdue = Overdue(context)
     outcomes = Outcomes(context, Notifier(context), overdue.watch.wake)
@@ -154,7 +152,7 @@ async def build(settings: AcbSettings) -> Service:
         StartError: something the broker cannot do without is missing or not as it must be.
     """
     with start_errors():
-        clients = (http.client(tls=http.peer_tls(settings)), http.client(), http.client())
+        clients = (http.Caller(http.peer_tls(settings)), http.Caller(), http.Caller())
         keys = open_store(settings.data)
         base = await ServiceContext.open(settings, book(response_checks()), tables)
         base.expose(clients[0])

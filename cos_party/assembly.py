@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-
-import httpx
+from typing import TYPE_CHECKING
 
 from cos_party.api import link_routes
 from cos_party.checks import check_book
@@ -28,10 +27,13 @@ from keys.stores.store import Signer
 from services.chassis.app import Service, StartError
 from services.chassis.data.counters import OriginatorCounter
 from services.chassis.time.refresh import Refresher
-from services.chassis.web.http import client, peer_tls
+from services.chassis.web.http import Caller, Http, client, peer_tls
 from services.link.assembly import LinkEnd, link_end, start_errors
 from services.link.authorities import Authorities
 from services.link.checks import link_checks
+
+if TYPE_CHECKING:
+    import httpx
 
 REGISTRATION = "registration"
 SMKI_REPOSITORY = "smki_repository"
@@ -83,7 +85,7 @@ async def assemble(
     _require_cos_key(keys.digital_signing.certificate, settings.eui)
     with start_errors():
         async with link_end(settings, keys.link, book, metadata) as link:
-            http = client(tls=peer_tls(settings), transport=transport)
+            http = Caller(peer_tls(settings)) if transport is None else client(transport=transport)
             link.base.expose(http)
             try:
                 return await _put_together(organisation, settings, keys.digital_signing, link, http)
@@ -97,7 +99,7 @@ async def _put_together(
     settings: CosPartySettings,
     digital_signing: Signer,
     link: LinkEnd,
-    http: httpx.AsyncClient,
+    http: Http,
 ) -> Service:
     base = link.base
     base.faults.reference = reference_of

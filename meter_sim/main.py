@@ -41,13 +41,13 @@ AUTHORITY = Path(__file__).parent / "authority.toml"
 async def build(settings: MeterSettings) -> app.Service:
     """Open the seed and put the service together."""
     fleet = Fleet(open_store(settings.data).device_keys())
-    return await assemble(settings, fleet, http.client())
+    return await assemble(settings, fleet, http.Caller())
 
 
 async def assemble(
     settings: MeterSettings,
     fleet: Fleet,
-    client: http.Client,
+    client: http.Caller | http.Client,
     on_step: Callable[[str], None] = no_step,
 ) -> app.Service:
     """Put the service together around its devices' keys and the client that Alerts leave by.

@@ -12,10 +12,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, Final
 
-import httpx
-
 from acb.peers.smki import LinkCall
-from services.chassis.web.http import post
+from services.chassis.web.http import Http, NoAnswer, post
 
 OCTETS = "application/octet-stream"
 XML = "application/xml"
@@ -107,7 +105,7 @@ class CosPartyLink:
 class Wan:
     """The network that devices are reached by: octets in, octets or no answer out."""
 
-    def __init__(self, http: httpx.AsyncClient, base_url: str, seconds: float = 10.0) -> None:
+    def __init__(self, http: Http, base_url: str, seconds: float = 10.0) -> None:
         self._http = http
         self._base_url = base_url.rstrip("/")
         self._seconds = seconds
@@ -123,7 +121,7 @@ class Wan:
             status, answer = await post(
                 self._http, url, command, OCTETS, seconds=self._seconds, longest=LONGEST_ANSWER
             )
-        except httpx.HTTPError as error:
+        except NoAnswer as error:
             raise Unreachable(f"the WAN: {type(error).__name__}") from error
         if status == 204:
             return None
@@ -137,7 +135,7 @@ class Wan:
 class Users:
     """The users' own services that receive responses and alerts."""
 
-    def __init__(self, http: httpx.AsyncClient, seconds: float = 5.0) -> None:
+    def __init__(self, http: Http, seconds: float = 5.0) -> None:
         self._http = http
         self._seconds = seconds
 
@@ -151,7 +149,7 @@ class Users:
             status, _ = await post(
                 self._http, url, document, XML, seconds=self._seconds, longest=LONGEST_ANSWER
             )
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except NoAnswer as error:
             raise Unreachable(f"the user: {type(error).__name__}") from error
         if not 200 <= status < 300:
             raise Unreachable(f"the user answered {status}")

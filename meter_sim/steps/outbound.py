@@ -13,12 +13,10 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Final
 
-import httpx
-
 from meter_sim.device.rules.reception import OCTETS
 from services.chassis.data.connection import StoreConnection
 from services.chassis.data.outbox import NOTICES, Outbox, OutboxItem, TryLater, Undeliverable
-from services.chassis.web.http import post
+from services.chassis.web.http import Http, NoAnswer, post
 
 KIND: Final = "device-alert"
 SECONDS: Final = 10.0
@@ -37,7 +35,7 @@ class AlertPush:
         url: where Alerts go; None: they are recorded and go nowhere.
     """
 
-    def __init__(self, outbox: Outbox, http: httpx.AsyncClient, url: str | None) -> None:
+    def __init__(self, outbox: Outbox, http: Http, url: str | None) -> None:
         self._outbox = outbox
         self._http = http
         self._url = url
@@ -78,7 +76,7 @@ class AlertPush:
             status, answer = await post(
                 self._http, self._url, octets, OCTETS, seconds=SECONDS, longest=LONGEST_ANSWER
             )
-        except httpx.HTTPError as error:
+        except NoAnswer as error:
             raise TryLater(f"{type(error).__name__} on the way out") from None
         if 200 <= status < 300:
             if answer is None:

@@ -39,6 +39,7 @@ from services.chassis.web import openapi, problems
 from services.chassis.web.answers import Answer
 from services.chassis.web.authority import ANYONE, Authority, AuthorityError
 from services.chassis.web.connection import LimitedProtocol, named_protocol
+from services.chassis.web.direct import Direct
 from services.chassis.web.edge import (
     LAB_BODY_LIMIT,
     OPEN_PATHS,
@@ -115,7 +116,10 @@ class Service:
         lab = [*common, *lab_routers, self._openapi()]
         self.lab_app = self._application("lab", lab)
         token = read_lab_token(settings.data / "lab.token")
-        open_to_faults = FaultPoint(self.interface_app, base.faults, OPEN_PATHS)
+        direct = Direct(
+            self.interface_app, routers, party=settings.party, prefix=settings.check_prefix
+        )
+        open_to_faults = FaultPoint(direct, base.faults, OPEN_PATHS)
         gated = BodyGate(open_to_faults, book=base.book, limit=settings.body_limit)
         self.interface: ASGIApp = _lined(gated, base.book, "interface")
         lab_book = CheckBook(settings.party, edge_checks("lab"))

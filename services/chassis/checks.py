@@ -247,6 +247,8 @@ class CheckBook:
     def __init__(self, party: str, checks: Iterable[Check[Any]]) -> None:
         self.party = party
         self._checks: dict[str, Check[Any]] = {}
+        self._sections: dict[str, tuple[Check[Any], ...]] = {}
+        self._passed: dict[str, Verdict] = {}
         self._unsafe: dict[str, UnsafeSkip] = {}
         self._also: list[Callable[[], list[str]]] = []
         self.extend(checks)
@@ -261,6 +263,8 @@ class CheckBook:
             if check.id in self._checks:
                 raise CheckMisusedError(f"two checks are named {check.id}")
             self._checks[check.id] = check
+            self._sections[check.section] = (*self._sections.get(check.section, ()), check)
+            self._passed[check.id] = Verdict(check.id, check.title, check.source, "passed")
 
     def __iter__(self) -> Iterator[Check[Any]]:
         """The checks in order."""
@@ -283,7 +287,11 @@ class CheckBook:
 
     def section(self, name: str) -> list[Check[Any]]:
         """The checks of one section, in order."""
-        return [check for check in self if check.section == name]
+        return list(self._sections.get(name, ()))
+
+    def passed(self, check: Check[Any]) -> Verdict:
+        """The verdict that a check of this book has passed: one value, each time."""
+        return self._passed[check.id]
 
     def turn_off(self, check_id: str) -> None:
         """Weaken the party: replace the body of this check by `UnsafeSkip`."""
@@ -342,7 +350,7 @@ class CheckBook:
         Raises:
             CheckMisusedError: The section has no check, so that approval would mean nothing.
         """
-        if not self.section(section):
+        if section not in self._sections:
             raise CheckMisusedError(f"{self.party} has no check in section {section!r}")
         return CheckRun(self, subject, section)
 
@@ -436,7 +444,10 @@ class CheckRun:
                 code=known.code,
                 status=failed.status or known.status,
             ) from None
-        self._say(known, "off" if isinstance(body, UnsafeSkip) else "passed")
+        if isinstance(body, UnsafeSkip):
+            self._say(known, "off")
+        else:
+            self._said[known.id] = self.book.passed(known)
 
     def skip(self, check: Check[Any] | str, why: str) -> None:
         """Set a check aside because it does not apply here.

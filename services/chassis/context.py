@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlalchemy import MetaData
 
@@ -18,7 +19,10 @@ from services.chassis.faults.quirks import Quirks
 from services.chassis.settings import Settings
 from services.chassis.time.changes import Changes
 from services.chassis.time.clock import Clock, LabClock, SystemClock
-from services.chassis.web.http import Client
+from services.chassis.web.http import Caller
+
+if TYPE_CHECKING:
+    from services.chassis.web.http import Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,7 @@ class ServiceContext:
             quirks=quirks,
         )
 
-    def expose(self, client: Client, otherwise: str | None = None) -> None:
+    def expose(self, client: Caller | Client, otherwise: str | None = None) -> None:
         """Let the lab's faults act on what this party sends with a client.
 
         Args:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,8 +36,13 @@ def withhold(
     return {name: _shown(name, value) for name, value in event.items()}
 
 
+@lru_cache(maxsize=1024)
+def _secret(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
+
+
 def _shown(name: str, value: Any) -> Any:
-    if _SECRET_NAME.search(name):
+    if _secret(name):
         return WITHHELD
     if isinstance(value, bytes | bytearray | memoryview):
         return f"[{len(value)} octets]"

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import httpx
 from sqlalchemy import MetaData
 
 from keys.errors import KeysError
@@ -25,6 +24,7 @@ from services.chassis.data.store import StoreError
 from services.chassis.settings import Settings
 from services.chassis.time.clock import Clock
 from services.chassis.web.authority import Authority, AuthorityError
+from services.chassis.web.http import Http
 from services.link.client import LinkClient
 from services.link.errors import LinkSetupError
 from services.link.identity import LinkIdentity
@@ -71,7 +71,7 @@ class LinkEnd:
         known = trust or LinkTrust.open(base.settings.data / "trust")
         return cls(base, identity, known, EvidenceLog(base.database, base.audit))
 
-    def client(self, peer: str, http: httpx.AsyncClient) -> LinkClient:
+    def client(self, peer: str, http: Http) -> LinkClient:
         """The link to one peer, at its address in the settings.
 
         Raises:

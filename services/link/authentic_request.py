@@ -6,7 +6,6 @@ transaction, so that of two at the same moment one is taken, and a refusal leave
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -58,7 +57,7 @@ class AuthenticRequest:
             envelope.header(profile.PURPOSE),
             envelope.header(profile.MESSAGE_ID),
         )
-        self._digest = hashlib.sha256(request.body).digest()
+        self._digest = request.body_digest
         self._attempt: str | None = None
 
     async def answer(self) -> HttpResponse:

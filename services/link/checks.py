@@ -106,6 +106,6 @@ def verify(envelope: Envelope, rules: Iterable[Check[Envelope]]) -> None:
     """
     for rule in rules:
         try:
-            rule(envelope)
+            rule.run(envelope)
         except CheckFailed as failed:
             raise NotVerified(rule.id, failed.detail) from failed

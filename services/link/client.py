@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import httpx
 from pydantic import BaseModel
 
 from services.chassis.checks import Approved, CheckBook, CheckFailed, Refused, Verdict
 from services.chassis.time.clock import Clock
+from services.chassis.web.http import Http, exchange
 from services.link.checks import REQUEST_SECTION, RESPONSE_SECTION, SETTLED, response_checks
 from services.link.envelope import Envelope
 from services.link.errors import (
@@ -103,7 +103,7 @@ class LinkClient:
         trust: LinkTrust,
         peer: str,
         base_url: str,
-        http: httpx.AsyncClient,
+        http: Http,
         evidence: EvidenceLog,
         clock: Clock,
         book: CheckBook,
@@ -172,34 +172,20 @@ class LinkClient:
         Raises:
             PeerUnavailable: No complete answer came back.
         """
-        outgoing = self._http.build_request(
-            request.method,
-            self._origin + request.path,
-            headers=list(request.headers),
-            content=request.body,
-        )
         try:
-            async with asyncio.timeout(MAX_SECONDS):
-                incoming = await self._http.send(outgoing, stream=True)
-                try:
-                    body = await self._read(incoming)
-                finally:
-                    await incoming.aclose()
-        except PeerUnavailable:
-            raise
-        except Exception as error:  # transports raise more than httpx names
+            reply = await exchange(
+                self._http,
+                self._origin + request.path,
+                request.headers,
+                request.body,
+                seconds=MAX_SECONDS,
+                longest=MAX_ANSWER,
+            )
+        except Exception as error:  # whatever it is, nothing is settled
             raise PeerUnavailable(self._peer, f"no answer ({type(error).__name__})") from error
-        return HttpResponse(incoming.status_code, fold_headers(incoming.headers.raw), body)
-
-    async def _read(self, incoming: httpx.Response) -> bytes:
-        parts: list[bytes] = []
-        length = 0
-        async for part in incoming.aiter_raw():
-            length += len(part)
-            if length > MAX_ANSWER:
-                raise PeerUnavailable(self._peer, f"an answer of more than {MAX_ANSWER} octets")
-            parts.append(part)
-        return b"".join(parts)
+        if reply.body is None:
+            raise PeerUnavailable(self._peer, f"an answer of more than {MAX_ANSWER} octets")
+        return HttpResponse(reply.status, fold_headers(reply.headers), reply.body)
 
     async def _verify(self, request: HttpRequest, response: HttpResponse) -> Approved[Envelope]:
         """Run every check of section "link.response".

@@ -20,6 +20,8 @@ from services.chassis.checks import CheckFailed
 from services.link.errors import FieldError
 from services.link.parts import MOST, count_parts, most_parts
 from services.link.wire import profile
+from services.link.wire.base import signature_base
+from services.link.wire.exact import Exact, read_exact
 from services.link.wire.fields import (
     Dictionary,
     InnerList,
@@ -93,6 +95,7 @@ class Envelope:
         route: for a request, the purpose that the called route serves.
         nonce_fresh: for a request, whether its nonce was new (asked last, of the store).
         earlier: for a request, what an earlier one with the same message identifier was.
+        exact: the message, if it is of the exact form; None: it is read piece by piece.
     """
 
     message: HttpRequest | HttpResponse
@@ -106,7 +109,14 @@ class Envelope:
     route: str | None = None
     nonce_fresh: bool | None = None
     earlier: EarlierMessage | None = None
+    exact: Exact | None = field(init=False, repr=False)
+    _key: PinnedKey | None = field(default=None, init=False, repr=False)
+    _document: dict[str, Any] | CheckFailed | None = field(default=None, init=False, repr=False)
     _fields: dict[str, Dictionary] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Read the message, if it is of the one form that our own peers write."""
+        self.exact = read_exact(self.message, self.request, self.shape)
 
     def header(self, name: str) -> str:
         """The first value of a header; "" where it is missing."""
@@ -158,13 +168,15 @@ class Envelope:
         """
         return tuple([item.text for item in self.covered.items])
 
-    @cached_property
+    @property
     def signature(self) -> bytes:
         """The octets of our signature.
 
         Raises:
             CheckFailed: Signature cannot be read or holds something else.
         """
+        if self.exact is not None:
+            return self.exact.signature
         member = self._member(profile.SIGNATURE)
         if not isinstance(member, Item) or not isinstance(member.value, bytes):
             raise CheckFailed("the signature is not a byte sequence")
@@ -182,20 +194,42 @@ class Envelope:
 
     def parameter(self, name: str, kind: type[T]) -> T | None:
         """A signature parameter; None where it is missing or of another type."""
-        value = self.covered.parameter(name)
+        exact = self.exact
+        value = self.covered.parameter(name) if exact is None else exact.parameters.get(name)
         return value if type(value) is kind else None
 
-    @cached_property
+    def base(self) -> bytes:
+        """The octets that the signature is of. They are kept with the message.
+
+        Raises:
+            CheckFailed: Signature-Input cannot be read or holds something else.
+            BaseError: as `services.link.wire.base.signature_base`.
+        """
+        known = self.message.base_with(self.request)
+        if known is not None:
+            return known
+        exact = self.exact
+        if exact is None:
+            base = signature_base(self.covered, self.message, self.request)
+        else:
+            base = exact.base
+        self.message.know(base, self.request)
+        return base
+
+    @property
     def key(self) -> PinnedKey:
         """The pinned key that the signature names.
 
         Raises:
             CheckFailed: it names none that is known here.
         """
-        key_id = self.parameter("keyid", str)
-        found = None if key_id is None else self.keys.find(key_id)
+        found = self._key
         if found is None:
-            raise CheckFailed("no link certificate of that key identifier is pinned here")
+            key_id = self.parameter("keyid", str)
+            found = None if key_id is None else self.keys.find(key_id)
+            if found is None:
+                raise CheckFailed("no link certificate of that key identifier is pinned here")
+            self._key = found
         return found
 
     @property
@@ -205,12 +239,13 @@ class Envelope:
         Raises:
             CheckFailed: it is not one.
         """
+        if self._document is None:
+            self._document = self._read_document()
         if isinstance(self._document, CheckFailed):
             raise self._document
         return self._document
 
-    @cached_property
-    def _document(self) -> dict[str, Any] | CheckFailed:
+    def _read_document(self) -> dict[str, Any] | CheckFailed:
         asked = self.message if self.request is None else self.request
         most = most_parts(asked.first(profile.PURPOSE) or "", answer=self.request is not None)
         try:
@@ -229,16 +264,14 @@ def read_json_object(body: bytes, most: int = MOST) -> dict[str, Any]:
     Raises:
         CheckFailed: it is anything else.
     """
-    parts = count_parts(body)
-    if parts > most:
+    # it has fewer parts than octets
+    if len(body) > most and (parts := count_parts(body)) > most:
         raise CheckFailed(
             "the body has too many parts", expected=f"at most {most}", found=f"{parts}"
         )
     try:
-        found = json.loads(
-            body.decode("utf-8"), object_pairs_hook=_once_each, parse_constant=_no_constant
-        )
-        if b"\\ud" in body.lower():
+        found = _STRICT.decode(body.decode("utf-8"))
+        if b"\\" in body and b"\\ud" in body.lower():
             # text to Python, but nothing that could be stored or sent on
             json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
@@ -257,3 +290,6 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(name)
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_once_each, parse_constant=_no_constant)

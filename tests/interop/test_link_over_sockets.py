@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from services.chassis.web.http import client
+from services.chassis.web.http import Caller
 from services.link.client import LinkClient
 from services.link.errors import LinkRefused, PeerUnavailable
 from services.link.store.evidence import verify_evidence
@@ -59,7 +59,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     config = uvicorn.Config(ecos.app, log_level="critical", lifespan="off", access_log=False)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
-    async with client() as http:
+    async with Caller() as http:
         link = LinkClient(
             identity=estate.identity("acb"),
             trust=estate.trust(),
@@ -133,7 +133,7 @@ async def test_a_peer_that_is_not_there(served: Served):
     closed = socket.create_server(("127.0.0.1", 0))
     port = closed.getsockname()[1]
     closed.close()
-    async with client() as http:
+    async with Caller() as http:
         link = LinkClient(
             identity=served.estate.identity("acb"),
             trust=served.estate.trust(),
@@ -176,7 +176,7 @@ async def test_a_peer_that_answers_badly_settles_nothing(served: Served, said: b
 
     bad = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = bad.sockets[0].getsockname()[1]
-    async with bad, client() as http:
+    async with bad, Caller() as http:
         link = LinkClient(
             identity=served.estate.identity("acb"),
             trust=served.estate.trust(),

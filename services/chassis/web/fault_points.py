@@ -1,4 +1,4 @@
-"""The two places where armed faults act: the interface's edge, and the client's transport.
+"""The two places where armed faults act: the interface's edge, and a client's way out.
 
 While nothing is armed, each passes an exchange on untouched after one look at `Faults.active`. The
 harm itself is done by `services.chassis.faults.unsafe_network`; this module turns exchanges into
@@ -8,19 +8,17 @@ octets for it and back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from types import TracebackType
-from typing import Final, Self
+from collections.abc import Mapping
+from typing import Final
 from urllib.parse import urlsplit
 
-import httpx
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.chassis.faults.board import ANYONE_HOP, Faults
 from services.chassis.faults.exchange import SENDER, ExchangeFacts
 from services.chassis.faults.messages import Answer, Asked
 from services.chassis.faults.orders import Direction
-from services.chassis.faults.unsafe_network import Lost, UnsafeNetwork
+from services.chassis.faults.unsafe_network import Ask, Lost, UnsafeNetwork
 from services.chassis.web.connection import LimitedProtocol
 
 HANG_UP: Final = "cos.hang_up"
@@ -129,21 +127,10 @@ async def _hang_up(scope: Scope, receive: Receive) -> None:
         pass
 
 
-class _Octets(httpx.AsyncByteStream):
-    """A body that is here already, for whoever reads it as a stream."""
+class Exposure:
+    """A client's way out. `expose` lets faults act on it."""
 
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield self._body
-
-
-class Wire(httpx.AsyncBaseTransport):
-    """A client's transport. `expose` lets faults act on it."""
-
-    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
-        self._inner = inner
+    def __init__(self) -> None:
         self._faults: Faults | None = None
         self._peers: dict[str, str] = {}
         self._otherwise = ""
@@ -161,67 +148,23 @@ class Wire(httpx.AsyncBaseTransport):
         self._otherwise = otherwise or ""
         faults.know(Direction.OUTBOUND, peers if otherwise is None else (*peers, otherwise))
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request."""
-        if self._faults is None or not self._faults.active:
-            return await self._inner.handle_async_request(request)
-        return await self._carried(UnsafeNetwork(self._faults), request)
+    @property
+    def network(self) -> UnsafeNetwork | None:
+        """What acts on what is sent now; None: nothing does."""
+        faults = self._faults
+        return UnsafeNetwork(faults) if faults is not None and faults.active else None
 
-    async def _carried(self, network: UnsafeNetwork, request: httpx.Request) -> httpx.Response:
-        async def ask(asked: Asked) -> Answer:
-            outgoing = httpx.Request(
-                asked.method,
-                request.url,
-                headers=list(asked.headers),
-                content=asked.body,
-                extensions=request.extensions,
-            )
-            incoming = await self._inner.handle_async_request(outgoing)
-            stream = incoming.stream
-            assert isinstance(stream, httpx.AsyncByteStream)
-            try:
-                body = b"".join([part async for part in stream])
-            finally:
-                await incoming.aclose()
-            return Answer(incoming.status_code, tuple(incoming.headers.raw), body)
+    async def carried(
+        self, network: UnsafeNetwork, url: str, asked: Asked, ask: Ask, patience: float | None
+    ) -> Answer:
+        """One exchange with what befalls it.
 
-        path = request.url.raw_path.decode("ascii").partition("?")[0]
-        body = await request.aread()
-        headers = tuple((name.lower(), value) for name, value in request.headers.raw)
-        asked = Asked(request.method, path, headers, body)
-        hop = self._peers.get(_origin(str(request.url)), self._otherwise)
-        seen = ExchangeFacts("outbound", hop, request.method, path, headers, body)
-        patience = request.extensions.get("timeout", {}).get("read")
-        try:
-            answer = await network.carry(seen, asked, ask, patience)
-        except Lost:
-            raise httpx.RemoteProtocolError(
-                "the connection was closed without an answer", request=request
-            ) from None
-        except TimeoutError:
-            raise httpx.ReadTimeout("no answer in time", request=request) from None
-        return httpx.Response(
-            answer.status,
-            headers=list(answer.headers),
-            stream=_Octets(answer.body),
-            request=request,
-        )
-
-    async def aclose(self) -> None:
-        """Close the transport below."""
-        await self._inner.aclose()
-
-    async def __aenter__(self) -> Self:
-        await self._inner.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        trace: TracebackType | None = None,
-    ) -> None:
-        await self._inner.__aexit__(kind, error, trace)
+        Raises:
+            Lost, TimeoutError: as `UnsafeNetwork.carry`.
+        """
+        hop = self._peers.get(_origin(url), self._otherwise)
+        seen = ExchangeFacts("outbound", hop, asked.method, asked.path, asked.headers, asked.body)
+        return await network.carry(seen, asked, ask, patience)
 
 
 def _origin(url: str) -> str:

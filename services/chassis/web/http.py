@@ -1,69 +1,183 @@
 """The one place that makes HTTP clients.
 
-httpx is the interface, aiohttp the transport: several times cheaper per request and steady under
-load where httpx's own connection pool is not.
+Parties call each other by a `Caller`; people's tools and tests use httpx, made by `client`. Where a
+party's code takes either, it is so that a test can stand in for the network.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, Self
 
-import httpx
-from httpx_aiohttp import AiohttpTransport
-
+from services.chassis.faults.messages import Answer, Asked
+from services.chassis.faults.unsafe_network import Lost
 from services.chassis.settings import Settings
-from services.chassis.web.fault_points import Wire
+from services.chassis.web.fault_points import Exposure
+from services.chassis.web.keep_alive import (
+    PIECE_SECONDS,
+    ConnectError,
+    InvalidURL,
+    KeepAlive,
+    NoAnswer,
+    Pairs,
+    ReadTimeout,
+    RemoteProtocolError,
+    Reply,
+    place_of,
+)
 
-TIMEOUT: Final = httpx.Timeout(10.0, connect=3.0)
-LIMITS: Final = httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=4.0)
+if TYPE_CHECKING:
+    import httpx
+
+    from services.chassis.web.httpx_client import Client as Client  # noqa: PLC0414 - told on
+
+__all__ = ["Caller", "Http", "NoAnswer", "Reply"]
+__all__ += ["client", "exchange", "mutual_tls", "peer_tls", "post"]
+
+_OURS: Final = frozenset({b"host", b"accept-encoding", b"content-length"})
+"""Headers that the client writes by itself."""
 
 
-class Client(httpx.AsyncClient):
-    """A client whose transport faults of the lab can be let act on (`ServiceContext.expose`)."""
-
-    def __init__(self, wire: Wire, *, base_url: str, timeout: httpx.Timeout) -> None:
-        super().__init__(
-            base_url=base_url,
-            transport=wire,
-            timeout=timeout,
-            trust_env=False,
-            follow_redirects=False,
-            headers={"accept-encoding": "identity"},
-        )
-        self.wire = wire
-
-
-def client(
-    *,
-    base_url: str = "",
-    tls: ssl.SSLContext | None = None,
-    timeout: httpx.Timeout = TIMEOUT,
-    transport: httpx.AsyncBaseTransport | None = None,
-) -> Client:
-    """A client that follows no redirect, reads no proxy from the environment, asks for no encoding.
+class Caller:
+    """A party's own client. Faults of the lab can be let act on it (`ServiceContext.expose`).
 
     Args:
-        base_url: Prefix of relative URLs.
         tls: Context for mutual TLS; the machine's own authorities if not given.
-        timeout: Per phase of a request, seconds.
-        transport: Another transport, for example `httpx.ASGITransport` in tests.
     """
-    chosen = transport or AiohttpTransport(
-        verify=True if tls is None else tls, trust_env=False, limits=LIMITS
-    )
-    return Client(Wire(chosen), base_url=base_url, timeout=timeout)
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.wire = Exposure()
+        self._pool = KeepAlive(tls)
+
+    async def post(self, url: str, headers: Pairs, body: bytes, longest: int) -> Reply:
+        """As `KeepAlive.post`, with what befalls the exchange while faults are armed."""
+        network = self.wire.network
+        if network is None:
+            return await self._pool.post(url, headers, body, longest)
+        whole = True
+
+        async def ask(asked: Asked) -> Answer:
+            nonlocal whole
+            kept = tuple(pair for pair in asked.headers if pair[0].lower() not in _OURS)
+            reply = await self._pool.post(url, kept, asked.body, longest)
+            whole = reply.body is not None
+            return Answer(reply.status, reply.headers, reply.body or b"")
+
+        asked = Asked("POST", place_of(url).path.partition("?")[0], headers, body)
+        try:
+            answer = await self.wire.carried(network, url, asked, ask, PIECE_SECONDS)
+        except Lost:
+            raise RemoteProtocolError("the connection was closed without an answer") from None
+        except TimeoutError:
+            raise ReadTimeout("no answer in time") from None
+        return Reply(answer.status, answer.headers, answer.body if whole else None)
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        await self._pool.aclose()
+
+    async def __aenter__(self) -> Self:
+        """Nothing is open yet."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close its connections."""
+        await self.aclose()
+
+
+if TYPE_CHECKING:
+    Http = Caller | httpx.AsyncClient
+    """What a party calls others by: its own client, or in tests a stand-in for the network."""
+else:
+    Http = object
+
+
+def client(**chosen: Any) -> Client:
+    """A client of httpx, for people and tests: see `services.chassis.web.httpx_client.client`."""
+    from services.chassis.web import httpx_client  # noqa: PLC0415 - parties do without it
+
+    return httpx_client.client(**chosen)
+
+
+async def exchange(
+    http: Http,
+    url: str,
+    headers: Sequence[tuple[str, str]],
+    body: bytes,
+    *,
+    seconds: float,
+    longest: int,
+) -> Reply:
+    """Send a request, and give its whole answer.
+
+    Whoever is called so is not believed: an answer without end must not fill our memory, and one
+    that drips must not hold our time. The client's own limits are for each piece of an answer, and
+    start anew with every octet.
+
+    Args:
+        http: The client.
+        url: Where to.
+        headers: The request's.
+        body: Its body, sent as it is.
+        seconds: How long the whole exchange may take.
+        longest: Most octets of an answer's body; of a longer one there is none.
+
+    Raises:
+        NoAnswer: No whole answer came; its kind says why.
+        TimeoutError: Not within `seconds`.
+    """
+    async with asyncio.timeout(seconds):
+        if isinstance(http, Caller):
+            pairs = tuple(
+                [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
+            )
+            return await http.post(url, pairs, body, longest)
+        return await _through_httpx(http, url, headers, body, longest)
+
+
+async def _through_httpx(
+    http: httpx.AsyncClient, url: str, headers: Sequence[tuple[str, str]], body: bytes, longest: int
+) -> Reply:
+    import httpx  # noqa: PLC0415 - parties do without it
+
+    try:
+        asked = http.build_request("POST", url, headers=list(headers), content=body)
+        answer = await http.send(asked, stream=True)
+        read, whole = bytearray(), True
+        try:
+            async for part in answer.aiter_raw():
+                read += part
+                whole = len(read) <= longest
+                if not whole:
+                    break
+        finally:
+            await answer.aclose()
+    except httpx.TimeoutException as error:
+        raise ReadTimeout(str(error)) from error
+    except httpx.ConnectError as error:
+        raise ConnectError(str(error)) from error
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise InvalidURL(str(error)) from error
+    except httpx.HTTPError as error:
+        raise RemoteProtocolError(str(error)) from error
+    kept = tuple((name.lower(), value) for name, value in answer.headers.raw)
+    return Reply(answer.status_code, kept, bytes(read) if whole else None)
 
 
 async def post(
-    http: httpx.AsyncClient, url: str, content: bytes, kind: str, *, seconds: float, longest: int
+    http: Http,
+    url: str,
+    content: bytes,
+    kind: str,
+    *,
+    seconds: float,
+    longest: int,
 ) -> tuple[int, bytes | None]:
     """Status and body of an answer; no body where it is too long, or in a coding nobody asked for.
 
-    Whoever is called so is not believed: an answer without end, or a few octets that stand for any
-    number of them, must not fill our memory, and one that drips must not hold our time. The
-    client's own limits are for each piece of an answer, and start anew with every octet.
+    A few octets in a coding could stand for any number of them.
 
     Args:
         http: The client.
@@ -74,25 +188,15 @@ async def post(
         longest: Most octets of an answer.
 
     Raises:
-        httpx.HTTPError: No whole answer came in time.
-        httpx.InvalidURL: There is no such place.
+        NoAnswer: No whole answer came in time, or there is no such place.
     """
-    headers = {"content-type": kind}
+    headers = (("content-type", kind),)
     try:
-        async with (
-            asyncio.timeout(seconds),
-            http.stream("POST", url, content=content, headers=headers) as answer,
-        ):
-            if "content-encoding" in answer.headers:
-                return answer.status_code, None
-            body = bytearray()
-            async for part in answer.aiter_bytes():
-                body += part
-                if len(body) > longest:
-                    return answer.status_code, None
-            return answer.status_code, bytes(body)
+        reply = await exchange(http, url, headers, content, seconds=seconds, longest=longest)
     except TimeoutError:
-        raise httpx.ReadTimeout(f"no whole answer within {seconds:g} s") from None
+        raise ReadTimeout(f"no whole answer within {seconds:g} s") from None
+    coded = any(name == b"content-encoding" for name, _ in reply.headers)
+    return reply.status, None if coded else reply.body
 
 
 def peer_tls(settings: Settings) -> ssl.SSLContext | None:

@@ -11,10 +11,9 @@ from dataclasses import replace
 from services.chassis.checks import CheckFailed, check
 from services.link.envelope import Envelope
 from services.link.errors import BaseError, DigestError, SignatureError
-from services.link.rules.form import canonical
+from services.link.rules.form import canonical, not_exact
 from services.link.rules.sources import PROFILE, SEPARATION, SIGNATURES
 from services.link.wire import profile
-from services.link.wire.base import signature_base
 from services.link.wire.digest import read_content_digest, same_digest
 from services.link.wire.message import HttpRequest
 from services.link.wire.signing import content_type_for, verify_signature
@@ -45,7 +44,7 @@ def simulated(envelope: Envelope) -> None:
 def signature(envelope: Envelope) -> None:
     """The signature is that key's, over exactly this message (and the request it answers)."""
     try:
-        base = signature_base(envelope.covered, envelope.message, envelope.request)
+        base = envelope.base()
     except BaseError as error:
         raise CheckFailed(f"there is nothing that could have been signed: {error}") from error
     try:
@@ -55,6 +54,7 @@ def signature(envelope: Envelope) -> None:
 
 
 @check("content_digest_form", source="RFC 9530 section 2", status=400)
+@not_exact
 def content_digest_form(envelope: Envelope) -> None:
     """Content-Digest is one sha-256 digest, canonically written."""
     canonical(envelope, profile.CONTENT_DIGEST)
@@ -66,11 +66,13 @@ def content_digest_form(envelope: Envelope) -> None:
 @check("content_digest", source=f"{SEPARATION} 11(i); RFC 9530 section 2", status=401)
 def content_digest(envelope: Envelope) -> None:
     """The body is the one that was signed."""
-    if not same_digest(_digest(envelope), envelope.message.body):
+    if not same_digest(_digest(envelope), envelope.message.body_digest):
         raise CheckFailed("the digest is of another body")
 
 
 def _digest(envelope: Envelope) -> bytes:
+    if envelope.exact is not None:
+        return envelope.exact.digest
     try:
         return read_content_digest(envelope.header(profile.CONTENT_DIGEST))
     except DigestError as error:
@@ -156,7 +158,7 @@ def route(envelope: Envelope) -> None:
 def message_id(envelope: Envelope) -> None:
     """A message identifier is used again only for the same message."""
     earlier = envelope.earlier
-    if earlier is not None and not same_digest(earlier.body_digest, envelope.message.body):
+    if earlier is not None and not same_digest(earlier.body_digest, envelope.message.body_digest):
         raise CheckFailed("this message identifier was used for another message")
 
 

@@ -7,6 +7,8 @@ profile says.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from functools import wraps
 
 from services.chassis.checks import CheckFailed, check
 from services.link.envelope import Envelope
@@ -16,7 +18,19 @@ from services.link.wire.fields import write_dictionary
 from services.link.wire.message import HttpRequest
 
 
+def not_exact(rule: Callable[[Envelope], None]) -> Callable[[Envelope], None]:
+    """A rule that a message of the exact form cannot break (`services.link.wire.exact`)."""
+
+    @wraps(rule)
+    def asked(envelope: Envelope) -> None:
+        if envelope.exact is None:
+            rule(envelope)
+
+    return asked
+
+
 @check("header_once", source=PROFILE, status=400)
+@not_exact
 def header_once(envelope: Envelope) -> None:
     """No header of the profile is repeated."""
     for name in envelope.shape.headers:
@@ -28,6 +42,7 @@ def header_once(envelope: Envelope) -> None:
 
 
 @check("header_present", source=PROFILE, status=401)
+@not_exact
 def header_present(envelope: Envelope) -> None:
     """Every header of the profile is there."""
     for name in envelope.shape.headers:
@@ -59,6 +74,7 @@ def query(envelope: Envelope) -> None:
 
 
 @check("signature_input_form", source=f"{SIGNATURES} section 4.1", status=400)
+@not_exact
 def signature_input_form(envelope: Envelope) -> None:
     """Signature-Input is readable and canonically written."""
     canonical(envelope, profile.SIGNATURE_INPUT)
@@ -67,6 +83,7 @@ def signature_input_form(envelope: Envelope) -> None:
 
 
 @check("signature_form", source=f"{SIGNATURES} section 4.2", status=400)
+@not_exact
 def signature_form(envelope: Envelope) -> None:
     """Signature is readable, canonically written, 64 octets of the one form, nothing beside them.
 
@@ -96,6 +113,7 @@ def canonical(envelope: Envelope, name: str) -> None:
 
 
 @check("one_signature", source=f"{SIGNATURES} section 7.2.6", status=400)
+@not_exact
 def one_signature(envelope: Envelope) -> None:
     """There is exactly one signature, and one input to it."""
     for name in (profile.SIGNATURE_INPUT, profile.SIGNATURE):
@@ -105,6 +123,7 @@ def one_signature(envelope: Envelope) -> None:
 
 
 @check("label", source=f"{SIGNATURES} section 7.2.5", status=400)
+@not_exact
 def label(envelope: Envelope) -> None:
     """The signature has the label of this profile."""
     for name in (profile.SIGNATURE_INPUT, profile.SIGNATURE):
@@ -116,6 +135,7 @@ def label(envelope: Envelope) -> None:
 
 
 @check("component_missing", source=f"{SIGNATURES} section 7.2.1", status=401)
+@not_exact
 def component_missing(envelope: Envelope) -> None:
     """Nothing that the profile covers is left out."""
     missing = [shown for shown in envelope.shape.shown if shown not in envelope.shown]
@@ -124,6 +144,7 @@ def component_missing(envelope: Envelope) -> None:
 
 
 @check("component_extra", source=PROFILE, status=401)
+@not_exact
 def component_extra(envelope: Envelope) -> None:
     """Nothing else is covered, and nothing twice."""
     extra = [
@@ -138,6 +159,7 @@ def component_extra(envelope: Envelope) -> None:
 
 
 @check("component_order", source=PROFILE, status=401)
+@not_exact
 def component_order(envelope: Envelope) -> None:
     """What is covered is in the order of the profile."""
     if envelope.shown == envelope.shape.shown:
@@ -153,6 +175,7 @@ def component_order(envelope: Envelope) -> None:
 
 
 @check("parameter_missing", source=f"{SIGNATURES} section 2.3", status=401)
+@not_exact
 def parameter_missing(envelope: Envelope) -> None:
     """Every required parameter is there, of its type."""
     for name, kind in profile.REQUIRED_PARAMETERS.items():
@@ -161,6 +184,7 @@ def parameter_missing(envelope: Envelope) -> None:
 
 
 @check("parameter_unknown", source=PROFILE, status=401)
+@not_exact
 def parameter_unknown(envelope: Envelope) -> None:
     """No parameter is there that the profile does not know."""
     known = profile.REQUIRED_PARAMETERS | profile.OPTIONAL_PARAMETERS
@@ -170,6 +194,7 @@ def parameter_unknown(envelope: Envelope) -> None:
 
 
 @check("algorithm", source=f"{SIGNATURES} section 7.3.6", status=401)
+@not_exact
 def algorithm(envelope: Envelope) -> None:
     """The algorithm, if named, is the profile's."""
     named = envelope.covered.parameter("alg")
@@ -180,6 +205,7 @@ def algorithm(envelope: Envelope) -> None:
 
 
 @check("tag", source=f"{SIGNATURES} section 7.2.7", status=401)
+@not_exact
 def tag(envelope: Envelope) -> None:
     """The signature was made for this application and this kind of message."""
     named = envelope.parameter("tag", str)
@@ -188,6 +214,7 @@ def tag(envelope: Envelope) -> None:
 
 
 @check("nonce_form", source=f"{SIGNATURES} section 7.2.2", status=401)
+@not_exact
 def nonce_form(envelope: Envelope) -> None:
     """The nonce is long enough to be unique."""
     named = envelope.parameter("nonce", str)

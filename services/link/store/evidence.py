@@ -9,7 +9,6 @@ base serves only to name what was changed.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -42,7 +41,6 @@ from services.link.store.records import (
 )
 from services.link.trust import LinkTrust
 from services.link.wire import profile
-from services.link.wire.base import signature_base
 from services.link.wire.digest import read_content_digest
 from services.link.wire.message import HttpRequest, HttpResponse
 from services.link.wire.signing import verify_signature
@@ -118,7 +116,7 @@ class EvidenceLog:
             "version": VERSION,
             "verdict": dict(verdict),
             "body_octets": len(request.body),
-            "body_digest": hashlib.sha256(request.body).hexdigest(),
+            "body_digest": request.body_digest.hex(),
         }
         if unrecorded := self.unauthenticated.unrecorded():
             record["unkept_before"] = unrecorded
@@ -169,7 +167,7 @@ def verify_evidence(
     to_key, after_key = _rules(message)
     try:
         verify(envelope, to_key)
-        base = signature_base(envelope.covered, message, request)
+        base = envelope.base()
     except NotVerified as failed:
         raise EvidenceError(failed.check, failed.detail) from failed
     except BaseError as error:

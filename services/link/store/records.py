@@ -17,7 +17,6 @@ from services.chassis.checks import CheckFailed
 from services.link.envelope import Envelope, KeyDirectory
 from services.link.errors import BaseError, EvidenceError
 from services.link.wire import profile
-from services.link.wire.base import signature_base
 from services.link.wire.message import Headers, HttpRequest, HttpResponse
 
 VERSION: Final = 1
@@ -58,9 +57,9 @@ def _kept(headers: Headers) -> list[list[str]]:
 
 
 def _base_text(message: HttpRequest | HttpResponse, request: HttpRequest | None) -> str | None:
-    envelope = envelope_of(message, request)
+    known = message.base_with(request)
     try:
-        return signature_base(envelope.covered, message, request).decode("ascii")
+        return (envelope_of(message, request).base() if known is None else known).decode("ascii")
     except (CheckFailed, BaseError):
         return None
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from binascii import b2a_base64
 
 from services.link.errors import DigestError, FieldError
-from services.link.wire.fields import Item, read_dictionary, write_dictionary
+from services.link.wire.fields import Item, read_dictionary
 
 ALGORITHM = "sha-256"
 
 
 def content_digest(body: bytes) -> str:
     """The value of the Content-Digest header for these octets."""
-    return write_dictionary(((ALGORITHM, Item(hashlib.sha256(body).digest())),))
+    return state_digest(hashlib.sha256(body).digest())
+
+
+def state_digest(digest: bytes) -> str:
+    """The value of the Content-Digest header for octets of that sha-256 digest."""
+    return f"{ALGORITHM}=:{b2a_base64(digest, newline=False).decode('ascii')}:"
 
 
 def read_content_digest(text: str) -> bytes:
@@ -36,6 +42,6 @@ def read_content_digest(text: str) -> bytes:
     return member.value
 
 
-def same_digest(stated: bytes, body: bytes) -> bool:
-    """Whether the body is the one the digest was made of."""
-    return hmac.compare_digest(stated, hashlib.sha256(body).digest())
+def same_digest(stated: bytes, digest: bytes) -> bool:
+    """Whether two digests are the same."""
+    return hmac.compare_digest(stated, digest)

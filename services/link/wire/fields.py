@@ -30,7 +30,6 @@ _OCTETS = re.compile(r":([A-Za-z0-9+/=]*):")
 _INTEGER = re.compile(r"-?[0-9]{1,15}")
 _SPACES = re.compile(r" *")
 _OPTIONAL_SPACES = re.compile(r"[ \t]*")
-_PRINTABLE = re.compile(r"[ -~]*")
 
 BareItem = str | int | bytes | bool
 Parameters = tuple[tuple[str, BareItem], ...]
@@ -220,7 +219,7 @@ def write_dictionary(dictionary: Dictionary) -> str:
 
 def is_printable(text: str) -> bool:
     """Whether there is nothing in it but printable ASCII and spaces."""
-    return _PRINTABLE.fullmatch(text) is not None
+    return text.isascii() and text.isprintable()
 
 
 def _write_parameters(params: Parameters) -> str:

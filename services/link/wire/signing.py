@@ -6,8 +6,11 @@ a key in a hardware module serves as well as one in software.
 
 from __future__ import annotations
 
+from binascii import b2a_base64
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from hashlib import sha256
+from operator import itemgetter
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -16,14 +19,17 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from services.link.errors import BaseError, SignatureError
 from services.link.wire import profile
-from services.link.wire.base import Message, signature_base
-from services.link.wire.digest import content_digest
-from services.link.wire.fields import MAX_FIELD, InnerList, Item, write_dictionary
+from services.link.wire.base import signature_base
+from services.link.wire.digest import content_digest, state_digest
+from services.link.wire.exact import request_base, response_base, write_input
+from services.link.wire.fields import MAX_FIELD, InnerList, Item
 from services.link.wire.message import Headers, HttpRequest, HttpResponse
+from services.link.wire.profile import Shape
 
 Sign = Callable[[bytes], bytes]
 
 _ECDSA_SHA256 = ec.ECDSA(hashes.SHA256())
+_HALF_ORDER = (profile.ORDER // 2).to_bytes(32, "big")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,55 +74,65 @@ class Address:
 
 def smaller_form(signature: bytes) -> bytes:
     """Of the two signatures that verify alike, the one this profile takes (r||s)."""
-    s = int.from_bytes(signature[32:], "big")
-    if len(signature) != profile.SIGNATURE_OCTETS or s <= profile.ORDER // 2:
+    if len(signature) != profile.SIGNATURE_OCTETS or signature[32:] <= _HALF_ORDER:
         return signature
+    s = int.from_bytes(signature[32:], "big")
     return signature[:32] + ((profile.ORDER - s) % profile.ORDER).to_bytes(32, "big")
 
 
-def signature_fields(covered: InnerList, signature: bytes) -> Headers:
-    """The two headers that carry a signature (r||s), under the label of this profile."""
-    signature = smaller_form(signature)
+def signature_fields(written: str, signature: bytes) -> Headers:
+    """The two headers that carry a signature (r||s), under the label of this profile.
+
+    Args:
+        written: covered components and parameters, as they were signed.
+        signature: r||s.
+    """
+    octets = b2a_base64(smaller_form(signature), newline=False).decode("ascii")
     return (
-        (profile.SIGNATURE_INPUT, write_dictionary(((profile.LABEL, covered),))),
-        (profile.SIGNATURE, write_dictionary(((profile.LABEL, Item(signature)),))),
+        (profile.SIGNATURE_INPUT, f"{profile.LABEL}={written}"),
+        (profile.SIGNATURE, f"{profile.LABEL}=:{octets}:"),
     )
 
 
-def _signature(
-    covered: InnerList, message: Message, request: HttpRequest | None, sign: Sign
-) -> Headers:
-    return signature_fields(covered, sign(signature_base(covered, message, request)))
+def _exact_input(shape: Shape, stamp: Stamp) -> str | None:
+    return write_input(
+        shape, stamp.created, stamp.created + stamp.lifetime, stamp.nonce, stamp.key_id
+    )
 
 
 def sign_request(path: str, body: bytes, address: Address, stamp: Stamp, sign: Sign) -> HttpRequest:
-    """A signed POST of a JSON body.
+    """A signed POST of a JSON body. Its signature base is kept with it.
 
     Raises:
         BaseError: the path or a part of the address cannot be signed.
     """
-    plain = HttpRequest(
-        "POST",
-        path,
-        "",
-        (
-            (profile.CONTENT_TYPE, profile.JSON),
-            (profile.CONTENT_DIGEST, content_digest(body)),
-            (profile.PURPOSE, address.purpose),
-            (profile.MESSAGE_ID, address.message_id),
-            (profile.SENDER, address.sender),
-            (profile.RECIPIENT, address.recipient),
-        ),
-        body,
+    digest = sha256(body).digest()
+    headers = (
+        (profile.CONTENT_TYPE, profile.JSON),
+        (profile.CONTENT_DIGEST, state_digest(digest)),
+        (profile.PURPOSE, address.purpose),
+        (profile.MESSAGE_ID, address.message_id),
+        (profile.SENDER, address.sender),
+        (profile.RECIPIENT, address.recipient),
     )
-    covered = stamp.cover(profile.REQUEST.components, profile.REQUEST_TAG)
-    return plain.with_headers(_signature(covered, plain, None, sign))
+    written = _exact_input(profile.REQUEST, stamp)
+    base = None
+    if written is not None:
+        base = request_base("POST", path, [value.strip(" \t") for _, value in headers], written)
+    if written is None or base is None:  # what cannot be written exactly, or not at all
+        covered = stamp.cover(profile.REQUEST.components, profile.REQUEST_TAG)
+        plain = HttpRequest("POST", path, "", headers, body)
+        written, base = covered.text, signature_base(covered, plain, None)
+    carried = signature_fields(written, sign(base))
+    signed = HttpRequest("POST", path, "", headers + carried, body)
+    signed.know(base, None, digest)
+    return signed
 
 
 def sign_response(
     request: HttpRequest, status: int, body: bytes, *, sender: str, stamp: Stamp, sign: Sign
 ) -> HttpResponse:
-    """A signed response, bound to the very request it answers.
+    """A signed response, bound to the very request it answers. Its signature base is kept with it.
 
     Purpose and message identifier are repeated from the request; its sender is the recipient.
 
@@ -124,26 +140,50 @@ def sign_response(
         BaseError: the request lacks something that the binding needs, or has it twice; see
             `sign_refusal`.
     """
-    echoed = {
-        name: _the_one(request, name)
-        for name in (profile.PURPOSE, profile.MESSAGE_ID, profile.SENDER)
-    }
-    for bound in (profile.CONTENT_DIGEST, profile.SIGNATURE):
-        _the_one(request, bound)
-    plain = HttpResponse(
-        status,
-        (
-            (profile.CONTENT_TYPE, content_type_for(status)),
-            (profile.CONTENT_DIGEST, content_digest(body)),
-            (profile.PURPOSE, echoed[profile.PURPOSE]),
-            (profile.MESSAGE_ID, echoed[profile.MESSAGE_ID]),
-            (profile.SENDER, sender),
-            (profile.RECIPIENT, echoed[profile.SENDER]),
-        ),
-        body,
+    purpose, message_id, asker = _echoed(request)
+    digest = sha256(body).digest()
+    headers = (
+        (profile.CONTENT_TYPE, content_type_for(status)),
+        (profile.CONTENT_DIGEST, state_digest(digest)),
+        (profile.PURPOSE, purpose),
+        (profile.MESSAGE_ID, message_id),
+        (profile.SENDER, sender),
+        (profile.RECIPIENT, asker),
     )
-    covered = stamp.cover(profile.RESPONSE.components, profile.RESPONSE_TAG)
-    return plain.with_headers(_signature(covered, plain, request, sign))
+    written = _exact_input(profile.RESPONSE, stamp)
+    base = None
+    if written is not None:
+        kind, stated = headers[0][1], headers[1][1]
+        values = (kind, stated, purpose, message_id, sender.strip(" \t"), asker)
+        base = response_base(status, values, written, request)
+    if written is None or base is None:  # what cannot be written exactly, or not at all
+        covered = stamp.cover(profile.RESPONSE.components, profile.RESPONSE_TAG)
+        plain = HttpResponse(status, headers, body)
+        written, base = covered.text, signature_base(covered, plain, request)
+    carried = signature_fields(written, sign(base))
+    signed = HttpResponse(status, headers + carried, body)
+    signed.know(base, request, digest)
+    return signed
+
+
+_ECHOED = (profile.PURPOSE, profile.MESSAGE_ID, profile.SENDER)
+_BOUND = (profile.CONTENT_DIGEST, profile.SIGNATURE)
+_NEEDED = itemgetter(*_ECHOED, *_BOUND)
+
+
+def _echoed(request: HttpRequest) -> tuple[str, str, str]:
+    """Purpose, message identifier and sender of the request, if an answer can be bound to it."""
+    try:
+        purpose, message_id, asker, digest, signature = _NEEDED(request.single)
+    except KeyError:
+        pass  # said below which
+    else:
+        if max(map(len, (purpose, message_id, asker, digest, signature))) <= MAX_FIELD:
+            return purpose, message_id, asker
+    purpose, message_id, asker = [_the_one(request, name) for name in _ECHOED]
+    for name in _BOUND:
+        _the_one(request, name)
+    return purpose, message_id, asker
 
 
 def _the_one(request: HttpRequest, name: str) -> str:
@@ -171,7 +211,8 @@ def sign_refusal(status: int, body: bytes, sender: str, stamp: Stamp, sign: Sign
         body,
     )
     covered = stamp.cover(profile.REFUSAL_COMPONENTS, profile.REFUSAL_TAG)
-    return plain.with_headers(_signature(covered, plain, None, sign))
+    base = signature_base(covered, plain, None)
+    return plain.with_headers(signature_fields(covered.text, sign(base)))
 
 
 def content_type_for(status: int) -> str:

@@ -15,6 +15,7 @@ CORE = (
     "services.link.wire.base",
     "services.link.checks",
     "services.link.wire.digest",
+    "services.link.wire.exact",
     "services.link.envelope",
     "services.link.errors",
     "services.link.wire.fields",
@@ -30,7 +31,7 @@ CORE = (
 )
 PURE = {
     "__future__", "base64", "binascii", "collections", "cryptography", "dataclasses", "datetime",
-    "functools", "hashlib", "hmac", "json", "re", "typing",
+    "functools", "hashlib", "hmac", "json", "operator", "re", "typing",
 }  # fmt: skip
 
 
