@@ -119,6 +119,22 @@ def command_of(pid: int) -> list[str]:
     return asked.stdout.split()
 
 
+def cpu_seconds(stack: Stack) -> dict[str, float]:
+    """CPU seconds that each system has used so far; without those that nobody can be asked about.
+
+    Where there is no `/proc`, and in containers, that is all of them.
+    """
+    tick = os.sysconf("SC_CLK_TCK")
+    used: dict[str, float] = {}
+    for system, pid in stack.pids.items():
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        used[system] = (int(fields[11]) + int(fields[12])) / tick  # utime, stime: proc(5)
+    return used
+
+
 def why_not_ready(stack: Stack, system: str, http: httpx.Client) -> str | None:
     """None if a system of this stack is ready where the stack says that it listens.
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import Field, HttpUrl
 
 from acb.checks import PARTY
@@ -184,6 +184,18 @@ def routes(context: Context, intake: Intake, notifier: Notifier) -> APIRouter:
                 for row in rows
             ]
         }
+
+    @router.get("/lab/thresholds")
+    async def thresholds() -> dict[str, Any]:
+        async with database.connect() as conn:
+            return {"thresholds": await records.thresholds(conn)}
+
+    @router.delete("/lab/thresholds/{scope}", status_code=204)
+    async def forget_threshold(scope: str) -> Response:
+        async with database.begin() as conn:
+            await records.forget_thresholds(conn, scope)
+            await context.base.audit.append(conn, "lab.threshold", scope, {"most": "settings"})
+        return Response(status_code=204)
 
     @router.put("/lab/thresholds/{scope}")
     async def set_threshold(scope: str, threshold: Threshold) -> dict[str, Any]:

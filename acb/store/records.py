@@ -278,9 +278,13 @@ async def keep_revocation_list(conn: StoreConnection, item: RevocationList, at: 
     await put(conn, revocation_table, {"authority": item.authority_id}, **values)
 
 
-async def thresholds(conn: StoreConnection, scopes: Iterable[str]) -> dict[str, int | None]:
-    """The thresholds set for these scopes; scopes without one are left out."""
-    query = select(threshold_table).where(threshold_table.c.scope.in_(list(scopes)))
+async def thresholds(
+    conn: StoreConnection, scopes: Iterable[str] | None = None
+) -> dict[str, int | None]:
+    """The thresholds set for these scopes, or for any; scopes without one are left out."""
+    query = select(threshold_table)
+    if scopes is not None:
+        query = query.where(threshold_table.c.scope.in_(list(scopes)))
     return {row.scope: row.most for row in await conn.execute(query)}
 
 
@@ -289,9 +293,10 @@ async def put_threshold(conn: StoreConnection, scope: str, most: int | None) -> 
     await put(conn, threshold_table, {"scope": scope}, most=most)
 
 
-async def forget_thresholds(conn: StoreConnection) -> None:
-    """Let the thresholds of the settings count again."""
-    await conn.execute(delete(threshold_table))
+async def forget_thresholds(conn: StoreConnection, scope: str | None = None) -> None:
+    """Let the thresholds of the settings count again, for one scope or for all."""
+    query = delete(threshold_table)
+    await conn.execute(query if scope is None else query.where(threshold_table.c.scope == scope))
 
 
 def _user(row: Row[Any]) -> User:

@@ -202,3 +202,14 @@ async def test_a_reference_that_no_row_can_have_is_refused(world: World, act: st
 async def test_a_threshold_that_cannot_be_kept_is_refused(world: World) -> None:
     answer = await world.lab.put("/lab/thresholds/total", json={"most": 2**63})
     assert answer.status_code == 422
+
+
+async def test_thresholds_are_shown_and_forgotten_one_by_one(world: World) -> None:
+    assert (await world.lab.get("/lab/thresholds")).json() == {"thresholds": {}}
+    for scope, most in (("*", None), (SUPPLIER_A, 7)):
+        assert (await world.lab.put(f"/lab/thresholds/{scope}", json={"most": most})).is_success
+    assert (await world.lab.get("/lab/thresholds")).json() == {
+        "thresholds": {"*": None, SUPPLIER_A: 7}
+    }
+    assert (await world.lab.delete("/lab/thresholds/*")).status_code == 204
+    assert (await world.lab.get("/lab/thresholds")).json() == {"thresholds": {SUPPLIER_A: 7}}
