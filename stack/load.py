@@ -27,8 +27,10 @@ from httpx_aiohttp import AiohttpTransport
 from duis.codes import ACKNOWLEDGED, SUCCESS
 from duis.errors import DuisError
 from duis.model import Response, ResponseMessage
+from services.chassis.time.clock import SystemClock
 from stack.connection import Connection
 from stack.errors import UNREACHABLE, USAGE, CommandError
+from stack.fleets import certify, homes_in
 from stack.layout import Stack
 from stack.processes import cpu_seconds
 from stack.provision import devices_of
@@ -151,6 +153,8 @@ async def load(
     run = _Run(report, stack, suppliers, progress)
     async with taking(own_address(stack.services["acb"].interface), run.take) as url, run.client():
         with Connection(stack) as connection:
+            meters, now = [one.meter for one in chosen], SystemClock().now()
+            await asyncio.to_thread(certify, connection, data, meters, now, progress)
             lab = await asyncio.to_thread(Preparation.of, connection, suppliers, url)
             try:
                 await run.go(chosen)
@@ -160,7 +164,7 @@ async def load(
 
 
 def homes_of(data: Path, stack: Stack) -> list[Home]:
-    """The homes of the ceremony, with the supplier registered for each until further notice."""
+    """The homes of the ceremony and of fleets, each with the supplier registered from now on."""
     names = {one["participant"]: one["name"] for one in stack.facts["suppliers"]}
     registered = {
         point["mpxn"]: names.get(period["participant"])
@@ -168,11 +172,12 @@ def homes_of(data: Path, stack: Stack) -> list[Home]:
         for period in point["registrations"]
         if period["effective_to"] is None
     }
-    return [
+    homes = [
         Home(one["eui"], one["mpxn"], supplier)
         for one in devices_of(data)
         if (supplier := registered.get(one["mpxn"])) is not None
     ]
+    return homes + [Home(*one) for one in homes_in(data)]
 
 
 def drawn(homes: Sequence[Home], count: int, seed: int) -> list[Home]:

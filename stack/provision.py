@@ -26,6 +26,13 @@ def devices_of(data: Path) -> list[dict[str, Any]]:
     return listed
 
 
+def fleets_of(data: Path) -> list[dict[str, Any]]:
+    """The fleets that were added to the estate (`stack.fleets`), as `DATA/fleets.json` has them."""
+    path = data / "fleets.json"
+    listed: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
+    return listed
+
+
 def provision(
     connection: Connection,
     data: Path,
@@ -33,7 +40,7 @@ def provision(
     afresh: bool = False,
     progress: Progress = lambda _line: None,
 ) -> int:
-    """Install the ceremony's devices and users; returns the number of devices.
+    """Install the ceremony's devices and users, and fleets; returns the number of devices.
 
     Args:
         connection: the stack.
@@ -43,7 +50,10 @@ def provision(
         progress: told how far it is, where there are many devices.
     """
     devices = devices_of(data)
-    known_meters = {d["eui"] for d in devices_in(connection)}
+    # The meters take a device again that they have already; only many are not sent in vain.
+    known_meters: set[str] = set()
+    if afresh or len(devices) > AT_ONCE:
+        known_meters = {d["eui"] for d in devices_in(connection)}
     known_records = (
         set() if afresh else {d["eui"] for d in pages(connection, "acb", "/lab/devices?names=true")}
     )
@@ -67,9 +77,13 @@ def provision(
             beside.submit(install, "acb", known_records, record_of),
         ]:
             done.result()
+    fleets = fleets_of(data)
+    for fleet in fleets:
+        order = {name: fleet["run"][name] for name in ("first_eui", "count", "device_type")}
+        connection.lab("meter_sim", "POST", "/lab/fleets", {**order, "cells": fleet["cells"]})
     for supplier in connection.stack.facts["suppliers"]:
         connection.lab("acb", "POST", "/lab/users", user_of(supplier))
-    return len(devices)
+    return len(devices) + sum(int(fleet["run"]["count"]) for fleet in fleets)
 
 
 def order_of(device: dict[str, Any]) -> dict[str, Any]:
