@@ -24,6 +24,7 @@ COMMANDS: Final = (
     Entry("logs", "cli.stack_commands:logs", "Show what the systems log, in order of time."),
     Entry("devices", "cli.stack_commands:devices", "List the meters and whose they are."),
     Entry("switch", "cli.switch_commands:switch", "Let a supplier take over a meter."),
+    Entry("load", "cli.load_commands:load", "Have many homes change supplier at once."),
     Entry("submit", "cli.switch_commands:submit", "Send a signed document to the broker."),
     Entry("requests", "cli.switch_commands:requests", "List the service requests of the broker."),
     Entry("trace", "cli.switch_commands:trace", "Show what every system did with one request."),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from cli.console import Columns, console, fail, print_table, sentence, write_json
 from cli.options import DEFAULT_DATA, AsJson, Data
@@ -17,11 +18,13 @@ from keys.encodings import REQUEST, der_of
 from keys.errors import KeysError, KeyStoreError
 from keys.issuing.ceremony import load_plan, run_ceremony
 from keys.issuing.issue import certify_request
+from keys.issuing.plan import DevicesPlan
 from keys.verify import verify_folder
 from services.chassis.time.clock import SystemClock
 from stack.connection import Connection
 from stack.containers import in_containers, lay_out
 from stack.errors import MISSING, REFUSED, USAGE, CommandError
+from stack.fleets import FleetPlan, add_fleet
 from stack.layout import load_stack, stack_file
 from stack.revocation_lists import ListName
 from stack.revocation_lists import renew_lists as issue_lists
@@ -66,6 +69,42 @@ def init(
     else:
         sentence("Simulated keys and certificates are in ", (str(data), "bold"), ".")
         console.print("They are useless for anything real, and say so in every name.")
+
+
+@app.command()
+def fleet(
+    count: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many homes.")],
+    supplier: Annotated[str, typer.Option(help="Whose certificates the meters hold.")] = "A",
+    incoming: Annotated[str, typer.Option(help="Who is registered from now on.")] = "B",
+    cos_party: Annotated[str, typer.Option(help="Whose commands they obey.")] = "ecos_party",
+    device_type: Annotated[str, typer.Option(help="ESME or GSME.")] = "ESME",
+    first_eui: Annotated[str, typer.Option(help="EUI-64 of the first.")] = "0253494de0000000",
+    first_mpxn: Annotated[str, typer.Option(help="Meter point of the first.")] = "1400000000000",
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Add homes by the hundred thousand, before the first start. They cost little until used.
+
+    Their meters' certificates are issued when a home is first needed: `cos load` does that.
+    """
+    asked = {
+        "first_eui": first_eui, "count": count, "device_type": device_type,
+        "first_mpxn": first_mpxn, "supplier": supplier, "cos_party": cos_party,
+    }  # fmt: skip
+    try:
+        add_fleet(data, FleetPlan(DevicesPlan.model_validate(asked), incoming), SystemClock().now())
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        fail(f"{where}: {first['msg']}", USAGE, as_json=as_json)
+    except KeysError as error:
+        fail(str(error), MISSING, as_json=as_json)
+    except CommandError as error:
+        fail(str(error), error.code, as_json=as_json)
+    if as_json:
+        write_json({"first_eui": first_eui, "homes": count}, indent=None)
+    else:
+        sentence(f"{count} homes from {first_eui} on; next: cos up")
 
 
 @app.command()

@@ -107,7 +107,7 @@ def bring_up(
     stays = False
     try:
         with Connection(stack) as connection:
-            count = provision(connection, data)
+            count = provision(connection, data, progress=say)
         if as_json:
             write_json(status_of(stack))
         else:
@@ -150,7 +150,8 @@ def provision_stack(
     """
     try:
         with Connection(load_stack(data)) as connection:
-            count = provision(connection, data)
+            say = print_nothing if as_json else print_dim
+            count = provision(connection, data, progress=say)
     except CommandError as error:
         fail(str(error), error.code, as_json=as_json)
     if as_json:

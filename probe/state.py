@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
+from stack.cells import pages
 from stack.connection import Connection
 from stack.systems import COS_PARTIES
 
@@ -59,7 +60,7 @@ def _device(connection: Connection, eui: str) -> State:
 
 
 def _records(connection: Connection) -> State:
-    records = connection.lab("acb", "GET", "/lab/devices")["devices"]
+    records = pages(connection, "acb", "/lab/devices")
     return {f"record:{one['eui']}": [one["cells"], one["certificates"]] for one in records}
 
 

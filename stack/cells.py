@@ -33,12 +33,16 @@ def changed(before: dict[str, CellContent], after: dict[str, CellContent]) -> se
 
 def devices_in(connection: Connection) -> list[dict[str, Any]]:
     """Every device of the meter simulator (eui, device_type, ...), however many pages that is."""
+    return pages(connection, "meter_sim", "/lab/devices")
+
+
+def pages(connection: Connection, system: str, path: str) -> list[dict[str, Any]]:
+    """Every device that a lab route lists page by page."""
     found: list[dict[str, Any]] = []
     after = ""
     while True:
-        page = connection.lab(
-            "meter_sim", "GET", f"/lab/devices?after={after}" if after else "/lab/devices"
-        )
+        asked = f"{path}{'&' if '?' in path else '?'}limit=10000&after={after}"
+        page = connection.lab(system, "GET", asked)
         found += page["devices"]
         after = page.get("next") or ""
         if not after:

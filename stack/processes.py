@@ -1,8 +1,9 @@
 """Starting and stopping the six systems as separate processes.
 
-Every system runs as `python -m <module>.main --config DATA/<system>/config.toml`, in a process
-group of its own, with a log file of its own (`DATA/<system>/service.log`). Ready means that the
-system says so itself (`GET /readyz` answers 200), not that some time has passed.
+Every system runs as `python -m <module>.main --config DATA/<system>/config.toml` (by way of
+`services.chassis.launch`, which starts it faster), in a process group of its own, with a log file
+of its own (`DATA/<system>/service.log`). Ready means that the system says so itself
+(`GET /readyz` answers 200), not that some time has passed.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ HOST = "127.0.0.1"
 START_LIMIT = 60.0  # seconds until a system that is not ready counts as failed
 PORT_TRIES = 3
 CANNOT_LISTEN = "cannot listen on"  # what a system says whose port somebody else has
+LAUNCHER = "services.chassis.launch"
 STOP_LIMIT = 10.0  # seconds until a system that does not stop is killed
 
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?/?")
@@ -115,6 +117,22 @@ def command_of(pid: int) -> list[str]:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     return asked.stdout.split()
+
+
+def cpu_seconds(stack: Stack) -> dict[str, float]:
+    """CPU seconds that each system has used so far; without those that nobody can be asked about.
+
+    Where there is no `/proc`, and in containers, that is all of them.
+    """
+    tick = os.sysconf("SC_CLK_TCK")
+    used: dict[str, float] = {}
+    for system, pid in stack.pids.items():
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        used[system] = (int(fields[11]) + int(fields[12])) / tick  # utime, stime: proc(5)
+    return used
 
 
 def why_not_ready(stack: Stack, system: str, http: httpx.Client) -> str | None:
@@ -240,11 +258,13 @@ def start_on(
 def launch(data: Path, system: str, config: Path) -> int:
     """Start one system in a session of its own, logging to its own file; returns its process id."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    # Six processes that compile every module anew would need twice as long.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     return os.posix_spawn(
         sys.executable,
         # -P: the working folder may have modules of the same names, which are somebody else's.
-        [sys.executable, "-P", "-m", SYSTEM[system].module, "--config", str(config)],
-        dict(os.environ),
+        [sys.executable, "-P", "-m", LAUNCHER, SYSTEM[system].module, "--config", str(config)],
+        environment,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(data / system / "service.log"), flags, 0o600),

@@ -7,11 +7,17 @@ holds the trust anchor cells) and in the broker's record (what the broker believ
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from stack.cells import devices_in
+from stack.cells import devices_in, pages
 from stack.connection import Connection
+
+AT_ONCE: Final = 1000  # devices; a body of about 6 MB
+
+Progress = Callable[[str], None]
 
 
 def devices_of(data: Path) -> list[dict[str, Any]]:
@@ -20,34 +26,69 @@ def devices_of(data: Path) -> list[dict[str, Any]]:
     return listed
 
 
-def provision(connection: Connection, data: Path, *, afresh: bool = False) -> int:
-    """Install the ceremony's devices and users; returns the number of devices.
+def fleets_of(data: Path) -> list[dict[str, Any]]:
+    """The fleets that were added to the estate (`stack.fleets`), as `DATA/fleets.json` has them."""
+    path = data / "fleets.json"
+    listed: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
+    return listed
+
+
+def provision(
+    connection: Connection,
+    data: Path,
+    *,
+    afresh: bool = False,
+    progress: Progress = lambda _line: None,
+) -> int:
+    """Install the ceremony's devices and users, and fleets; returns the number of devices.
 
     Args:
         connection: the stack.
         data: its data folder, for what the ceremony made.
         afresh: put devices that are there already back as they were at installation; otherwise
             they stay as they are, so that a stack which is started again keeps its state.
+        progress: told how far it is, where there are many devices.
     """
-    known_meters = {d["eui"] for d in devices_in(connection)}
-    known_records = {d["eui"] for d in connection.lab("acb", "GET", "/lab/devices")["devices"]}
     devices = devices_of(data)
-    for device in devices:
-        if afresh and device["eui"] in known_meters:
-            connection.lab("meter_sim", "DELETE", f"/lab/devices/{device['eui']}")
-            known_meters.remove(device["eui"])
-        if device["eui"] not in known_meters:
-            connection.lab(
-                "meter_sim",
-                "POST",
-                "/lab/devices",
-                {k: device[k] for k in ("eui", "device_type", "cells", "certificates")},
-            )
-        if afresh or device["eui"] not in known_records:
-            connection.lab("acb", "POST", "/lab/devices", record_of(device))
+    # The meters take a device again that they have already; only many are not sent in vain.
+    known_meters: set[str] = set()
+    if afresh or len(devices) > AT_ONCE:
+        known_meters = {d["eui"] for d in devices_in(connection)}
+    known_records = (
+        set() if afresh else {d["eui"] for d in pages(connection, "acb", "/lab/devices?names=true")}
+    )
+    if afresh:
+        for device in devices:
+            if device["eui"] in known_meters:
+                connection.lab("meter_sim", "DELETE", f"/lab/devices/{device['eui']}")
+        known_meters = set()
+
+    def install(system: str, known: set[str], made: Callable[[dict[str, Any]], Any]) -> None:
+        new = [device for device in devices if device["eui"] not in known]
+        for begin in range(0, len(new), AT_ONCE):
+            chunk = [made(device) for device in new[begin : begin + AT_ONCE]]
+            connection.lab(system, "POST", "/lab/devices", chunk)
+            if len(new) > AT_ONCE:
+                progress(f"{system}: {begin + len(chunk)} of {len(new)} devices")
+
+    with ThreadPoolExecutor() as beside:  # two processes; neither knows of the other
+        for done in [
+            beside.submit(install, "meter_sim", known_meters, order_of),
+            beside.submit(install, "acb", known_records, record_of),
+        ]:
+            done.result()
+    fleets = fleets_of(data)
+    for fleet in fleets:
+        order = {name: fleet["run"][name] for name in ("first_eui", "count", "device_type")}
+        connection.lab("meter_sim", "POST", "/lab/fleets", {**order, "cells": fleet["cells"]})
     for supplier in connection.stack.facts["suppliers"]:
         connection.lab("acb", "POST", "/lab/users", user_of(supplier))
-    return len(devices)
+    return len(devices) + sum(int(fleet["run"]["count"]) for fleet in fleets)
+
+
+def order_of(device: dict[str, Any]) -> dict[str, Any]:
+    """What the meters' factory is told of a device."""
+    return {name: device[name] for name in ("eui", "device_type", "cells", "certificates")}
 
 
 def record_of(device: dict[str, Any]) -> dict[str, Any]:

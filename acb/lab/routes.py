@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query, Response
 from pydantic import Field, HttpUrl
 
 from acb.checks import PARTY
@@ -19,13 +21,14 @@ from acb.steps.intake import Intake
 from acb.steps.notify import Notifier
 from acb.store import records
 from acb.store import requests as store
-from acb.store.block_sizes import BlockSize, put_block_size
+from acb.store.block_sizes import BlockSize, forget_block_sizes, put_block_size
 from gbcs.errors import EncodeError
 from gbcs.payloads.credentials import CellId
 from keys.certificate import Certificate
 from keys.errors import CertificateError
 from keys.octets import public_key_fault
 from keys.roles import Usage
+from services.chassis.data.canonical import canonical
 from services.chassis.lab.routes import Row
 from services.chassis.settings import Strict
 from services.chassis.web.problems import Problem
@@ -60,6 +63,9 @@ class Device(Strict):
     cells: dict[str, str]
 
 
+Devices = Annotated[list[Device], Field(min_length=1, max_length=10_000)]
+
+
 class NewUser(Strict):
     """A user. Without a callback URL, one that was set before stays."""
 
@@ -92,20 +98,10 @@ def routes(context: Context, intake: Intake, notifier: Notifier) -> APIRouter:
     database = context.base.database
 
     @router.post("/lab/devices", status_code=201)
-    async def provision(device: Device) -> dict[str, Any]:
-        record = DeviceRecord(
-            eui=device.eui,
-            device_type=device.device_type,
-            status=device.status,
-            mpxns=tuple(device.mpxns),
-            certificates={
-                "digital-signing": _own(
-                    device.certificates.digital_signing, Usage.DIGITAL_SIGNATURE
-                ),
-                "key-agreement": _own(device.certificates.key_agreement, Usage.KEY_AGREEMENT),
-            },
-            cells={_cell(name): _certificate(text) for name, text in device.cells.items()},
-        )
+    async def provision(device: Device | Devices) -> dict[str, Any]:
+        if isinstance(device, list):
+            return await provision_all(device)
+        record = _record(device)
         async with database.begin() as conn:
             await records.put_device(conn, record)
             await put_block_size(conn, device.eui, device.block_size)
@@ -117,10 +113,46 @@ def routes(context: Context, intake: Intake, notifier: Notifier) -> APIRouter:
         context.blocks.forget_device(device.eui)
         return _device(record)
 
+    async def provision_all(devices: list[Device]) -> dict[str, Any]:
+        given = {device.eui: _record(device) for device in devices}
+        if len(given) != len(devices):
+            raise Problem(422, "Named twice", "each device once", party=PARTY)
+        kinds: dict[str, int] = {}  # what cells hold, each once: a fleet's devices are alike
+        alike = {
+            eui: kinds.setdefault(canonical(_cells(record.cells)), len(kinds))
+            for eui, record in given.items()
+        }
+        kept = {"cells": [json.loads(one) for one in kinds], "devices": alike}
+        async with database.begin() as conn:
+            await records.put_devices(conn, list(given.values()))
+            await forget_block_sizes(conn, list(given))
+            for device in devices:
+                if device.block_size is not None:
+                    await put_block_size(conn, device.eui, device.block_size)
+            for eui in sorted(await pending.devices_asked(conn, list(given))):
+                for waits in await pending.waiting_in(conn, eui):
+                    await pending.drop(notifier, conn, waits.tracked, INSTALLED_ANEW)
+            await context.base.audit.append(conn, "lab.devices", f"{len(given)} devices", kept)
+        for eui in given:
+            context.blocks.forget_device(eui)
+        return {"provisioned": len(given)}
+
     @router.get("/lab/devices")
-    async def devices() -> dict[str, Any]:
+    async def devices(
+        after: Annotated[str, Query(pattern="^[0-9a-f]{0,16}$")] = "",
+        limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+        names: Annotated[bool, Query(description="Only their EUI-64s.")] = False,
+    ) -> dict[str, Any]:
         async with database.connect() as conn:
-            return {"devices": [_device(item) for item in await records.list_devices(conn)]}
+            total = await records.count_devices(conn)
+            page: list[dict[str, Any]]
+            if names:
+                rows = await conn.execute(records.device_names(after, limit))
+                page = [{"eui": eui} for eui in rows.scalars()]
+            else:
+                page = [_device(item) for item in await records.list_devices(conn, after, limit)]
+        more = page[-1]["eui"] if len(page) == limit else None
+        return {"total": total, "devices": page, "next": more}
 
     @router.get("/lab/devices/{eui}")
     async def device(eui: str) -> dict[str, Any]:
@@ -185,6 +217,18 @@ def routes(context: Context, intake: Intake, notifier: Notifier) -> APIRouter:
             ]
         }
 
+    @router.get("/lab/thresholds")
+    async def thresholds() -> dict[str, Any]:
+        async with database.connect() as conn:
+            return {"thresholds": await records.all_thresholds(conn)}
+
+    @router.delete("/lab/thresholds/{scope}", status_code=204)
+    async def forget_threshold(scope: str) -> Response:
+        async with database.begin() as conn:
+            await records.forget_thresholds(conn, scope)
+            await context.base.audit.append(conn, "lab.threshold", scope, {"most": "settings"})
+        return Response(status_code=204)
+
     @router.put("/lab/thresholds/{scope}")
     async def set_threshold(scope: str, threshold: Threshold) -> dict[str, Any]:
         async with database.begin() as conn:
@@ -225,6 +269,27 @@ def _found(tracked: Tracked | None) -> dict[str, Any]:
     if tracked is None:
         raise Problem(404, "Nothing quarantined", "no such reference in quarantine", party=PARTY)
     return _request(tracked)
+
+
+def _record(device: Device) -> DeviceRecord:
+    own = device.certificates
+    return DeviceRecord(
+        eui=device.eui,
+        device_type=device.device_type,
+        status=device.status,
+        mpxns=tuple(device.mpxns),
+        certificates={
+            "digital-signing": _own(own.digital_signing, Usage.DIGITAL_SIGNATURE),
+            "key-agreement": _own(own.key_agreement, Usage.KEY_AGREEMENT),
+        },
+        cells={_cell(name): _cell_certificate(text) for name, text in device.cells.items()},
+    )
+
+
+@lru_cache(maxsize=256)
+def _cell_certificate(text: str) -> Certificate:
+    """As `_certificate`, which says the same of the same text: devices hold the same few."""
+    return _certificate(text)
 
 
 def _certificate(text: str) -> Certificate:

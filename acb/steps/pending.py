@@ -13,10 +13,12 @@ that the device heard before others, and does not bring back what one of these t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+from sqlalchemy import select
 
 from acb.checks import PARTY
 from acb.model import DeviceRecord, Refusal, State, Tracked, WaitingChange
@@ -87,6 +89,16 @@ async def waiting_in(conn: StoreConnection, device: str) -> list[Pending]:
     """What waits in a device, in order of acceptance."""
     found = await _taken(conn, device)
     return [item for item in found if item.tracked.state is State.SCHEDULED]
+
+
+async def devices_asked(conn: StoreConnection, devices: Sequence[str]) -> set[str]:
+    """Those of these devices that there ever was a request for: in others nothing waits."""
+    query = (
+        select(store.request_table.c.target)
+        .where(store.request_table.c.target.in_(devices))
+        .distinct()
+    )
+    return set((await conn.execute(query)).scalars())
 
 
 async def _taken(conn: StoreConnection, device: str) -> list[Pending]:

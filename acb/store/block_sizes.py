@@ -6,10 +6,11 @@ Provisioning a device anew forgets it, as all else of its record.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
-from sqlalchemy import Column, ForeignKey, Integer, Table, Text
+from sqlalchemy import Column, ForeignKey, Integer, Table, Text, delete
 
 from acb.store.records import device_table
 from acb.store.tables import tables
@@ -42,6 +43,11 @@ async def put_block_size(conn: StoreConnection, device: str, octets: int | None)
     await rows.remove(conn, block_size_table, device=device)
     if octets is not None:
         await rows.put(conn, block_size_table, {"device": device}, octets=octets)
+
+
+async def forget_block_sizes(conn: StoreConnection, devices: Sequence[str]) -> None:
+    """Have the setting count for these devices."""
+    await conn.execute(delete(block_size_table).where(block_size_table.c.device.in_(devices)))
 
 
 async def find_block_size(conn: StoreConnection, device: str) -> int | None:

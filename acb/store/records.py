@@ -7,7 +7,8 @@ check, that the replacement of that cell succeeded (or a lab route provisions th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from sqlalchemy import (
     ForeignKey,
     Integer,
     LargeBinary,
+    Select,
     Table,
     Text,
     delete,
@@ -213,11 +215,77 @@ async def find_device(conn: StoreConnection, eui: str) -> DeviceRecord | None:
     )
 
 
-async def list_devices(conn: StoreConnection) -> list[DeviceRecord]:
-    """Every device's record."""
-    found = await conn.execute(select(device_table.c.eui).order_by(device_table.c.eui))
-    records = [await find_device(conn, row.eui) for row in found.all()]
-    return [record for record in records if record is not None]
+async def put_devices(conn: StoreConnection, records: Sequence[DeviceRecord]) -> None:
+    """Provision many devices, each as `put_device` does one."""
+    euis = [record.eui for record in records]
+    await conn.execute(delete(device_table).where(device_table.c.eui.in_(euis)))
+    await conn.execute(delete(party_counter_table).where(party_counter_table.c.device.in_(euis)))
+    devices = [
+        {
+            "eui": record.eui,
+            "device_type": record.device_type,
+            "status": record.status,
+            "mpxns": json.dumps(list(record.mpxns)),
+        }
+        for record in records
+    ]
+    own = [
+        {"device": record.eui, "name": name, "certificate": held.der}
+        for record in records
+        for name, held in record.certificates.items()
+    ]
+    cells = [
+        {"device": record.eui, "cell": cell, "certificate": held.der, "request_id": None}
+        for record in records
+        for cell, held in record.cells.items()
+    ]
+    for table, values in (
+        (device_table, devices), (device_certificate_table, own), (cell_table, cells),
+    ):  # fmt: skip
+        if values:
+            await conn.execute(insert(table), values)
+
+
+async def list_devices(
+    conn: StoreConnection, after: str = "", limit: int | None = None
+) -> list[DeviceRecord]:
+    """Devices' records in order of EUI-64: `limit` of them after one, or all."""
+    page = device_names(after, limit).subquery()
+    listed = await conn.execute(
+        select(device_table).where(device_table.c.eui.in_(select(page))).order_by("eui")
+    )
+    found = {
+        row.eui: DeviceRecord(
+            row.eui, row.device_type, row.status, tuple(json.loads(row.mpxns)), {}, {}
+        )
+        for row in listed
+    }
+    own: dict[str, dict[str, Certificate]] = {eui: {} for eui in found}
+    cells: dict[str, dict[str, Certificate]] = {eui: {} for eui in found}
+    alike: dict[bytes, Certificate] = {}  # a fleet's cells hold the same few certificates
+    for table, kept, name in (
+        (device_certificate_table, own, device_certificate_table.c.name),
+        (cell_table, cells, cell_table.c.cell),
+    ):
+        query = select(table.c.device, name.label("name"), table.c.certificate)
+        for row in await conn.execute(
+            query.where(table.c.device.in_(select(page))).order_by(table.c.device, name)
+        ):
+            if row.certificate not in alike:
+                alike[row.certificate] = Certificate.from_der(row.certificate)
+            kept[row.device][row.name] = alike[row.certificate]
+    return [replace(one, certificates=own[eui], cells=cells[eui]) for eui, one in found.items()]
+
+
+def device_names(after: str = "", limit: int | None = None) -> Select[Any]:
+    """The query for the EUI-64s of devices in order: `limit` of them after one, or all."""
+    here = device_table.c.eui
+    return select(here).where(here > after).order_by(here).limit(limit)
+
+
+async def count_devices(conn: StoreConnection) -> int:
+    """How many devices there are."""
+    return int(await conn.scalar(select(func.count()).select_from(device_table)))
 
 
 async def seen_counter(conn: StoreConnection, party: str, device: str) -> int | None:
@@ -269,14 +337,20 @@ async def thresholds(conn: StoreConnection, scopes: Iterable[str]) -> dict[str, 
     return {row.scope: row.most for row in found if row is not None}
 
 
+async def all_thresholds(conn: StoreConnection) -> dict[str, int | None]:
+    """The thresholds set, whoever for."""
+    return {row.scope: row.most for row in await rows.find_all(conn, threshold_table)}
+
+
 async def put_threshold(conn: StoreConnection, scope: str, most: int | None) -> None:
     """Set (or lift, with None) the threshold of a user or of all."""
     await rows.put(conn, threshold_table, {"scope": scope}, most=most)
 
 
-async def forget_thresholds(conn: StoreConnection) -> None:
-    """Let the thresholds of the settings count again."""
-    await conn.execute(delete(threshold_table))
+async def forget_thresholds(conn: StoreConnection, scope: str | None = None) -> None:
+    """Let the thresholds of the settings count again, for one scope or for all."""
+    query = delete(threshold_table)
+    await conn.execute(query if scope is None else query.where(threshold_table.c.scope == scope))
 
 
 def _user(row: Any) -> User:

@@ -62,18 +62,26 @@ def lab_routes(
     router = APIRouter(tags=["devices"])
 
     async def install(orders: list[DeviceOrder]) -> int:
-        made = [make(factory_order(order), public_key_of, base.book) for order in orders]
-        new = 0
+        made: dict[str, Installed] = {}
+        for order in orders:
+            device = make(factory_order(order), public_key_of, base.book)
+            if made.setdefault(device.state.eui, device).factory != device.factory:
+                raise _taken(device)
         async with base.database.begin() as conn:
-            for device in made:
-                eui, held = device.state.eui, await devices.factory(conn, device.state.eui)
-                if held is None:
-                    await devices.install(conn, device, base.clock.now())
-                    await base.audit.append(conn, "lab.install", eui, {"factory": device.factory})
-                    new += 1
-                elif held != device.factory:
+            held = await devices.factories(conn, list(made)) if made else {}
+            for eui, device in made.items():
+                if held.get(eui, device.factory) != device.factory:
                     raise _taken(device)
-        return new
+            new = [device for eui, device in made.items() if eui not in held]
+            if len(new) == 1:
+                eui = new[0].state.eui
+                await base.audit.append(conn, "lab.install", eui, {"factory": new[0].factory})
+            elif new:
+                record = {"factories": {one.state.eui: one.factory for one in new}}
+                await base.audit.append(conn, "lab.install_many", f"{len(new)} devices", record)
+            if new:
+                await devices.install_many(conn, new, base.clock.now())
+        return len(new)
 
     @router.post("/lab/devices", status_code=201)
     async def install_devices(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -65,6 +65,33 @@ class DeviceStore:
                 **_columns(device.state),
             )
         )
+
+    async def install_many(
+        self, conn: StoreConnection, new: Sequence[Installed], at: datetime
+    ) -> None:
+        """Add devices that are not there yet, each as `install` adds one."""
+        held = [c for one in new for c in (*one.state.cells.values(), *_own(one.state))]
+        await self._keep(conn, held)
+        rows = [
+            {
+                "eui": one.state.eui,
+                "factory": one.factory,
+                "installed_at": at,
+                **_columns(one.state),
+            }
+            for one in new
+        ]
+        await conn.execute(insert(devices), rows)
+
+    async def factories(self, conn: StoreConnection, euis: Sequence[str]) -> dict[str, str]:
+        """What those of these devices that are installed were made from, as `factory` says it."""
+        query = select(devices.c.eui, devices.c.factory).where(devices.c.eui.in_(euis))
+        found = {row.eui: str(row.factory) for row in await conn.execute(query)}
+        if await fleet_rows.clash(conn, min(euis), max(euis)) is not None:
+            for eui in euis:
+                if eui not in found and (one := await self.factory(conn, eui)) is not None:
+                    found[eui] = one
+        return found
 
     async def install_fleet(
         self, conn: StoreConnection, first: Installed, count: int, at: datetime

@@ -14,7 +14,7 @@ import socket
 import ssl
 import stat
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -60,6 +60,7 @@ Ready = Callable[[], Awaitable[str | None]]
 Step = Callable[[], Awaitable[None]]
 
 SHUTDOWN_SECONDS: Final = 5
+DATE_SECONDS: Final = 1.0  # how old the `Date` of an answer may be
 
 _log = structlog.get_logger(__name__)
 
@@ -286,19 +287,38 @@ async def _serve(build: Callable[[], Awaitable[Service]], settings: Settings) ->
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to `_serve`, because there are two of it."""
+    """A uvicorn server that leaves signals to `_serve`, because there are two of it.
+
+    It wakes once a second, for the `Date` of answers, and when it is asked to stop; uvicorn's own
+    loop wakes ten times a second, which is most of what an idle service costs.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._asked_to_stop = asyncio.Event()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    def ask_to_stop(self) -> None:
+        """Answer what has been asked, then end; asked again: end at once."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        self._asked_to_stop.set()
 
-def _ask_to_stop(servers: Sequence[uvicorn.Server], faults: Faults) -> None:
+    async def main_loop(self) -> None:
+        """Until asked to stop."""
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DATE_SECONDS):
+                    await self._asked_to_stop.wait()
+
+
+def _ask_to_stop(servers: Sequence[_Server], faults: Faults) -> None:
     faults.clear()  # what is held back would keep its connection open
     for server in servers:
-        # A second signal does not wait for open connections.
-        server.force_exit = server.should_exit
-        server.should_exit = True
+        server.ask_to_stop()
 
 
 def _config(app: ASGIApp, tls: ssl.SSLContext | None, protocol: type[Any]) -> uvicorn.Config:

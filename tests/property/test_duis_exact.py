@@ -105,7 +105,7 @@ def test_a_response_is_written_alike(without_exact, response):
 
 
 def from_pattern(pattern: re.Pattern[bytes]) -> st.SearchStrategy[bytes]:
-    """Anything that a pattern accepts, ever; possessive repetition only says how it is looked for."""
+    """Anything that a pattern accepts; possessive repetition only says how it is looked for."""
     plain = re.compile(re.sub(rb"([\]}])\+\+", rb"\1{1,12}", pattern.pattern))
     return st.from_regex(plain, fullmatch=True)
 

@@ -99,7 +99,7 @@ def test_nothing_is_left_behind_when_it_ends_early(
     (tmp_path / "estate.json").write_text("{}")
     stopped: list[Stack] = []
 
-    def provision(*_: object) -> int:
+    def provision(*_: object, **_named: object) -> int:
         raise ending
 
     monkeypatch.setattr(lifecycle, "start", lambda data, *_, **__: stack_of(data, 1))

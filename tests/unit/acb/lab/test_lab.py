@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from acb.lab.routes import _cell_certificate
 from keys.certificate import Certificate
 from keys.issuing.odd_forms import OddForm
 from tests.unit.acb.estate import DEVICE, SUPPLIER_A, SUPPLIER_B
@@ -202,3 +204,112 @@ async def test_a_reference_that_no_row_can_have_is_refused(world: World, act: st
 async def test_a_threshold_that_cannot_be_kept_is_refused(world: World) -> None:
     answer = await world.lab.put("/lab/thresholds/total", json={"most": 2**63})
     assert answer.status_code == 422
+
+
+async def test_thresholds_are_shown_and_forgotten_one_by_one(world: World) -> None:
+    assert (await world.lab.get("/lab/thresholds")).json() == {"thresholds": {}}
+    for scope, most in (("*", None), (SUPPLIER_A, 7)):
+        assert (await world.lab.put(f"/lab/thresholds/{scope}", json={"most": most})).is_success
+    assert (await world.lab.get("/lab/thresholds")).json() == {
+        "thresholds": {"*": None, SUPPLIER_A: 7}
+    }
+    assert (await world.lab.delete("/lab/thresholds/*")).status_code == 204
+    assert (await world.lab.get("/lab/thresholds")).json() == {"thresholds": {SUPPLIER_A: 7}}
+
+
+def many(world: World) -> list[dict[str, Any]]:
+    """The estate's device under three identifiers that nothing is known of."""
+    return [
+        device(world, eui=f"0253494dd10000{number:02x}", mpxns=[f"13000000000{number:02d}"])
+        for number in range(3)
+    ]
+
+
+async def test_many_devices_are_recorded_in_one_call_as_each_alone(world: World) -> None:
+    alone, *_ = many(world)
+    told = (await world.lab.post("/lab/devices", json=alone)).json()
+    answer = await world.lab.post("/lab/devices", json=many(world))
+
+    assert (answer.status_code, answer.json()) == (201, {"provisioned": 3})
+    for number, order in enumerate(many(world)):
+        recorded = (await world.lab.get(f"/lab/devices/{order['eui']}")).json()
+        assert recorded == told | {"eui": order["eui"], "mpxns": order["mpxns"]}, number
+    (row,) = [
+        one
+        for one in (await world.lab.get("/lab/audit")).json()["rows"]
+        if one["kind"] == "lab.devices"
+    ]
+    assert row["record"] == {
+        "cells": [told["cells"]],
+        "devices": {o["eui"]: 0 for o in many(world)},
+    }
+
+
+async def test_of_many_devices_one_that_makes_no_sense_stops_all(world: World) -> None:
+    before = (await world.lab.get("/lab/devices")).json()
+    first, second, third = many(world)
+    for orders in (
+        [first, second, third | {"cells": {"supplier/digitalSignature/management": "AAAA"}}],
+        [first, second, first],
+        [],
+    ):
+        answer = await world.lab.post("/lab/devices", json=orders)
+        assert answer.status_code == 422
+    assert (await world.lab.get("/lab/devices")).json() == before
+
+
+async def test_many_devices_installed_afresh_begin_their_counters_anew(world: World) -> None:
+    await world.run(world.estate.request(counter=1))
+    world.parties["tcos_party"].counter = 0
+    world.meter.counters.clear()
+    await world.lab.post("/lab/devices", json=[device(world), *many(world)])
+
+    told = await world.run(world.estate.request(counter=2))
+
+    assert told["state"] == "completed"
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_what_waits_in_a_device_that_is_recorded_anew_waits_no_longer(
+    world: World, *, together: bool
+) -> None:
+    request = world.estate.request(execution_date_time=world.estate.now + timedelta(days=1))
+    assert (await world.run(request))["state"] == "scheduled"
+    order = device(world)
+    await world.lab.post("/lab/devices", json=[*many(world), order] if together else order)
+    told = await world.told(request)
+    assert told["state"] == "failed"
+    assert told["refused"]["detail"] == "its device was installed anew"
+
+
+async def test_devices_are_listed_page_by_page(world: World) -> None:
+    await world.lab.post("/lab/devices", json=many(world))
+    whole = (await world.lab.get("/lab/devices")).json()
+    names = [one["eui"] for one in whole["devices"]]
+    assert whole["total"] == len(names) > 3
+    assert whole["next"] is None
+
+    paged: list[dict[str, Any]] = []
+    after = ""
+    while True:
+        asked = {"limit": 2, "after": after}
+        page = (await world.lab.get("/lab/devices", params=asked)).json()
+        paged += page["devices"]
+        assert page["total"] == len(names)
+        if not (after := page["next"] or ""):
+            break
+    assert paged == whole["devices"]
+    told = (await world.lab.get("/lab/devices", params={"names": True})).json()
+    assert told["devices"] == [{"eui": eui} for eui in names]
+
+
+async def test_a_cell_that_was_read_before_is_judged_by_its_own_text(world: World) -> None:
+    """What is remembered of a certificate is remembered of that text alone, and not for ever."""
+    cells = dict(world.estate.devices[DEVICE]["cells"])
+    assert (await world.lab.post("/lab/devices", json=device(world, cells=cells))).is_success
+    name = "supplier/digitalSignature/management"
+    other = cells | {name: cells["supplier/keyAgreement/management"]}
+    assert (await world.lab.post("/lab/devices", json=device(world, cells=other))).is_success
+    recorded = (await world.record())["cells"]
+    assert recorded[name] == recorded["supplier/keyAgreement/management"]
+    assert _cell_certificate.cache_info().maxsize == 256

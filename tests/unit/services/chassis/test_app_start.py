@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -19,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
+from services.chassis import app
 from services.chassis.app import Service, StartError, run, server_tls
 from services.chassis.data.store import StoreError
 from services.chassis.settings import Listen, Settings, TlsSettings
@@ -213,3 +216,22 @@ def test_a_taken_port_stops_the_start(
     assert caught.value.code == 2
     assert f"cannot listen on 127.0.0.1:{port}" in capsys.readouterr().err
     assert built == []
+
+
+async def test_a_server_that_is_asked_to_stop_does_not_wait_for_its_next_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def nothing(*_: object) -> None:
+        return
+
+    monkeypatch.setattr(app, "DATE_SECONDS", 10_000.0)
+    server = app._Server(uvicorn.Config(nothing))
+    loop = asyncio.create_task(server.main_loop())
+    await asyncio.sleep(0)
+    assert not loop.done()
+    server.ask_to_stop()
+    async with asyncio.timeout(60):
+        await loop
+    assert not server.force_exit
+    server.ask_to_stop()
+    assert server.force_exit
