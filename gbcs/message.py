@@ -23,6 +23,7 @@ from gbcs.entity import entity_to_bytes
 from gbcs.errors import EncodeError, ParseError
 from gbcs.numbers import unsigned
 from gbcs.octets import Octets, length_octets
+from gbcs.tally import COUNTS
 
 MAC_HEADER_START = bytes.fromhex("dd000000000000")
 """general-ciphering with six empty fields."""
@@ -105,6 +106,7 @@ def decode(data: bytes) -> Message:
     Raises:
         ParseError: not exactly one message; `offset` counts from the start of `data`.
     """
+    COUNTS["gbcs.decode"] += 1
     data = bytes(data)
     if data[:1] == MAC_HEADER_START[:1]:
         return _decode_with_mac(data)

@@ -43,6 +43,7 @@ from gbcs.message import (
     encode_header,
     encode_signed_part,
 )
+from gbcs.tally import COUNTS
 
 _ALGORITHM = bytes.fromhex("60857406080300")
 _AAD_START = bytes.fromhex("110000000000")
@@ -92,6 +93,7 @@ def verify_raw(key: ec.EllipticCurvePublicKey, signature: bytes, data: bytes) ->
     """
     if len(signature) != SIGNATURE_LENGTH:
         raise SignatureInvalid(f"a signature has {SIGNATURE_LENGTH} octets, not {len(signature)}")
+    COUNTS["verify"] += 1
     r, s = (int.from_bytes(signature[i : i + 32], "big") for i in (0, 32))
     try:
         key.verify(encode_dss_signature(r, s), data, ec.ECDSA(SHA256()))

@@ -23,6 +23,7 @@ from keys.hardware_module import HARDWARE_MODULE_NAME, read_hardware_module_name
 from keys.octets import READ_ERRORS, CertificateOctets, certificate_octets
 from keys.roles import Usage
 from keys.simulated import ISSUER_PREFIX, POLICIES, is_simulated
+from keys.tally import COUNTS
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -177,6 +178,7 @@ class Certificate:
 
 @lru_cache(maxsize=2048)  # a system meets few certificates, each many times in one exchange
 def _read(der: bytes) -> Certificate:
+    COUNTS["certificate.parse"] += 1
     parsed = x509.load_der_x509_certificate(der)
     if parsed.version is not x509.Version.v3:
         raise CertificateError("not version 3", "version")

@@ -19,6 +19,7 @@ from keys.certificate import Certificate
 from keys.errors import RevocationListError
 from keys.octets import READ_ERRORS, members, time_fault, whole_octets_fault
 from keys.sign_with import SignRaw, sign_revocation_list
+from keys.tally import COUNTS
 
 MAX_LIST_OCTETS = 16 * 1024 * 1024
 LIST_DAYS = 3650
@@ -59,6 +60,7 @@ class RevocationList:
 
     def signed_by(self, issuer: Certificate) -> bool:
         """Say whether the issuer's key made the list's signature."""
+        COUNTS["crl.verify"] += 1
         parsed = x509.load_der_x509_crl(self.der)
         try:
             return parsed.is_signature_valid(issuer.public_key)
@@ -163,6 +165,7 @@ def revocation_times(crl: RevocationList) -> dict[int, datetime]:
 
 
 def _read(der: bytes) -> RevocationList:
+    COUNTS["crl.parse"] += 1
     parsed = x509.load_der_x509_crl(der)
     if parsed.next_update_utc is None:
         raise RevocationListError("no nextUpdate")

@@ -27,6 +27,7 @@ from keys.profile_rules import (
     public_key_form,
 )
 from keys.roles import Usage
+from keys.tally import COUNTS
 
 MAX_INTERMEDIATES = 8
 """A service request carries at most 3 path certificates (DUIS 5.4 schema)."""
@@ -74,6 +75,7 @@ def validate_path(
     Raises:
         PathError: with the failure that was found first.
     """
+    COUNTS["path"] += 1
     _check_anchor(leaf, anchor)
     if len(intermediates) > MAX_INTERMEDIATES:
         raise PathError(
@@ -165,6 +167,7 @@ def _check_issued(child: Certificate, issuer: Certificate) -> None:
             f"{_name(child)}: ecdsa-with-SHA256 expected, found "
             f"{child.x509.signature_algorithm_oid.dotted_string}",
         )
+    COUNTS["certificate.verify"] += 1
     try:
         child.x509.verify_directly_issued_by(issuer.x509)
     except (InvalidSignature, ValueError, TypeError) as error:

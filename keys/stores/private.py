@@ -14,12 +14,14 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from keys.certificate import Certificate
 from keys.errors import KeyStoreError
 from keys.roles import Usage
+from keys.tally import COUNTS
 
 _SIGNATURE = ec.ECDSA(hashes.SHA256())
 
 
 def sign_raw(private_key: ec.EllipticCurvePrivateKey, data: bytes) -> bytes:
     """Sign the octets: ECDSA P-256 with SHA-256, raw r||s of 64 octets (GBCS, IEEE P1363)."""
+    COUNTS["sign"] += 1
     r, s = decode_dss_signature(private_key.sign(data, _SIGNATURE))
     return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
@@ -34,6 +36,7 @@ def agree(private_key: ec.EllipticCurvePrivateKey, peer: Certificate) -> bytes:
         raise KeyStoreError(f"the peer's certificate is for {peer.usage}, not keyAgreement")
     if not isinstance(peer.public_key.curve, ec.SECP256R1):
         raise KeyStoreError("the peer's key is not on P-256")
+    COUNTS["agree"] += 1
     return private_key.exchange(ec.ECDH(), peer.public_key)
 
 
