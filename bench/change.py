@@ -15,7 +15,6 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from bench import estate, history
-from bench.bare import PRIMITIVES
 from bench.counts import Counted
 from bench.figures import Figure
 from bench.load import Driver, Run
@@ -65,7 +64,7 @@ class Measured:
 
 def measured(say: Callable[[str], None], counted: Counted, effort: Effort = STANDARD) -> Measured:
     """Measure alone, with 8 and with 32 in flight, and with 32 after many earlier changes."""
-    needed = {name: counted.total(f"watch.{name}") for name in PRIMITIVES}
+    needed = counted.primitives
 
     def over(run: Run) -> float:
         return run.cpu_us / run.bare.of(needed)

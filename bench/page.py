@@ -97,7 +97,8 @@ def _causes(counted: Counted) -> list[list[str]]:
     found: dict[tuple[str, str], dict[str, float]] = {}
     for system, causes in counted.causes.items():
         for name, number in causes.items():
-            primitive, _, cause = name.split("|")
+            primitive, cause = name.removeprefix("watch.").split("|")
+            primitive = primitive.rpartition(".")[2]  # of a certificate, a list or a message
             row = found.setdefault((cause, system), {})
             row[primitive] = row.get(primitive, 0) + number
     return [
@@ -107,7 +108,7 @@ def _causes(counted: Counted) -> list[list[str]]:
 
 
 def _words(name: str) -> str:
-    return name.rpartition(".")[2].replace("_", " ")
+    return name.partition(".")[2].replace("_", " ").replace(".", " ") or name
 
 
 def _number(value: float) -> str:

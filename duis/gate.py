@@ -44,6 +44,7 @@ from duis.bounds import check_bounds
 from duis.errors import MalformedXml, SchemaInvalid, SchemaVersionRefused, UnsupportedService
 from duis.names import DS, KNOWN_NAMESPACES, SCHEMA_VERSION, SR, XML, ds, sr
 from duis.services import BODY_ELEMENTS, RESPONSE_BODY_ELEMENTS
+from duis.tally import COUNTS
 
 DEFAULT_LIMIT = 256 * 1024
 
@@ -107,6 +108,7 @@ def parse(data: bytes, *, limit: int = DEFAULT_LIMIT, template: bool = False) ->
     """
     if len(data) > limit:
         raise MalformedXml("too_large", f"{len(data)} octets", f"the limit is {limit} octets")
+    COUNTS["duis.parse"] += 1
     _refuse_octets(data, template=template)
     check_bounds(data)
     parser = etree.XMLParser(
@@ -151,6 +153,7 @@ def validate(parsed: Parsed) -> None:
         raise SchemaVersionRefused("schema_version", found, f"this interface is {SCHEMA_VERSION}")
     _refuse_unsupported(parsed)
     schema = _schema()
+    COUNTS["duis.validate"] += 1
     if not schema.validate(parsed.root):
         # "<string>:line:column:level:domain:kind: what is wrong"
         told = str(schema.error_log).partition("\n")[0].replace("{" + SR + "}", "sr:")

@@ -44,6 +44,7 @@ from duis.names import (
     ds,
 )
 from duis.signature_form import SignatureReference, read_signature, reference_of
+from duis.tally import COUNTS
 
 __all__ = [
     "SignatureReference",
@@ -185,6 +186,7 @@ def verify_document(data: bytes, certificate_der: bytes) -> VerifiedDocument:
         default_reference_c14n_method=CanonicalizationMethod.CANONICAL_XML_1_0,
         verification_time=certificate.not_valid_before_utc,
     )
+    COUNTS["verify"] += 1
     try:
         result = XMLVerifier().verify(parsed.root, x509_cert=certificate, expect_config=profile)
     except InvalidDigest:

@@ -1,8 +1,9 @@
 """Counts what a system does, from inside its process; found by Python because of PYTHONPATH.
 
-Only the bench, and the test that holds the counts, start systems with it. As each module of
-`COUNTED` is imported its functions are put into a counting shell; nothing else of it changes, and
-a name that is not there any more stops the process, so that a count can never be silently nought.
+Only the bench, and the test that holds the counts, start systems with it. What the rooms count
+themselves (`keys.tally`) it tells apart by who asked for it. As each module of `COUNTED` is
+imported its functions are put into a counting shell; nothing else of it changes, and a name that
+is not there any more stops the process, so that a count can never be silently nought.
 `GET /lab/counts` tells the numbers as ``watch.…``.
 
 With COS_SAMPLE_TO it also looks twice in a hundred milliseconds where the main thread stands, and
@@ -23,20 +24,15 @@ from typing import Any
 
 COUNTS: Counter[str] = Counter()
 
-VERIFY = "verify"
+PRIMITIVES = frozenset({"sign", "verify", "certificate.verify", "crl.verify", "agree"})
+TALLIES = frozenset({"keys.tally", "gbcs.tally", "duis.tally", "services.link.wire.tally"})
+"""Where each room counts; of the primitives, this says for whom they were done."""
+
 COUNTED: Mapping[str, Mapping[str, str]] = {
-    "keys.stores.private": {"sign_raw": "sign", "agree": "agree"},
-    "keys.path": {"_check_issued": VERIFY, "validate_path": "path"},
-    "keys.crl": {"RevocationList.signed_by": VERIFY, "read_crl": "list_read"},
-    "gbcs.protect": {"verify_raw": VERIFY},
-    "gbcs.message": {"decode": "gbcs_decode"},
-    "duis.gate": {"parse": "duis_parse", "validate": "duis_validate"},
-    "duis.signature": {"verify_document": VERIFY},
-    "services.link.wire.signing": {"verify_signature": VERIFY},
     "services.link.client": {"LinkClient.call": "link_call"},
     "services.chassis.data.canonical": {"canonical": "canonical"},
 }
-"""For each module, what is counted in it, and as what."""
+"""For each module, what is counted in it that no room counts, and as what."""
 
 PARTIES = ("acb", "cos_party", "ecos_party", "tcos_party", "meter_sim")
 SUPPORT = ("services.registration", "services.smki_repository", "services.link")
@@ -56,7 +52,7 @@ def _cause() -> str:
     return other or "elsewhere"
 
 
-def _counting(name: str, site: str, work: Callable[..., Any]) -> Callable[..., Any]:
+def _counting(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
     if asyncio.iscoroutinefunction(work):
 
         @functools.wraps(work)
@@ -65,16 +61,22 @@ def _counting(name: str, site: str, work: Callable[..., Any]) -> Callable[..., A
             return await work(*args, **more)
 
         return call_later
-    told = name in {"sign", "verify", "agree"}
 
     @functools.wraps(work)
     def call(*args: Any, **more: Any) -> Any:
         COUNTS[name] += 1
-        if told:
-            COUNTS[f"{name}|{site}|{_cause()}"] += 1
         return work(*args, **more)
 
     return call
+
+
+class _Told(dict[str, int]):
+    """A room's counts, which also say for whom."""
+
+    def __setitem__(self, name: str, number: int) -> None:
+        if name in PRIMITIVES:
+            COUNTS[f"{name}|{_cause()}"] += number - self[name]
+        super().__setitem__(name, number)
 
 
 class _Loader(importlib.abc.Loader):
@@ -94,8 +96,10 @@ class _Loader(importlib.abc.Loader):
             *outer, last = path.split(".")
             for one in outer:
                 holder = getattr(holder, one)
-            site = f"{module.__name__}.{path}"
-            setattr(holder, last, _counting(name, site, getattr(holder, last)))
+            setattr(holder, last, _counting(name, getattr(holder, last)))
+        if module.__name__ in TALLIES:
+            counting: Any = module
+            counting.COUNTS = _Told(counting.COUNTS)
         if module.__name__ == "services.chassis.counts":
             module.register("watch", lambda: dict(COUNTS))
 
@@ -109,7 +113,7 @@ class _Finder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname not in COUNTED and fullname != "services.chassis.counts":
+        if fullname not in {*COUNTED, *TALLIES, "services.chassis.counts"}:
             return None
         for finder in sys.meta_path:
             if finder is self:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -15,6 +16,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from keys import tally
 from services.chassis import counts
 from services.chassis.checks import UnknownCheckError
 from services.chassis.context import ServiceContext
@@ -88,7 +90,7 @@ def common_routes(
 
     @router.get("/lab/counts")
     async def what_was_done() -> dict[str, int]:
-        return counts.told(store=lambda: base.database.counts)
+        return counts.told(store=lambda: asdict(base.database.counts), keys=tally.counts)
 
     @router.get("/lab/checks")
     async def checks() -> dict[str, Any]:

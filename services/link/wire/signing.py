@@ -20,6 +20,7 @@ from services.link.wire.base import Message, signature_base
 from services.link.wire.digest import content_digest
 from services.link.wire.fields import MAX_FIELD, InnerList, Item, write_dictionary
 from services.link.wire.message import Headers, HttpRequest, HttpResponse
+from services.link.wire.tally import COUNTS
 
 Sign = Callable[[bytes], bytes]
 
@@ -190,6 +191,7 @@ def verify_signature(key: ec.EllipticCurvePublicKey, signature: bytes, base: byt
     if len(signature) != profile.SIGNATURE_OCTETS:
         raise SignatureError(f"{len(signature)} octets instead of {profile.SIGNATURE_OCTETS}")
     r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+    COUNTS["verify"] += 1
     try:
         key.verify(encode_dss_signature(r, s), base, _ECDSA_SHA256)
     except InvalidSignature as error:
