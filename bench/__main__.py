@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         whole = change.measured(say, counted, change.QUICK if asked.quick else change.STANDARD)
         results["change"] = figures.as_dict(whole.figures)
     for part in ("message", "duis", "link"):
-        if part in wanted and (found := parts.measured(say, part, rounds)):
+        if part in wanted and (found := parts.measured(say, part)):
             results[part] = figures.as_dict(found)
     if "start" in wanted:
         results["start"] = figures.as_dict(start.measured(say, rounds))

@@ -30,8 +30,7 @@ class Effort:
     Attributes:
         rounds: how often each load is repeated, taking turns with the others.
         seconds: how long one load is to take, about.
-        earlier: how many earlier changes each further step of the history has, the last first
-            compared in the results.
+        earlier: after how many earlier changes, in all, 32 in flight are measured again.
     """
 
     rounds: int
@@ -76,15 +75,14 @@ def measured(say: Callable[[str], None], counted: Counted, effort: Effort = STAN
         with estate.running(data) as connection:
             runs = _rounds(say, Driver(connection, data), effort)
         by_history = {0: Figure.of([over(run) for run in runs[MOST_AT_ONCE]])}
+        made = 0
         for earlier in effort.earlier:
-            fitted = history.fill(say, data, earlier)
-            if not fitted:
+            if not history.fill(say, data, earlier - made):
                 say(f"change: no room on this disk for {earlier} earlier changes")
                 break
+            made = earlier
             with estate.running(data) as connection:
-                driver = Driver(connection, data)
-                changes = _warm(driver, MOST_AT_ONCE, effort.seconds)
-                some = [driver.run(MOST_AT_ONCE, changes) for _ in range(effort.rounds)]
+                some = _bounded(Driver(connection, data), effort)
             by_history[earlier] = Figure.of([over(run) for run in some])
             say(f"change: after {earlier} earlier ones x {by_history[earlier].median:.2f}")
     alone, together = runs[1], runs[MOST_AT_ONCE]
@@ -119,6 +117,15 @@ def _rounds(say: Callable[[str], None], driver: Driver, effort: Effort) -> dict[
                 f"change: round {turn + 1} of {effort.rounds}, {n} in flight: "
                 f"{run.changes / run.wall:.1f} a second, {run.cpu_us / 1e3:.1f} ms of CPU each"
             )
+    return runs
+
+
+def _bounded(driver: Driver, effort: Effort) -> list[Run]:
+    """As many rounds as are wanted, or as there is time for: the first ones may be slow."""
+    changes = _warm(driver, MOST_AT_ONCE, effort.seconds)
+    runs: list[Run] = []
+    while len(runs) < effort.rounds and sum(run.wall for run in runs) < 5 * effort.seconds:
+        runs.append(driver.run(MOST_AT_ONCE, changes))
     return runs
 
 

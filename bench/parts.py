@@ -17,31 +17,35 @@ from cli.keys_commands import hold_ceremony
 MODULES: Final = {"message": "bench.messages", "duis": "bench.duis", "link": "bench.link"}
 
 
-def measured(say: Callable[[str], None], part: str, rounds: int) -> dict[str, Figure]:
-    """The ratios of one part, each round by itself; empty where the part is not there."""
+def measured(say: Callable[[str], None], part: str) -> dict[str, Figure]:
+    """The ratios of one part, as its module tells them; empty where the part is not there."""
     if importlib.util.find_spec(MODULES[part]) is None:
         return {}
+    say(f"{part}: in one process")
     module = importlib.import_module(MODULES[part])
-    found: dict[str, list[float]] = {}
     with TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         hold_ceremony(data)
-        for turn in range(rounds):
-            say(f"{part}: round {turn + 1} of {rounds}")
-            for name, ratio in _ratios(module, data).items():
-                found.setdefault(name, []).append(ratio)
-    return {name: Figure.of(values) for name, values in found.items()}
+        return {name: _figure(told) for name, told in _ratios(module, data).items()}
 
 
-def _ratios(module: Any, data: Path) -> Mapping[str, float]:
+def _ratios(module: Any, data: Path) -> Mapping[str, Any]:
     """What a module says of itself; of one without `ratios`, the ratios of all it measures."""
     of = getattr(module, "ratios", None)
     if of is not None:
-        told: Mapping[str, float] = of(data) if inspect.signature(of).parameters else of()
+        told: Mapping[str, Any] = of(data) if inspect.signature(of).parameters else of()
         return told
     measure = module.measured
     costs: list[Cost] = measure(data) if inspect.signature(measure).parameters else measure()
     return {_slug(cost.name): cost.ratio for cost in costs if not cost.name.startswith("bare")}
+
+
+def _figure(told: Any) -> Figure:
+    if isinstance(told, Figure):
+        return told
+    if isinstance(told, Mapping):
+        return Figure(told["median"], told["spread"])
+    return Figure(float(told), 0.0)
 
 
 def _slug(name: str) -> str:
