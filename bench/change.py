@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from bench import estate, history
+from bench.bare import PRIMITIVES, Bare
 from bench.counts import Counted
 from bench.figures import Figure
 from bench.load import Driver, Run
@@ -51,14 +52,14 @@ class Measured:
         by_in_flight: for each number in flight, changes a second.
         by_history: for each number of earlier changes, CPU over the floor at 32 in flight.
         by_system: milliseconds of CPU of one change at 32 in flight, by system.
-        floor_ms: milliseconds of one change's primitives.
+        bare: what the primitives cost meanwhile.
     """
 
     figures: dict[str, Figure]
     by_in_flight: dict[int, Figure]
     by_history: dict[int, Figure]
     by_system: dict[str, float]
-    floor_ms: float
+    bare: Bare
 
 
 def measured(say: Callable[[str], None], counted: Counted, effort: Effort = STANDARD) -> Measured:
@@ -102,7 +103,7 @@ def measured(say: Callable[[str], None], counted: Counted, effort: Effort = STAN
         {n: Figure.of([run.changes / run.wall for run in some]) for n, some in runs.items()},
         by_history,
         {s: median(run.cpu[s] / run.changes * 1e3 for run in together) for s in systems},
-        figures["floor_us"].median / 1e3,
+        Bare(*(median(getattr(run.bare, name) for run in together) for name in PRIMITIVES)),
     )
 
 

@@ -21,7 +21,6 @@ HOMES: Final = 64
 
 MANY: Final = 2**31 - 1
 WATCH: Final = Path(__file__).with_name("watch")
-SAMPLE_TO: Final = "COS_SAMPLE_TO"
 
 
 def hold_ceremony(data: Path, homes: int = HOMES) -> None:
@@ -31,17 +30,14 @@ def hold_ceremony(data: Path, homes: int = HOMES) -> None:
 
 
 @contextmanager
-def running(
-    data: Path, *, watched: bool = False, samples: Path | None = None
-) -> Iterator[Connection]:
+def running(data: Path, *, watched: bool = False) -> Iterator[Connection]:
     """Start the stack of a folder, make its homes known, let thresholds not stand in the way.
 
     Args:
         data: a folder with a ceremony in it.
         watched: count inside each process too (`bench/watch`).
-        samples: a folder for where each process spends its time (`bench/watch`).
     """
-    with _environment(watched=watched, samples=samples):
+    with _environment(watched=watched):
         start(data, lambda _line: None, first_port=None)
     stack = load_stack(data)
     try:
@@ -59,18 +55,15 @@ def running(
 
 
 @contextmanager
-def _environment(*, watched: bool, samples: Path | None) -> Iterator[None]:
+def _environment(*, watched: bool) -> Iterator[None]:
     """What the systems are started with; this process is as it was afterwards."""
-    given = {"PYTHONPATH": str(WATCH)} if watched or samples else {}
-    if samples is not None:
-        given[SAMPLE_TO] = str(samples)
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
+    before = os.environ.get("PYTHONPATH")
+    if watched:
+        os.environ["PYTHONPATH"] = str(WATCH)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
+        elif watched:
+            del os.environ["PYTHONPATH"]

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from bench.bare import PRIMITIVES, Bare
 from bench.change import Measured
 from bench.counts import COSTS, Counted
 from bench.plots import bars, curve
 from stack.systems import SYSTEMS
 
+WHOSE: Final = {"rules": "required", "link": "ours: the link"}
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 PAGE: Final = DOCS / "performance.md"
 PICTURES: Final = DOCS / "performance"
@@ -20,7 +22,7 @@ PICTURES: Final = DOCS / "performance"
 def write(counted: Counted, whole: Measured) -> None:
     """The pictures, and the tables of counts and of causes."""
     PICTURES.mkdir(exist_ok=True)
-    floor = whole.floor_ms
+    floor = whole.figures["floor_us"].median / 1e3
     picture(
         "by-system",
         bars(
@@ -42,7 +44,8 @@ def write(counted: Counted, whole: Measured) -> None:
         ),
     )
     replace("counts", _table(("per change", *SYSTEMS, "all"), _count_rows(counted)))
-    replace("causes", _table(("what for", "system", "sign", "verify", "agree"), _causes(counted)))
+    replace("prices", _table(("", *PRIMITIVES, "µs"), _prices(counted, whole.bare)))
+    replace("causes", _table(("whose", "for", "system", *PRIMITIVES), _causes(counted)))
 
 
 def write_results(results: Mapping[str, Any]) -> None:
@@ -94,16 +97,35 @@ def _count_rows(counted: Counted) -> list[list[str]]:
 
 
 def _causes(counted: Counted) -> list[list[str]]:
-    found: dict[tuple[str, str], dict[str, float]] = {}
+    found: dict[tuple[str, str, str], dict[str, float]] = {}
     for system, causes in counted.causes.items():
         for name, number in causes.items():
-            primitive, cause = name.removeprefix("watch.").split("|")
-            primitive = primitive.rpartition(".")[2]  # of a certificate, a list or a message
-            row = found.setdefault((cause, system), {})
+            primitive, whose, cause = _cause(name)
+            row = found.setdefault((whose, cause, system), {})
             row[primitive] = row.get(primitive, 0) + number
     return [
-        [f"`{cause}`", system, *(_number(row.get(p, 0)) for p in ("sign", "verify", "agree"))]
-        for (cause, system), row in sorted(found.items())
+        [WHOSE[whose], f"`{cause}`", system, *(_number(row.get(p, 0)) for p in PRIMITIVES)]
+        for (whose, cause, system), row in sorted(found.items(), reverse=True)
+    ]
+
+
+def _cause(name: str) -> tuple[str, str, str]:
+    """Primitive, whose rules ask for it, the function: of a name as the watch has it."""
+    primitive, whose, cause = name.removeprefix("watch.").split("|")
+    return primitive.rpartition(".")[2], whose, cause  # verify: of a certificate, list or message
+
+
+def _prices(counted: Counted, bare: Bare) -> list[list[str]]:
+    """What is required, what is ours, and both, counted and priced."""
+    found: dict[str, dict[str, float]] = {whose: {} for whose in WHOSE}
+    for causes in counted.causes.values():
+        for name, number in causes.items():
+            primitive, whose, _ = _cause(name)
+            found[whose][primitive] = found[whose].get(primitive, 0) + number
+    rows = [(WHOSE[whose], numbers) for whose, numbers in found.items()]
+    return [
+        [name, *(_number(numbers.get(p, 0)) for p in PRIMITIVES), f"{bare.of(numbers):,.0f}"]
+        for name, numbers in (*rows, ("all of it: the floor", counted.primitives))
     ]
 
 

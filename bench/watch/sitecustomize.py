@@ -5,9 +5,6 @@ themselves (`keys.tally`) it tells apart by who asked for it. As each module of 
 imported its functions are put into a counting shell; nothing else of it changes, and a name that
 is not there any more stops the process, so that a count can never be silently nought.
 `GET /lab/counts` tells the numbers as ``watch.…``.
-
-With COS_SAMPLE_TO it also looks twice in a hundred milliseconds where the main thread stands, and
-writes stacks with their counts to that folder when the process ends.
 """
 
 from __future__ import annotations
@@ -35,21 +32,24 @@ COUNTED: Mapping[str, Mapping[str, str]] = {
 """For each module, what is counted in it that no room counts, and as what."""
 
 PARTIES = ("acb", "cos_party", "ecos_party", "tcos_party", "meter_sim")
-SUPPORT = ("services.registration", "services.smki_repository", "services.link")
+LINK = "services.link."
 
 
 def _cause() -> str:
-    """The nearest function of a party above, else of the link or a supporting service."""
-    frame, other = sys._getframe(2), ""  # noqa: SLF001 - the only way to see who called
+    """Whose rules ask for it, and the nearest function of a party above (else the link's own).
+
+    ``link`` where the link signs or verifies what it carries, ``rules`` for everything else.
+    """
+    frame, linked = sys._getframe(2), ""  # noqa: SLF001 - the only way to see who called
     where: Any = frame
     while where is not None:
         module = str(where.f_globals.get("__name__", ""))
         if module.split(".", 1)[0] in PARTIES and not where.f_code.co_name.startswith("<"):
-            return f"{module}.{where.f_code.co_name}"
-        if not other and module.startswith(SUPPORT):
-            other = f"{module}.{where.f_code.co_name}"
+            return f"{'link' if linked else 'rules'}|{module}.{where.f_code.co_name}"
+        if not linked and module.startswith(LINK):
+            linked = f"{module}.{where.f_code.co_name}"
         where = where.f_back
-    return other or "elsewhere"
+    return f"link|{linked}" if linked else "rules|elsewhere"
 
 
 def _counting(name: str, work: Callable[..., Any]) -> Callable[..., Any]:

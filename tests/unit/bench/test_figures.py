@@ -88,5 +88,5 @@ def test_a_table_goes_between_its_marks_and_nowhere_else(tmp_path: Path) -> None
 
 def test_the_committed_page_has_all_marks() -> None:
     text = page.PAGE.read_text()
-    for name in ("results", "causes", "counts"):
+    for name in ("results", "prices", "causes", "counts"):
         assert text.count(f"<!-- measured: {name} -->") == 1
