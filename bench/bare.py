@@ -29,6 +29,10 @@ class Bare:
         cost = asdict(self)
         return sum(counted.get(name, 0) * float(cost[name]) for name in PRIMITIVES)
 
+    def between(self, other: Bare) -> Bare:
+        """The mean of this and another."""
+        return Bare(*((getattr(self, name) + getattr(other, name)) / 2 for name in PRIMITIVES))
+
 
 PRIMITIVES: Final = ("sign", "verify", "agree")
 

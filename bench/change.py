@@ -39,7 +39,7 @@ class Effort:
     earlier: tuple[int, ...]
 
 
-STANDARD: Final = Effort(rounds=5, seconds=4.0, earlier=(1_000, 10_000, 100_000))
+STANDARD: Final = Effort(rounds=5, seconds=4.0, earlier=(10_000, 100_000))
 QUICK: Final = Effort(rounds=2, seconds=2.0, earlier=())
 
 

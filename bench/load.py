@@ -1,7 +1,8 @@
 """Many changes of supplier at once, over bare HTTP: each lane asks for a home and waits for it.
 
-Documents are written and signed before the clock runs. aiohttp, not httpx, because the driver
-shares the cores with what it measures.
+A change is over when its supplier has been sent the response. Documents are written and signed
+before the clock runs. aiohttp, not httpx, because the driver shares the cores with what it
+measures.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import aiohttp
 
 from bench.bare import Bare, measured
 from bench.processes import cpu_of
-from stack.connection import LONG_POLL, Connection
+from bench.taker import SUCCESS, Taker
+from stack.connection import Connection
 from stack.provision import devices_of
 from stack.supplier import Supplier
 
-COMPLETED: Final = "completed"
-UNDER_WAY_STATES: Final = frozenset({"completed", "refused", "failed", "quarantined", "scheduled"})
+LIMIT: Final = 120.0
+"""Seconds for one change."""
+HTTP_ERROR: Final = 400
 
 
 class BenchError(Exception):
@@ -88,59 +91,65 @@ class Driver:
         Raises:
             BenchError: one of them did not come to a good end.
         """
-        rows = self.written(self.homes[:in_flight], changes)
-        before = measured()
-        cpu = cpu_of(self.connection.stack.pids)
-        began = time.perf_counter()
-        each = asyncio.run(self._all(rows))
-        wall = time.perf_counter() - began
-        self.connection.settle(limit=60)
-        after_cpu = cpu_of(self.connection.stack.pids)
-        after = measured()
-        used = {name: after_cpu[name] - cpu[name] for name in cpu}
-        bare = Bare(*(
-            (getattr(before, name) + getattr(after, name)) / 2
-            for name in ("sign", "verify", "agree")
-        ))  # fmt: skip
-        return Run(changes, wall, used, tuple(each), bare)
+        return asyncio.run(self._run(self.written(self.homes[:in_flight], changes)))
 
     def one_after_the_other(self, homes: int, changes: int) -> list[Request]:
         """Let changes happen, for so many homes in turn; what was asked, in order."""
         rows = self.written(self.homes[:homes], changes)
         asked = [row[turn] for turn in range(changes // homes) for row in rows]
-        asyncio.run(self._all([asked]))
+        asyncio.run(self._run([asked]))
         return asked
 
-    async def _all(self, rows: list[list[Request]]) -> list[float]:
-        base = self.connection.of("acb").interface
-        timeout = aiohttp.ClientTimeout(total=LONG_POLL + 60)
+    async def _run(self, rows: list[list[Request]]) -> Run:
+        taker, base = Taker(), self.connection.of("acb").interface
+        timeout = aiohttp.ClientTimeout(total=LIMIT)
         connector = aiohttp.TCPConnector(limit=2 * len(rows), keepalive_timeout=2)
-        async with aiohttp.ClientSession(base, timeout=timeout, connector=connector) as http:
-            lanes = await asyncio.gather(*(self._lane(http, row) for row in rows))
-        return [seconds for lane in lanes for seconds in lane]
+        async with (
+            taker.listening() as url,
+            aiohttp.ClientSession(base, timeout=timeout, connector=connector) as http,
+        ):
+            self._point_to(url)
+            before, cpu = measured(), cpu_of(self.connection.stack.pids)
+            began = time.perf_counter()
+            lanes = await asyncio.gather(*(self._lane(http, taker, row) for row in rows))
+            wall = time.perf_counter() - began
+            await asyncio.to_thread(self.connection.settle, 60)
+            used = {
+                name: after - cpu[name]
+                for name, after in cpu_of(self.connection.stack.pids).items()
+            }
+            after = measured()
+            self._point_to(None)
+        each = tuple(seconds for lane in lanes for seconds in lane)
+        return Run(len(each), wall, used, each, before.between(after))
 
-    async def _lane(self, http: aiohttp.ClientSession, row: list[Request]) -> list[float]:
-        return [await self._one(http, request) for request in row]
+    def _point_to(self, url: str | None) -> None:
+        """Have the broker send the suppliers' documents there, or keep them."""
+        for supplier in self.connection.stack.facts["suppliers"]:
+            to = None if url is None else f"{url}/{supplier['name']}"
+            path = f"/lab/users/{supplier['eui']}/callback"
+            self.connection.lab("acb", "PUT", path, {"callback_url": to})
 
-    async def _one(self, http: aiohttp.ClientSession, request: Request) -> float:
+    async def _lane(
+        self, http: aiohttp.ClientSession, taker: Taker, row: list[Request]
+    ) -> list[float]:
+        return [await self._one(http, taker, request) for request in row]
+
+    async def _one(self, http: aiohttp.ClientSession, taker: Taker, request: Request) -> float:
+        told = taker.expect(request.request_id)
         began = time.perf_counter()
         headers = {"Content-Type": "application/xml"}
         async with http.post("/service-requests", data=request.document, headers=headers) as answer:
             said = await answer.read()
-            if answer.status >= 400 or "Cos-Check" in answer.headers:
-                raise BenchError(
-                    f"{answer.status} {answer.headers.get('Cos-Check')}: {said[:300]!r}"
-                )
-        url = f"/service-requests/{request.request_id}?wait={LONG_POLL}"
-        while True:
-            async with http.get(url) as answer:
-                told = await answer.json()
-            state = told.get("state")
-            if state in UNDER_WAY_STATES:
-                break
-        if state != COMPLETED:
-            raise BenchError(f"{request.request_id} is {state}: {told.get('refused')}")
-        return time.perf_counter() - began
+            check = answer.headers.get("Cos-Check")
+            if answer.status >= HTTP_ERROR or check:
+                raise BenchError(f"{request.request_id}: {answer.status} {check}: {said[:300]!r}")
+        async with asyncio.timeout(LIMIT):
+            code = await told
+        took = time.perf_counter() - began
+        if code != SUCCESS:
+            raise BenchError(f"{request.request_id} ended with {code}")
+        return took
 
 
 def alternately(devices: list[dict[str, Any]]) -> list[dict[str, Any]]:

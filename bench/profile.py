@@ -1,7 +1,8 @@
 """Where the time of a change goes in each system, as py-spy sees it; `python -m bench.profile`.
 
 py-spy is a tool of its own (`pip install py-spy`, not among the locked dependencies) and must be
-let look into other processes. Its samples are of threads that run, so shares are shares of CPU.
+let look into other processes. Its samples are of whatever thread holds the interpreter, so shares
+are shares of the CPU that is spent in Python; waiting for the disk or the network is not in them.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def sampled(data: Path, in_flight: int, changes: int, py_spy: str) -> dict[str, 
         looking = [
             subprocess.Popen(
                 [
-                    *(py_spy, "record", "--rate", str(RATE), "--format", "raw"),
+                    *(py_spy, "record", "--rate", str(RATE), "--format", "raw", "--gil"),
                     *("--duration", "unlimited", "--output", str(files[system])),
                     *("--pid", str(connection.stack.pids[system])),
                 ],
