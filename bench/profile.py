@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from bench import estate
-from bench.load import Driver
+from bench.load import Driver, Run
 from stack.systems import SYSTEMS
 
 RATE: Final = 200
@@ -36,8 +36,10 @@ _PLACES: Final = (
 )
 
 
-def sampled(data: Path, in_flight: int, changes: int, py_spy: str) -> dict[str, list[str]]:
-    """The stacks of each system while so many changes happen, as py-spy writes them."""
+def sampled(
+    data: Path, in_flight: int, changes: int, py_spy: str
+) -> tuple[Run, dict[str, list[str]]]:
+    """So many changes, and the stacks of each system meanwhile, as py-spy writes them."""
     with estate.running(data) as connection, TemporaryDirectory() as folder:
         driver = Driver(connection, data)
         driver.run(in_flight, in_flight)
@@ -55,18 +57,19 @@ def sampled(data: Path, in_flight: int, changes: int, py_spy: str) -> dict[str, 
             for system in SYSTEMS
         ]
         try:
-            driver.run(in_flight, changes)
+            run = driver.run(in_flight, changes)
         finally:
             for one in looking:
                 one.send_signal(2)
             for one in looking:
                 one.wait(30)
-        return {s: f.read_text().splitlines() for s, f in files.items() if f.is_file()}
+        return run, {s: f.read_text().splitlines() for s, f in files.items() if f.is_file()}
 
 
-def places(stacks: Iterable[str]) -> tuple[Counter[str], Counter[str]]:
-    """Samples by the place of the innermost frame, and by each function of ours above it."""
+def places(stacks: Iterable[str]) -> tuple[Counter[str], Counter[str], Counter[str]]:
+    """Samples by innermost place, by the room whose work it was, by each function of ours above."""
     innermost: Counter[str] = Counter()
+    rooms: Counter[str] = Counter()
     below: Counter[str] = Counter()
     for line in stacks:
         stack, _, number = line.rpartition(" ")
@@ -75,9 +78,11 @@ def places(stacks: Iterable[str]) -> tuple[Counter[str], Counter[str]]:
         if not known:
             continue
         innermost[_place(*known[-1])] += int(number)
+        mine = [file for _, file in known if _ours(file)]
+        rooms[str(Path(mine[-1]).parent) if mine else "elsewhere"] += int(number)
         for name in {f"{file}:{name}" for name, file in known if _ours(file)}:
             below[name] += int(number)
-    return innermost, below
+    return innermost, rooms, below
 
 
 def _ours(file: str) -> bool:
@@ -109,13 +114,16 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         estate.hold_ceremony(data)
-        found = sampled(data, asked.in_flight, asked.changes, asked.py_spy)
+        run, found = sampled(data, asked.in_flight, asked.changes, asked.py_spy)
     for system, stacks in found.items():
-        innermost, below = places(stacks)
+        innermost, rooms, below = places(stacks)
         total = sum(innermost.values()) or 1
-        milliseconds = total / RATE / asked.changes * 1e3
-        print(f"\n## {system}: {milliseconds:.1f} ms a change ({total} samples)\n")
-        print("| innermost | share |\n|---|---|")
+        each = run.cpu[system] / run.changes * 1e3
+        print(f"\n## {system}: {each:.1f} ms of CPU a change ({total} samples)\n")
+        print("| room of the innermost frame of ours | share |\n|---|---|")
+        for name, number in rooms.most_common(TOP):
+            print(f"| `{name}` | {number / total:.0%} |")
+        print("\n| innermost | share |\n|---|---|")
         for name, number in innermost.most_common(TOP):
             print(f"| `{name}` | {number / total:.0%} |")
         print("\n| with all that it calls | share |\n|---|---|")
