@@ -13,8 +13,11 @@ export PYTHONDONTWRITEBYTECODE :=
 TARGETS ?=
 PART ?=
 QUICK ?=
+EARLIER ?=
+HOMES ?=
 MARGIN ?= 0.2
-MEASURED = $(foreach one,$(PART),--part $(one)) $(if $(QUICK),--quick)
+MEASURED = $(foreach one,$(PART),--part $(one)) $(if $(QUICK),--quick) $(foreach n,$(EARLIER),--earlier $(n)) \
+  $(foreach n,$(HOMES),--homes $(n))
 
 T ?=
 SPREAD := -n $(JOBS) --dist loadgroup

@@ -13,6 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from bench import change, counts, figures, page, parts, start
@@ -34,13 +35,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     counted, whole = None, None
     if "change" in wanted:
         counted = counts.measured(say, synced=True)
-        whole = change.measured(say, counted, change.QUICK if asked.quick else change.STANDARD)
+        effort = change.QUICK if asked.quick else change.STANDARD
+        if asked.earlier is not None:
+            effort = replace(effort, earlier=tuple(sorted(asked.earlier)))
+        whole = change.measured(say, counted, effort)
         results["change"] = figures.as_dict(whole.figures)
     for part in ("message", "duis", "link"):
         if part in wanted and (found := parts.measured(say, part)):
             results[part] = figures.as_dict(found)
     if "start" in wanted:
-        results["start"] = figures.as_dict(start.measured(say, rounds))
+        results["start"] = figures.as_dict(start.measured(say, rounds, homes=asked.homes))
     if asked.write:
         figures.write(results)
         if counted is not None and whole is not None:
@@ -59,6 +63,16 @@ def _asked(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--part", choices=PARTS, action="append", help="only this; may be repeated")
     parser.add_argument("--quick", action="store_true", help="a minute or two, and coarser")
+    parser.add_argument(
+        "--earlier",
+        type=int,
+        action="append",
+        metavar="N",
+        help="measure again after N earlier changes; may be repeated (standard: 10000, 100000)",
+    )
+    parser.add_argument(
+        "--homes", type=int, metavar="N", help="also start a stack with so many homes"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     act = parser.add_mutually_exclusive_group()
     act.add_argument("--write", action="store_true", help="keep what was measured")

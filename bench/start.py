@@ -26,13 +26,16 @@ KIB: Final = 1024
 COS: Final = (sys.executable, "-c", "from cli.app import main; main()")
 
 
-def measured(say: Callable[[str], None], rounds: int = 3, idle: float = 5.0) -> dict[str, Figure]:
+def measured(
+    say: Callable[[str], None], rounds: int = 3, idle: float = 5.0, homes: int | None = None
+) -> dict[str, Figure]:
     """Measure starts, rest and what a change leaves on the disk.
 
     Args:
         say: told what is being done.
         rounds: how often each start is repeated.
         idle: seconds for which nobody asks anything.
+        homes: also start a stack that has so many, for the first time.
     """
     python, helped, up, ready = [], [], [], []
     with TemporaryDirectory() as folder:
@@ -65,8 +68,10 @@ def measured(say: Callable[[str], None], rounds: int = 3, idle: float = 5.0) -> 
             connection.settle(limit=60)
             stored = (_octets(data) - held) / STORED_CHANGES / KIB
     bare = Figure.of(python)
+    many = {} if homes is None else {f"up_with_{homes}_s": Figure.of([_up(say, homes)])}
     return {
         "up_with_2_s": Figure.of(up),
+        **many,
         "service_cpu_s": Figure.of(ready),
         "service_cpu_over_python": Figure.of([one / bare.median for one in ready]),
         "help_cpu_s": Figure.of(helped),
@@ -75,6 +80,18 @@ def measured(say: Callable[[str], None], rounds: int = 3, idle: float = 5.0) -> 
         "resident_mb": Figure.of([memory]),
         "stored_kb_per_change": Figure.of([stored]),
     }
+
+
+def _up(say: Callable[[str], None], homes: int) -> float:
+    """Seconds of `cos up` with so many homes, which it makes known to the systems."""
+    with TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        say(f"start: the ceremony of {homes} homes")
+        estate.hold_ceremony(data, homes)
+        say(f"start: a stack with {homes} homes")
+        took = _cpu([*COS, "up", "--detach", "--data", str(data)])[1]
+        stop(load_stack(data))
+        return took
 
 
 def _octets(data: Path) -> int:
