@@ -11,11 +11,18 @@ export COS_SEED = $(SEED)
 # Compiled once, not at each start of six processes.
 export PYTHONDONTWRITEBYTECODE :=
 TARGETS ?=
+PART ?=
+QUICK ?=
+EARLIER ?=
+HOMES ?=
+MARGIN ?= 0.2
+MEASURED = $(foreach one,$(PART),--part $(one)) $(if $(QUICK),--quick) $(foreach n,$(EARLIER),--earlier $(n)) \
+  $(foreach n,$(HOMES),--homes $(n))
 
 T ?=
 SPREAD := -n $(JOBS) --dist loadgroup
 
-.PHONY: help demo test quick fmt check nightly coverage order lint types imports slow vectors bench bench-neighbours fuzz pictures lock clean
+.PHONY: help demo test quick fmt check nightly coverage order lint types imports slow vectors bench bench-check bench-neighbours fuzz pictures lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 18
@@ -74,8 +81,11 @@ order: $(READY) ## Unit and property tests in two random orders, from SEED
 vectors: $(READY) ## Install the published cryptographic cases (29 MB) that one of the slower tests reads
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-vectors.lock
 
-bench: $(READY) ## Cost of each step as a ratio to the raw cryptography it needs
-	$(BIN)/python -m bench
+bench: $(READY) ## Costs as ratios to the bare cryptography, kept (PART=change|message|duis|link|start, QUICK=1)
+	$(BIN)/python -m bench --write $(MEASURED)
+
+bench-check: $(READY) ## Measure, and fail where a ratio is worse than the committed one (MARGIN=0.2, PART, QUICK)
+	$(BIN)/python -m bench --check --margin $(MARGIN) $(MEASURED)
 
 bench-neighbours: $(READY) ## What one party's trouble costs the others: a switch in peace and beside it
 	$(BIN)/python -m bench.neighbours

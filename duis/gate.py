@@ -46,6 +46,7 @@ from duis.model import Response, ServiceRequest
 from duis.names import DS, KNOWN_NAMESPACES, SCHEMA_VERSION, SR, XML, ds, sr
 from duis.services import BODY_ELEMENTS, RESPONSE_BODY_ELEMENTS
 from duis.signature_form import SignatureParts
+from duis.tally import COUNTS
 
 DEFAULT_LIMIT = 256 * 1024
 
@@ -159,6 +160,7 @@ def validate(parsed: Parsed) -> None:
     """
     if parsed.valid:
         return
+    COUNTS["duis.validate"] += 1
     if parsed.exact is not None:
         parsed.value = parsed.exact.read()
         if parsed.value is not None:
@@ -180,6 +182,7 @@ def validate(parsed: Parsed) -> None:
 
 
 def _judged(data: bytes) -> Parsed:
+    COUNTS["duis.parse"] += 1
     exact = exact_of(data)
     return Parsed(data, None, exact) if exact else Parsed(data, _tree(data, template=False))
 

@@ -47,6 +47,7 @@ from duis.signature_form import (
     signature_element,
     signed_info,
 )
+from duis.tally import COUNTS
 
 __all__ = [
     "SignatureReference",
@@ -185,6 +186,7 @@ def verify_document(data: bytes, certificate_der: bytes) -> VerifiedDocument:
             "serial_mismatch", str(parts.reference.serial), f"it is {certificate.serial_number}"
         )
     _refuse_never_valid(certificate, parsed.kind)
+    COUNTS["verify"] += 1
     r, s = int.from_bytes(parts.value[:32], "big"), int.from_bytes(parts.value[32:], "big")
     try:
         key.verify(encode_dss_signature(r, s), parts.signed_info, _ECDSA)

@@ -45,7 +45,7 @@ COUNTS: Final = dict.fromkeys(
 )
 """What has been counted in this room, by the names above."""
 
-_ROOMS: Final = ("gbcs.tally", "duis.tally")
+_ROOMS: Final = ("gbcs.tally", "duis.tally", "services.link.wire.tally")
 """The pure rooms count for themselves, because they know nothing of this one."""
 
 

@@ -1,4 +1,4 @@
-"""The lab routes that every party has: checks, clock, traces, messages, audit, outbox, reset.
+"""The lab routes that every party has: checks, counts, clock, traces, audit, outbox, reset.
 
 Only on the lab port, behind its token. Acts that change how the party behaves are recorded in the
 audit log before they take effect.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -15,6 +16,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from keys import tally
+from services.chassis import counts
 from services.chassis.checks import UnknownCheckError
 from services.chassis.context import ServiceContext
 from services.chassis.data.audit import AuditBrokenError
@@ -84,6 +87,10 @@ def common_routes(
             "data": str(base.settings.data.resolve()),
             "accepts": authority.lines(),
         }
+
+    @router.get("/lab/counts")
+    async def what_was_done() -> dict[str, int]:
+        return counts.told(store=lambda: asdict(base.database.counts), keys=tally.counts)
 
     @router.get("/lab/checks")
     async def checks() -> dict[str, Any]:

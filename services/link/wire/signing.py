@@ -25,6 +25,7 @@ from services.link.wire.exact import request_base, response_base, write_input
 from services.link.wire.fields import MAX_FIELD, InnerList, Item
 from services.link.wire.message import Headers, HttpRequest, HttpResponse
 from services.link.wire.profile import Shape
+from services.link.wire.tally import COUNTS
 
 Sign = Callable[[bytes], bytes]
 
@@ -231,6 +232,7 @@ def verify_signature(key: ec.EllipticCurvePublicKey, signature: bytes, base: byt
     if len(signature) != profile.SIGNATURE_OCTETS:
         raise SignatureError(f"{len(signature)} octets instead of {profile.SIGNATURE_OCTETS}")
     r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+    COUNTS["verify"] += 1
     try:
         key.verify(encode_dss_signature(r, s), base, _ECDSA_SHA256)
     except InvalidSignature as error:

@@ -28,6 +28,7 @@ CORE = (
     "services.link.rules.form",
     "services.link.rules.sources",
     "services.link.wire.signing",
+    "services.link.wire.tally",
 )
 PURE = {
     "__future__", "base64", "binascii", "collections", "cryptography", "dataclasses", "datetime",

@@ -13,6 +13,7 @@ import pytest
 from fastapi.routing import APIRoute
 from structlog.testing import capture_logs
 
+from services.chassis import counts
 from services.chassis.app import StartError
 from services.chassis.data.audit import verify_chain
 from services.chassis.data.outbox import OutboxItem, Undeliverable
@@ -339,3 +340,25 @@ async def test_a_number_that_no_row_can_have_is_refused(
 async def test_the_greatest_number_of_a_row_is_asked_for(party: Party) -> None:
     assert (await party.lab.get(f"/lab/audit?after={2**63 - 1}")).status_code == 200
     assert (await party.lab.post(f"/lab/outbox/{2**63 - 1}/retry")).status_code == 404
+
+
+async def test_counts_tell_what_the_store_did(party: Party) -> None:
+    before = (await party.lab.get("/lab/counts")).json()
+    await party.lab.put("/lab/checks/test.order.small", json={"enabled": False})
+    after = (await party.lab.get("/lab/counts")).json()
+    assert after["store.units"] == before["store.units"] + 1
+    assert after["store.commits"] == before["store.commits"] + 1
+    assert after["store.statements"] > before["store.statements"]
+    assert after["store.reads"] >= before["store.reads"]
+
+
+async def test_counts_are_not_for_strangers(party: Party) -> None:
+    assert (await party.stranger.get("/lab/counts")).status_code == 401
+
+
+async def test_another_source_of_the_process_is_told_too(
+    party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counts, "_sources", {})
+    counts.register("watch", lambda: {"sign": 3})
+    assert (await party.lab.get("/lab/counts")).json()["watch.sign"] == 3

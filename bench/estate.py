@@ -1,0 +1,69 @@
+"""The six systems under measurement: started, homes installed, nothing in the way of a load."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from keys.issuing.ceremony import load_plan, run_ceremony
+from services.chassis.time.clock import SystemClock
+from stack.connection import Connection
+from stack.layout import load_stack
+from stack.processes import start, stop
+from stack.provision import provision
+from stack.systems import COS_PARTIES, with_link_keys
+
+HOMES: Final = 64
+"""As many lanes as are used at once, twice over: a home is never asked for while it waits."""
+
+MANY: Final = 2**31 - 1
+WATCH: Final = Path(__file__).with_name("watch")
+
+
+def hold_ceremony(data: Path, homes: int = HOMES) -> None:
+    """A data folder with that many homes; half of them trust each CoS Party."""
+    plan = with_link_keys(load_plan().with_devices(homes))
+    run_ceremony(plan, data, now=SystemClock().now())
+
+
+@contextmanager
+def running(data: Path, *, watched: bool = False) -> Iterator[Connection]:
+    """Start the stack of a folder, make its homes known, let thresholds not stand in the way.
+
+    Args:
+        data: a folder with a ceremony in it.
+        watched: count inside each process too (`bench/watch`).
+    """
+    with _environment(watched=watched):
+        start(data, lambda _line: None, first_port=None)
+    stack = load_stack(data)
+    try:
+        with Connection(stack) as connection:
+            provision(connection, data)
+            suppliers = [one["eui"] for one in stack.facts["suppliers"]]
+            for scope in ("*", *suppliers):
+                connection.lab("acb", "PUT", f"/lab/thresholds/{scope}", {"most": MANY})
+            most = {"window_seconds": 3600, "per_requester": MANY, "total": MANY}
+            for party in COS_PARTIES:
+                connection.lab(party, "PUT", "/lab/thresholds", most)
+            yield connection
+    finally:
+        stop(stack)
+
+
+@contextmanager
+def _environment(*, watched: bool) -> Iterator[None]:
+    """What the systems are started with; this process is as it was afterwards."""
+    before = os.environ.get("PYTHONPATH")
+    if watched:
+        os.environ["PYTHONPATH"] = str(WATCH)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
+        elif watched:
+            del os.environ["PYTHONPATH"]
