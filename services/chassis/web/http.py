@@ -147,7 +147,7 @@ async def _through_httpx(
         answer = await http.send(asked, stream=True)
         read, whole = bytearray(), True
         try:
-            async for part in answer.aiter_raw():
+            async for part in answer.aiter_bytes():
                 read += part
                 whole = len(read) <= longest
                 if not whole:
