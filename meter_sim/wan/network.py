@@ -101,9 +101,9 @@ class Wan:
 
     def forget(self, eui: str) -> None:
         """Let nothing befall what goes to this device any more, and lose what is on its way."""
-        for task, one in self._on_the_way.items():
-            if one.eui == eui:
-                task.cancel()
+        for task in [task for task, one in self._on_the_way.items() if one.eui == eui]:
+            del self._on_the_way[task]
+            task.cancel()
         self._faults.forget(eui)
 
     async def recover(self) -> None:
@@ -148,10 +148,10 @@ class Wan:
         task.add_done_callback(self._arrived)
 
     def _arrived(self, task: asyncio.Task[None]) -> None:
-        one = self._on_the_way.pop(task)
+        one = self._on_the_way.pop(task, None)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            _log.error("lost on the WAN", message=one.subject, exc_info=error)
+            _log.error("lost on the WAN", message=one and one.subject, exc_info=error)
 
     async def _passed(self, part: Part, exchange: ExchangeFacts) -> None:
         """Bring those on their way that waited for this one to pass."""
