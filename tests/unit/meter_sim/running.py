@@ -104,6 +104,7 @@ class Running:
 
     async def settled(self) -> None:
         """Return when nothing is due any more and every Alert has been tried."""
+        await asyncio.sleep(0)  # what was released runs: no call of a test has to wait for anything
         await self.executed()
         await self.service.base.outbox.idle()
 
