@@ -64,6 +64,7 @@ class Counted:
         checks: for each CoS Party, the checks that said yes to one change, by the system whose
             they are.
         synced: ``fdatasync`` calls; empty where strace is not there or may not look.
+        reached: what was counted at all since the systems started, whatever it was for.
     """
 
     costs: dict[str, ByName]
@@ -71,6 +72,7 @@ class Counted:
     evidence: dict[str, ByName]
     checks: dict[str, dict[str, list[str]]]
     synced: ByName
+    reached: frozenset[str]
 
     def total(self, name: str) -> float:
         """Of all systems."""
@@ -160,6 +162,7 @@ def _counted(
             for home, request in zip(driver.homes[:HOMES], asked[-HOMES:], strict=True)
         },
         synced={name: number / changes for name, number in calls.items()},
+        reached=frozenset(name for system in after.values() for name, n in system.items() if n),
     )
 
 
