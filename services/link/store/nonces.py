@@ -19,20 +19,19 @@ from typing import Final
 from sqlalchemy import (
     BigInteger,
     Column,
-    ColumnElement,
     Integer,
     LargeBinary,
     MetaData,
     Table,
     Text,
-    and_,
     delete,
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
+from services.chassis.data import rows
 from services.chassis.data.connection import StoreConnection
+from services.chassis.data.prepared import Prepared, param
 from services.chassis.data.store import Database
 from services.link.wire import profile
 
@@ -66,6 +65,26 @@ _messages: Final = Table(
 )
 
 
+_KEY: Final = ("sender", "purpose", "message_id")
+_OF_KEY: Final = tuple(_messages.c[name] == param(f"of_{name}") for name in _KEY)
+_UNANSWERED: Final = (*_OF_KEY, _messages.c.status.is_(None))
+_MINE: Final = (*_UNANSWERED, _messages.c.attempt == param("mine"))
+
+_SWEEP: Final = tuple(
+    Prepared(delete(table).where(table.c.keep_until < param("now")))
+    for table in (_nonces, _messages)
+)
+_KNOWN: Final = Prepared(
+    select(_messages.c.body_digest, _messages.c.status, _messages.c.answer).where(*_OF_KEY)
+)
+_TAKE_OVER: Final = Prepared(
+    update(_messages).where(*_UNANSWERED, _messages.c.lease_until < param("now")),
+    *("attempt", "lease_until"),
+)
+_ANSWER: Final = Prepared(update(_messages).where(*_MINE), "status", "answer")
+_GIVE_UP: Final = Prepared(update(_messages).where(*_MINE), "lease_until")
+
+
 @dataclass(frozen=True, slots=True)
 class MessageKey:
     """What a message is known by: an identifier is the sender's own, for one purpose."""
@@ -73,6 +92,15 @@ class MessageKey:
     sender: str
     purpose: str
     message_id: str
+
+    @property
+    def values(self) -> dict[str, object]:
+        """As the statements below are asked for it."""
+        return {
+            "of_sender": self.sender,
+            "of_purpose": self.purpose,
+            "of_message_id": self.message_id,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +119,7 @@ class NonceWindow:
         self.database = database
         self._process = secrets.token_hex(8)
         self._released = False
+        self._swept: int | None = None
 
     @classmethod
     async def open(cls, database: Database) -> NonceWindow:
@@ -106,24 +135,16 @@ class NonceWindow:
         A nonce is kept past its signature's expiry by the clocks' difference and a lifetime more,
         so that a clock that is set back by less does not open the window again.
         """
-        await conn.execute(delete(_nonces).where(_nonces.c.keep_until < _seconds(now)))
+        await self._sweep(conn, _seconds(now))
         keep = expires + profile.MAX_SKEW + profile.MAX_LIFETIME
-        return await _insert_new(
-            conn, _nonces, {"key_id": key_id, "nonce": nonce, "keep_until": keep}
-        )
+        return await rows.add_new(conn, _nonces, key_id=key_id, nonce=nonce, keep_until=keep)
 
     async def known(
         self, conn: StoreConnection, key: MessageKey, now: datetime
     ) -> KnownMessage | None:
         """What is remembered of a message identifier."""
-        await conn.execute(delete(_messages).where(_messages.c.keep_until < _seconds(now)))
-        row = (
-            await conn.execute(
-                select(_messages.c.body_digest, _messages.c.status, _messages.c.answer).where(
-                    _is(key)
-                )
-            )
-        ).one_or_none()
+        await self._sweep(conn, _seconds(now))
+        row = (await conn.execute(_KNOWN, key.values)).one_or_none()
         return None if row is None else KnownMessage(row.body_digest, row.status, row.answer)
 
     async def begin(
@@ -137,23 +158,21 @@ class NonceWindow:
         await self._release_the_dead(conn)
         attempt = f"{self._process}:{secrets.token_hex(8)}"
         lease = _seconds(now + LEASE)
-        row = {
-            "sender": key.sender,
-            "purpose": key.purpose,
-            "message_id": key.message_id,
-            "body_digest": body_digest,
-            "attempt": attempt,
-            "lease_until": lease,
-            "keep_until": _seconds(now + ANSWER_KEPT),
-        }
-        if await _insert_new(conn, _messages, row):
-            return attempt
-        taken = await conn.execute(
-            update(_messages)
-            .where(_is(key), _messages.c.status.is_(None), _messages.c.lease_until < _seconds(now))
-            .values(attempt=attempt, lease_until=lease)
+        added = await rows.add_new(
+            conn,
+            _messages,
+            sender=key.sender,
+            purpose=key.purpose,
+            message_id=key.message_id,
+            body_digest=body_digest,
+            attempt=attempt,
+            lease_until=lease,
+            keep_until=_seconds(now + ANSWER_KEPT),
         )
-        return attempt if taken.rowcount == 1 else None
+        if added:
+            return attempt
+        over = {**key.values, "now": _seconds(now), "attempt": attempt, "lease_until": lease}
+        return attempt if (await conn.execute(_TAKE_OVER, over)).rowcount == 1 else None
 
     async def answer(
         self, conn: StoreConnection, key: MessageKey, attempt: str, status: int, body: bytes
@@ -163,20 +182,19 @@ class NonceWindow:
         Returns:
             False when this attempt no longer holds the message: another has taken it over.
         """
-        kept = await conn.execute(
-            update(_messages)
-            .where(_is(key), _messages.c.status.is_(None), _messages.c.attempt == attempt)
-            .values(status=status, answer=body)
-        )
-        return kept.rowcount == 1
+        given = {**key.values, "mine": attempt, "status": status, "answer": body}
+        return (await conn.execute(_ANSWER, given)).rowcount == 1
 
     async def give_up(self, conn: StoreConnection, key: MessageKey, attempt: str) -> None:
         """Let go of a message that this attempt could not answer; the next one may try."""
-        await conn.execute(
-            update(_messages)
-            .where(_is(key), _messages.c.status.is_(None), _messages.c.attempt == attempt)
-            .values(lease_until=0)
-        )
+        await conn.execute(_GIVE_UP, {**key.values, "mine": attempt, "lease_until": 0})
+
+    async def _sweep(self, conn: StoreConnection, now: int) -> None:
+        """Forget what need not be known any more: it is told in seconds, so once in each."""
+        if self._swept != now:
+            self._swept = now
+            for statement in _SWEEP:
+                await conn.execute(statement, {"now": now})
 
     async def _release_the_dead(self, conn: StoreConnection) -> None:
         """Let go, once, of what a process before this one left: SQLite has one process at most."""
@@ -188,23 +206,6 @@ class NonceWindow:
             .where(_messages.c.status.is_(None), _messages.c.attempt.not_like(f"{self._process}:%"))
             .values(lease_until=0)
         )
-
-
-def _is(key: MessageKey) -> ColumnElement[bool]:
-    return and_(
-        _messages.c.sender == key.sender,
-        _messages.c.purpose == key.purpose,
-        _messages.c.message_id == key.message_id,
-    )
-
-
-async def _insert_new(conn: StoreConnection, table: Table, row: dict[str, object]) -> bool:
-    """Insert unless the key is there; one statement, so that it is atomic on either engine."""
-    insert = postgresql.insert if conn.dialect == "postgresql" else sqlite.insert
-    added = await conn.execute(
-        insert(table).values(row).on_conflict_do_nothing().returning(*table.primary_key.columns)
-    )
-    return added.one_or_none() is not None
 
 
 def _seconds(at: datetime) -> int:
