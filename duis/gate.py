@@ -78,8 +78,8 @@ _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xfe\xff", b"\xff\xfe")
 class Parsed:
     """A document that passed the gate, and what has been found out about it since.
 
-    All of it follows from the octets alone, so it is kept with them and never found out twice: whom
-    to believe, and when, is judged elsewhere and kept nowhere here.
+    All of it follows from the octets alone, so with a document in the exact spelling it is kept and
+    never found out twice. Whom to believe, and when, is judged elsewhere and kept nowhere here.
 
     Attributes:
         data: the octets as received.
@@ -110,10 +110,8 @@ class Parsed:
 
     @property
     def root(self) -> etree._Element:
-        """The tree; read it, never change it. Made when it is first asked for."""
-        if self._root is None:
-            self._root = _tree(self.data, template=False)
-        return self._root
+        """The tree; of a document in the exact spelling it is made anew each time."""
+        return _tree(self.data, template=False) if self._root is None else self._root
 
     @property
     def kind(self) -> str:
@@ -145,7 +143,8 @@ def parse(data: bytes, *, limit: int = DEFAULT_LIMIT, template: bool = False) ->
         raise MalformedXml("too_large", f"{len(data)} octets", f"the limit is {limit} octets")
     if template:
         return Parsed(data, _tree(data, template=True), template=True)
-    return _kept(data) if len(data) <= LARGEST_KEPT else _judged(data)
+    known = _kept(data) if len(data) <= LARGEST_KEPT else _exactly(data)
+    return known or _by_tree(data)
 
 
 def validate(parsed: Parsed) -> None:
@@ -181,14 +180,21 @@ def validate(parsed: Parsed) -> None:
     parsed.valid = True
 
 
-def _judged(data: bytes) -> Parsed:
-    COUNTS["duis.parse"] += 1
+def _exactly(data: bytes) -> Parsed | None:
     exact = exact_of(data)
-    return Parsed(data, None, exact) if exact else Parsed(data, _tree(data, template=False))
+    if exact is None:
+        return None
+    COUNTS["duis.parse"] += 1
+    return Parsed(data, None, exact)
 
 
-_kept = lru_cache(maxsize=MOST_KEPT)(_judged)
-"""By the octets themselves; a refusal is not kept."""
+_kept = lru_cache(maxsize=MOST_KEPT)(_exactly)
+"""By the octets themselves. Never with a tree: whoever changed one would change it for all."""
+
+
+def _by_tree(data: bytes) -> Parsed:
+    COUNTS["duis.parse"] += 1
+    return Parsed(data, _tree(data, template=False))
 
 
 def _tree(data: bytes, *, template: bool) -> etree._Element:

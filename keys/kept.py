@@ -16,13 +16,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Final, Generic, TypeVar, cast
 
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
 
 _MISSING: Final = object()
 
 
-class Kept(Generic[K, V]):
+class Kept(Generic[Key, Value]):
     """The values of one function.
 
     Args:
@@ -38,12 +38,12 @@ class Kept(Generic[K, V]):
         most: int,
         *,
         most_octets: int | None = None,
-        weigh: Callable[[K], int] = lambda _: 0,
+        weigh: Callable[[Key], int] = lambda _: 0,
     ) -> None:
         self.most = most
         self.most_octets = most_octets
         self.weigh = weigh
-        self._held: OrderedDict[K, V] = OrderedDict()
+        self._held: OrderedDict[Key, Value] = OrderedDict()
         self._octets = 0
         self._lock = threading.Lock()
 
@@ -55,7 +55,7 @@ class Kept(Generic[K, V]):
         """Show how many, and nothing of what they are."""
         return f"<Kept {len(self._held)} of {self.most}>"
 
-    def of(self, key: K, make: Callable[[], V]) -> V:
+    def of(self, key: Key, make: Callable[[], Value]) -> Value:
         """The value under this key: as it is kept, or as it is made now.
 
         Args:
@@ -69,7 +69,7 @@ class Kept(Generic[K, V]):
                 held.move_to_end(key)
             except KeyError:  # another thread has just forgotten it; it is as good
                 pass
-            return cast("V", found)
+            return cast("Value", found)
         value = make()
         self._keep(key, value)
         return value
@@ -80,7 +80,7 @@ class Kept(Generic[K, V]):
             self._held.clear()
             self._octets = 0
 
-    def _keep(self, key: K, value: V) -> None:
+    def _keep(self, key: Key, value: Value) -> None:
         weight = self.weigh(key)
         if self.most_octets is not None and weight > self.most_octets:
             return
