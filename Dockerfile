@@ -12,7 +12,7 @@ RUN python -m venv --without-pip /venv \
  && find . -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -name '*.h' \) -delete
 
 # What was taken out is missed by nobody: what falls back where it finds nothing is named too.
-RUN /venv/bin/python -W error -c "import aiohttp, cryptography.x509, fastapi, httptools, httpx_aiohttp, lxml.etree, signxml, sqlalchemy.ext.asyncio, sqlalchemy.dialects.sqlite.aiosqlite, sqlalchemy.dialects.postgresql, structlog, tomli_w, typer, uvicorn, uvloop"
+RUN /venv/bin/python -W error -c "import aiohttp, cryptography.x509, fastapi, httptools, httpx_aiohttp, lxml.etree, sqlalchemy.dialects.sqlite, structlog, tomli_w, typer, uvicorn, uvloop"
 
 # The same without what only the command line needs: no terminal, no colours.
 FROM dependencies AS service-dependencies

@@ -6,13 +6,14 @@ ECDSA on P-256 with SHA-256, the value being r and s of 32 octets each; KeyInfo 
 of the certificate and nothing else; the signature is the root's last child. Source:
 docs/sources.md#service-requests, #devices-as-they-are.
 
-How it is verified, and why so: first the gate (`duis.gate`) and the form (`duis.signature_form`),
-which refuse by name what libraries let through. Then signxml in its strictest profile does the
-reference processing and the arithmetic: it is well kept, has been attacked by many, and costs a
-third of a millisecond, which at this interface is nothing. It is told the certificate, so it never
-looks at KeyInfo; that issuer and serial are that certificate's is checked here. It is also told to
-judge the certificate at its own first moment of validity, because whether a certificate is good,
-and when, is the caller's business (`keys.path`), on the caller's clock.
+How it is verified: first the gate (`duis.gate`) and the form (`duis.signature_form`), which leave
+one way to sign and refuse by name what libraries let through; then the two octet strings of that
+one way, SignedInfo and the document without its signature in canonical form, are hashed and the
+ECDSA value checked. Nothing in the document chooses an algorithm, a transform or a key. Where a
+document has the exact spelling (`duis.exact`) it is its own canonical form; any other is written
+anew by libxml2. That signxml and xmlsec1 say the same of the same documents is for tests to show.
+The caller names the certificate; that issuer and serial are that certificate's is checked here,
+whether it is good, and when, is the caller's business (`keys.path`), on the caller's clock.
 
 Signing takes a callable, so that no private key enters this package.
 """

@@ -99,7 +99,7 @@ def configure(
     root = logging.getLogger()
     root.handlers = handlers
     root.setLevel(logging.DEBUG if file is not None else level.upper())
-    for chatty in ("aiosqlite", "asyncio", "sqlalchemy", "uvicorn", "httpx", "httpcore"):
+    for chatty in ("asyncio", "sqlalchemy", "uvicorn", "httpx", "httpcore"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
         processors=[

@@ -67,9 +67,11 @@ def _where(table: Table, names: tuple[str, ...]) -> list[Any]:
 @lru_cache(SHAPES)
 def _upsert(table: Table, key: tuple[str, ...], names: tuple[str, ...]) -> Prepared:
     adding = insert(table)
+    if not names:
+        return Prepared(adding.on_conflict_do_nothing(), *key)
     changed = {name: adding.excluded[name] for name in names}
     known = adding.on_conflict_do_update(index_elements=list(key), set_=changed)
-    return Prepared(known if names else adding.on_conflict_do_nothing(), *key, *names)
+    return Prepared(known, *key, *names)
 
 
 @lru_cache(SHAPES)
