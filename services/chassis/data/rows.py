@@ -5,6 +5,7 @@ A shape is a table and the names of the columns that are asked for or given.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from sqlalchemy import Table, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from services.chassis.data.connection import StoreConnection
-from services.chassis.data.prepared import Prepared, param
+from services.chassis.data.prepared import Prepared, Values, param
 
 SHAPES: Final = 512
 """More than the parties have; a bound all the same."""
@@ -23,6 +24,15 @@ _KEY: Final = "key_{}"
 async def put(conn: StoreConnection, table: Table, key: dict[str, Any], **values: Any) -> None:
     """Add the row with this primary key, or change these columns of the one there is."""
     await conn.execute(_upsert(table, tuple(key), tuple(values)), {**key, **values})
+
+
+async def put_all(
+    conn: StoreConnection, table: Table, key: tuple[str, ...], many: Sequence[Values]
+) -> None:
+    """As `put`, for many rows of one shape: each gives its primary key and the same columns."""
+    if many:
+        names = tuple(name for name in many[0] if name not in key)
+        await conn.execute(_upsert(table, key, names), list(many))
 
 
 async def add(conn: StoreConnection, table: Table, **values: Any) -> Any:

@@ -85,3 +85,15 @@ async def test_a_row_that_is_there_already_stays_as_it_was_put_without_values(
         found = await rows.find(conn, homes, street="A", number=1)
         assert found is not None
         assert found.colour == "red"
+
+
+async def test_many_rows_of_one_shape_in_one_go(store: Database) -> None:
+    key = ("street", "number")
+    async with store.begin() as conn:
+        await rows.put(conn, homes, {"street": "A", "number": 1}, colour="red")
+        many = [{"street": "A", "number": number, "colour": "blue"} for number in (1, 2)]
+        await rows.put_all(conn, homes, key, many)
+        await rows.put_all(conn, homes, key, [])
+        await rows.put_all(conn, homes, key, [{"street": "A", "number": n} for n in (2, 3)])
+        found = await rows.find_all(conn, homes, street="A")
+    assert [(row.number, row.colour) for row in found] == [(1, "blue"), (2, "blue"), (3, None)]
