@@ -41,6 +41,7 @@ from services.chassis.web import http
 from services.link.assembly import LinkEnd, address_of, start_errors
 from services.link.authorities import Authorities
 from services.link.checks import response_checks
+from services.link.repository import RepositoryClient, RevocationCopies, metadata
 
 AUTHORITY = Path(__file__).with_name("authority.toml")
 REPOSITORY = "smki_repository"
@@ -66,17 +67,20 @@ def context_of(
     link = LinkEnd.of(base, keys.signer(LINK))
     blocks = Incoming(base)
     authorities = Authorities.read(settings.data / "trust")
-    smki = Smki(
-        link.client(REPOSITORY, link_http),
-        base.database,
-        base.system_clock,
-        authorities,
+    repository = RepositoryClient(link.client(REPOSITORY, link_http), settings.source_seconds)
+    copies = RevocationCopies(
+        repository=repository,
+        database=base.database,
+        trust=authorities,
+        clock=base.system_clock,
         max_age=timedelta(seconds=settings.revocation_max_age_seconds),
         patience=timedelta(seconds=settings.revocation_patience_seconds),
-        on_list=link.trust.offer,
-        link_stale=link.trust.stale,
+        use=link.trust.offer,
+        link_stale=lambda: link.trust.stale(base.system_clock.now()),
         seconds=settings.source_seconds,
+        lease=settings.source_lease_seconds,
     )
+    smki = Smki(repository, copies, base.database, authorities)
     return Context(
         base=base,
         settings=settings,
@@ -121,7 +125,7 @@ def service_of(context: Context, closing: Sequence[http.Http] = ()) -> Service:
         register(kind, delivery.deliver, on_dead=delivery.gave_up, pool=lanes.DEVICES)
     register(lanes.READ_BACK, read_back.ask, on_dead=read_back.gave_up, pool=lanes.DEVICES)
 
-    refresher = Refresher(context.smki.refresh_due, context.smki.revocation_lists)
+    refresher = Refresher(context.smki.copies.needs_refresh, context.smki.copies.current)
 
     async def reset() -> None:
         async with context.base.database.begin() as conn:
@@ -154,7 +158,7 @@ async def build(settings: AcbSettings) -> Service:
     with start_errors():
         clients = (http.Caller(http.peer_tls(settings)), http.Caller(), http.Caller())
         keys = open_store(settings.data)
-        base = await ServiceContext.open(settings, book(response_checks()), tables)
+        base = await ServiceContext.open(settings, book(response_checks()), tables, metadata)
         base.expose(clients[0])
         base.expose(clients[1])
         base.expose(clients[2], otherwise="users")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cos_party.api import link_routes
 from cos_party.checks import check_book
 from cos_party.lab.routes import lab_routes
-from cos_party.peers.outbound import Sources
+from cos_party.peers.outbound import RegistrationClient
 from cos_party.peers.pull import Puller
 from cos_party.settings import CosPartySettings
 from cos_party.steps.device_messages import DeviceReturns
@@ -31,6 +31,8 @@ from services.chassis.web.http import Caller, Http, client, peer_tls
 from services.link.assembly import LinkEnd, link_end, start_errors
 from services.link.authorities import Authorities
 from services.link.checks import link_checks
+from services.link.repository import RepositoryClient, RevocationCopies
+from services.link.repository import metadata as lists_metadata
 
 if TYPE_CHECKING:
     import httpx
@@ -84,7 +86,7 @@ async def assemble(
     book.extend(link_checks())
     _require_cos_key(keys.digital_signing.certificate, settings.eui)
     with start_errors():
-        async with link_end(settings, keys.link, book, metadata) as link:
+        async with link_end(settings, keys.link, book, metadata, lists_metadata) as link:
             http = Caller(peer_tls(settings)) if transport is None else client(transport=transport)
             link.base.expose(http)
             try:
@@ -104,21 +106,35 @@ async def _put_together(
     base = link.base
     base.faults.reference = reference_of
     trust = Authorities.read(settings.data / "trust")
-    puller = Puller(
+    limits = settings.limits.limits()
+    repository = RepositoryClient(link.client(SMKI_REPOSITORY, http), settings.source_seconds)
+    lists = RevocationCopies(
+        repository=repository,
         database=base.database,
-        sources=Sources(link.client(REGISTRATION, http), link.client(SMKI_REPOSITORY, http)),
         trust=trust,
         clock=base.clock,
-        use_list=link.trust.offer,
+        patience=limits.revocation_patience,
+        use=link.trust.offer,
         link_stale=lambda: link.trust.stale(base.system_clock.now()),
         seconds=settings.source_seconds,
+        lease=settings.source_lease_seconds,
+    )
+    puller = Puller(
+        database=base.database,
+        registration=RegistrationClient(link.client(REGISTRATION, http)),
+        repository=repository,
+        lists=lists,
+        trust=trust,
+        clock=base.clock,
+        seconds=settings.source_seconds,
+        lease=settings.source_lease_seconds,
     )
     refresher = Refresher(puller.needs_refresh, puller.sync)
     gatherer = Gatherer(
         database=base.database,
         puller=puller,
         trust=trust,
-        limits=settings.limits.limits(),
+        limits=limits,
         thresholds=settings.thresholds.thresholds(),
         eui=settings.eui,
         clock=base.clock,
@@ -128,7 +144,7 @@ async def _put_together(
     server = await link.server(organisation.authority_file)
 
     async def take_first_copies() -> None:
-        await puller.recall()
+        await lists.recall()
         await puller.sync()
 
     return Service(

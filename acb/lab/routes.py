@@ -175,6 +175,11 @@ def routes(context: Context, intake: Intake, notifier: Notifier) -> APIRouter:
             await records.put_user(conn, added)
         return asdict(added)
 
+    @router.post("/lab/sync")
+    async def sync() -> dict[str, Any]:
+        """Ask for the revocation lists now, whatever the repository's last word was."""
+        return {"party": PARTY, "revocation": await context.smki.sync()}
+
     @router.get("/lab/users")
     async def users() -> dict[str, Any]:
         async with database.connect() as conn:

@@ -20,12 +20,13 @@ from collections import OrderedDict
 from datetime import datetime, timedelta
 from typing import Final
 
-from acb.peers.smki import RepositoryUnavailable, Smki
+from acb.peers.smki import Smki
 from acb.store import records
 from keys.certificate import Certificate
 from services.chassis.data.quota import UnauthenticatedQuota
 from services.chassis.data.store import Database
 from services.chassis.time.clock import Clock
+from services.link.sources import SourceUnavailable
 
 RECORDS: Final = 5
 """What one look-up leaves at the two ends of the link: question and answer twice, and a trace."""
@@ -35,7 +36,7 @@ LONGEST_NAME: Final = 1024
 """Characters of the longest name that is remembered."""
 
 
-class TooManyLookups(RepositoryUnavailable):
+class TooManyLookups(SourceUnavailable):
     """The repository is not asked for this one now.
 
     Attributes:
@@ -105,7 +106,7 @@ class Lookups:
 
         Raises:
             TooManyLookups: it was not fetched before, and the unauthenticated quota is used up.
-            RepositoryUnavailable: it was not fetched before, and the repository cannot be asked.
+            SourceUnavailable: it was not fetched before, and the repository cannot be asked.
         """
         kept = await self._kept(issuer, serial)
         if kept is not None:

@@ -12,8 +12,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, Final
 
-from acb.peers.smki import LinkCall
 from services.chassis.web.http import Http, NoAnswer, post
+from services.link.sources import LinkCall
 
 OCTETS = "application/octet-stream"
 XML = "application/xml"

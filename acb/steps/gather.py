@@ -85,8 +85,8 @@ async def look_up_signer(evidence: RequestEvidence, context: Context) -> Request
     """The certificate the signature names, and what its path is judged by.
 
     Raises:
-        acb.peers.smki.RepositoryUnavailable: the repository cannot be asked, or not for a stranger
-        now.
+        services.link.sources.SourceUnavailable: the repository cannot be asked, or not for a
+            stranger now.
     """
     named, clock = evidence.signature, context.base.clock
     if named is None:
@@ -108,7 +108,7 @@ async def look_up_path(context: Context) -> PathEvidence:
         anchor=context.trust.organisation_root,
         revocation_lists=lists,
         now=context.base.clock.now(),
-        unrefreshed=context.smki.unrefreshed(),
+        unrefreshed=context.smki.copies.unrefreshed(),
     )
 
 

@@ -14,7 +14,6 @@ from uuid import uuid4
 from acb.checks import PARTY
 from acb.model import Refusal, RequestEvidence, State, Tracked
 from acb.peers.lookups import TooManyLookups
-from acb.peers.smki import RepositoryUnavailable
 from acb.rules import codes
 from acb.rules.request import FORM_CHECKS, IDENTITY_CHECKS
 from acb.rules.standing import STANDING_CHECKS, set_aside
@@ -32,6 +31,7 @@ from services.chassis.checks import Approved, Refused, need
 from services.chassis.data.connection import StoreConnection
 from services.chassis.log import about, note
 from services.chassis.web.problems import Problem
+from services.link.sources import SourceUnavailable
 
 LOOKUPS: Final = "acb.smki_repository.lookups"
 """The same, because strangers have asked for too many."""
@@ -149,7 +149,7 @@ class Intake:
             arrival.evidence = await gather.look_up_signer(arrival.evidence, self._context)
             for check in IDENTITY_CHECKS:
                 run.apply(check, arrival.evidence)
-        except RepositoryUnavailable as error:
+        except SourceUnavailable as error:
             many = error if isinstance(error, TooManyLookups) else None
             raise Problem(
                 503,

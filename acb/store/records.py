@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -30,12 +29,10 @@ from acb.model import DeviceRecord, Tracked, User
 from acb.store.requests import request_table
 from acb.store.tables import digits, number, tables
 from keys.certificate import Certificate
-from keys.crl import RevocationList
 from keys.roles import Usage
 from services.chassis.data import rows
 from services.chassis.data.connection import StoreConnection
 from services.chassis.data.prepared import Prepared, param
-from services.chassis.data.store import UtcDateTime
 
 user_table: Final = Table(
     "acb_user",
@@ -88,15 +85,6 @@ certificate_table: Final = Table(
     Column("issuer", Text, primary_key=True),
     Column("serial", Text, primary_key=True),
     Column("certificate", LargeBinary, nullable=False),
-)
-
-revocation_table: Final = Table(
-    "acb_revocation_list",
-    tables,
-    Column("authority", Text, primary_key=True),
-    Column("number", Text, nullable=False),
-    Column("list", LargeBinary, nullable=False),
-    Column("fetched_at", UtcDateTime, nullable=False),
 )
 
 threshold_table: Final = Table(
@@ -313,22 +301,6 @@ async def keep_certificate(conn: StoreConnection, certificate: Certificate) -> N
     """Keep a certificate fetched from the repository."""
     named = {"issuer": certificate.issuer, "serial": str(certificate.serial)}
     await rows.add_new(conn, certificate_table, **named, certificate=certificate.der)
-
-
-async def revocation_lists(conn: StoreConnection) -> dict[str, Any]:
-    """The revocation lists kept, by `keys.certificate.Certificate.authority_id`."""
-    return {row.authority: row for row in await rows.find_all(conn, revocation_table)}
-
-
-async def confirm_revocation_list(conn: StoreConnection, key: str, at: datetime) -> None:
-    """Note that a list kept here is the current one."""
-    await rows.change(conn, revocation_table, {"authority": key}, fetched_at=at)
-
-
-async def keep_revocation_list(conn: StoreConnection, item: RevocationList, at: datetime) -> None:
-    """Keep a genuine revocation list in place of the one of that authority."""
-    values = {"number": str(item.number), "list": item.der, "fetched_at": at}
-    await rows.put(conn, revocation_table, {"authority": item.authority_id}, **values)
 
 
 async def thresholds(conn: StoreConnection, scopes: Iterable[str]) -> dict[str, int | None]:

@@ -1,91 +1,218 @@
-"""The party's own copies of what others publish: registration data, certificates, lists.
+"""The party's own copies of what others publish: registration data and certificates.
 
-Kept so that a decision never depends on somebody answering at that moment, and never on the word
-of the system that asks. What is taken in is read strictly and, where it is signed, verified first.
+Kept so that a decision never depends on the word of the system that asks. What is taken in is read
+strictly and, where it is signed, verified first. Revocation lists: `services.link.repository`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Table, delete, select
 
-from cos_party.model import Revocations
 from cos_party.peers.outbound import KnownExtract
-from cos_party.peers.wire import RegistrationExtract, read_extract
-from cos_party.registration_copy import RegistrationCopy
-from cos_party.store.tables import certificates, registration, revocation_lists
+from cos_party.peers.wire import (
+    Position,
+    RegistrationExtract,
+    meter_point_of,
+    participant_of,
+)
+from cos_party.registration_copy import Participant, RegistrationCopy
+from cos_party.store.tables import (
+    certificates,
+    registered_participants,
+    registered_points,
+    registration,
+)
 from duis.signature import SignatureReference
 from keys.certificate import Certificate
-from keys.crl import RevocationList, read_crl
+from services.chassis.data import rows
 from services.chassis.data.connection import StoreConnection
+from services.chassis.data.prepared import Prepared, param
+from services.link.register_digest import digest, total
+
+CLEARED: Final = 2_000
+"""Rows of an earlier generation that are cleared away at a time."""
+
+_generations: Final = select(registration).order_by(registration.c.generation.desc())
+_NEWEST: Final = Prepared(_generations.limit(1))
+_COMPLETE: Final = Prepared(_generations.where(registration.c.number.is_not(None)).limit(1))
+_GENERATIONS: Final = Prepared(_generations)
+_PEOPLE: Final = Prepared(
+    select(registered_participants.c.document).where(
+        registered_participants.c.generation == param("of")
+    )
+)
 
 
-class RegistrationMemory:
-    """The registration copy, parsed once per extract and not once per decision."""
+class GapError(Exception):
+    """What was taken, put together, is not what registration says that it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The newest copy of the register, perhaps not complete yet.
+
+    Attributes:
+        generation: its number here; 0: none was begun.
+        number: the number of the extract that it is complete for, as registration gave it.
+        total: the sum of its rows (`services.link.register_digest`).
+        after: where it ends; None: everything must be asked for.
+    """
+
+    generation: int = 0
+    number: int | None = None
+    total: int = 0
+    after: Position | None = None
+
+    @property
+    def known(self) -> KnownExtract | None:
+        """As registration is told of it."""
+        return None if self.number is None else KnownExtract(self.number, digest(self.total))
+
+    def same_as(self, page: RegistrationExtract) -> bool:
+        """Whether somebody else has taken already what this page would make of it."""
+        whole = None if page.goes_on or page.more else page.digest
+        return self.known == KnownExtract(page.number, page.register_digest or whole or "")
+
+
+class RegistrationStore:
+    """The registration copy: rows by key, and the participants in memory, who are few."""
 
     def __init__(self) -> None:
-        self._parsed: tuple[str, RegistrationCopy] | None = None
+        self._participants: tuple[tuple[int, int, str], dict[str, Participant]] | None = None
+
+    async def newest(self, conn: StoreConnection) -> Generation:
+        """What the next page goes on from."""
+        row = (await conn.execute(_NEWEST)).first()
+        if row is None:
+            return Generation()
+        after = None if row.after is None else Position.model_validate_json(row.after)
+        return Generation(row.generation, row.number, int(row.total, 16), after)
 
     async def known(self, conn: StoreConnection) -> KnownExtract | None:
-        """The extract held, if one is."""
-        query = select(registration.c.number, registration.c.digest)
-        row = (await conn.execute(query)).one_or_none()
-        return None if row is None else KnownExtract(row.number, row.digest)
+        """The extract held, if one is complete."""
+        return (await self.newest(conn)).known
 
-    async def take(self, conn: StoreConnection, new: RegistrationExtract, at: datetime) -> None:
-        """Keep an extract in place of the one held, whatever their numbers."""
-        values = {
-            "number": new.number,
-            "digest": new.digest,
-            "confirmed_at": at,
-            "document": new.document,
-        }
-        self._parsed = new.digest, new.copy_at(at)  # counts for this digest only, if it is kept
-        await conn.execute(
-            insert(registration)
-            .values(one=1, **values)
-            .on_conflict_do_update(index_elements=["one"], set_=values)
+    async def take(
+        self, conn: StoreConnection, held: Generation, page: RegistrationExtract, at: datetime
+    ) -> frozenset[str] | None:
+        """Write a page into the copy it goes on from, or begin anew with it.
+
+        Returns:
+            The meter points whose registration may have changed for those who decide; None: any.
+
+        Raises:
+            GapError: it was the last, and what is held then is not what registration holds.
+        """
+        before = held if page.goes_on else Generation(held.generation + 1)
+        old = [
+            *(await _documents(conn, registered_participants, "id", before, page.people)).values(),
+            *(await _documents(conn, registered_points, "mpxn", before, page.homes)).values(),
+        ]
+        now = total([*page.people.values(), *page.homes.values()], without=old, to=before.total)
+        if not page.more and page.register_digest not in (None, digest(now)):
+            raise GapError("what is held is not what registration says that it holds")
+        await _put(conn, registered_participants, "id", before, page.people)
+        await _put(conn, registered_points, "mpxn", before, page.homes)
+        confirmed = {} if page.more else {"confirmed_at": at}
+        await rows.put(
+            conn,
+            registration,
+            {"generation": before.generation},
+            number=before.number if page.more else page.number,
+            total=f"{now:x}",
+            after=None if page.next is None else page.next.model_dump_json(),
+            **confirmed,
         )
+        if before.number is None and page.more:
+            return frozenset()  # nobody decides by it yet
+        return None if page.people or before.number is None else frozenset(page.homes)
 
-    async def confirm(self, conn: StoreConnection, held: KnownExtract, at: datetime) -> None:
-        """Note that registration called this extract the current one, if it is held."""
-        await conn.execute(
-            update(registration)
-            .where(registration.c.number == held.number, registration.c.digest == held.digest)
-            .values(confirmed_at=at)
+    async def distrust(self, conn: StoreConnection, held: Generation) -> None:
+        """Have everything asked for the next time, in place of what was held."""
+        await rows.change(conn, registration, {"generation": held.generation}, after=None)
+
+    async def confirm(self, conn: StoreConnection, held: Generation, at: datetime) -> None:
+        """Note that registration called this extract the current one."""
+        await rows.change(conn, registration, {"generation": held.generation}, confirmed_at=at)
+
+    async def clear(self, conn: StoreConnection) -> None:
+        """Clear away some of what came before the copy that counts."""
+        held = (await conn.execute(_GENERATIONS)).all()
+        counts = next((row.generation for row in held if row.number is not None), 0)
+        old = next((row.generation for row in held if row.generation < counts), None)
+        if old is None:
+            return
+        keys = select(registered_points.c.mpxn).where(registered_points.c.generation == old)
+        gone = await conn.execute(
+            delete(registered_points).where(
+                registered_points.c.generation == old,
+                registered_points.c.mpxn.in_(keys.limit(CLEARED)),
+            )
         )
+        if gone.rowcount < CLEARED:
+            for table in (registered_participants, registration):
+                await conn.execute(delete(table).where(table.c.generation == old))
 
-    async def read(self, conn: StoreConnection) -> RegistrationCopy | None:
-        """The copy held, if one is."""
-        row = (
-            await conn.execute(select(registration.c.digest, registration.c.confirmed_at))
-        ).one_or_none()
+    async def read(self, conn: StoreConnection, mpxns: Iterable[str]) -> RegistrationCopy | None:
+        """As much of the copy as a decision on these meter points looks at, if one is complete."""
+        row = (await conn.execute(_COMPLETE)).first()
         if row is None:
             return None
-        if self._parsed is None or self._parsed[0] != row.digest:
-            document = (await conn.execute(select(registration.c.document))).scalar_one()
-            extract = await asyncio.to_thread(lambda: read_extract(json.loads(document)))
-            self._parsed = row.digest, extract.copy_at(row.confirmed_at)
-        return replace(self._parsed[1], confirmed_at=row.confirmed_at)
+        held = Generation(row.generation)
+        points = await _documents(conn, registered_points, "mpxn", held, mpxns)
+        state = (row.generation, row.number, row.total)
+        if self._participants is None or self._participants[0] != state:
+            found = await conn.execute(_PEOPLE, {"of": row.generation})
+            people = [participant_of(document) for document in found.scalars()]
+            self._participants = state, {one.id: one for one in people}
+        return RegistrationCopy(
+            number=row.number,
+            confirmed_at=row.confirmed_at,
+            participants=self._participants[1],
+            meter_points={mpxn: meter_point_of(text) for mpxn, text in points.items()},
+        )
+
+
+async def _documents(
+    conn: StoreConnection, table: Table, key: str, held: Generation, wanted: Iterable[str]
+) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in dict.fromkeys(wanted):
+        row = await rows.find(conn, table, generation=held.generation, **{key: name})
+        if row is not None:
+            found[name] = row.document
+    return found
+
+
+async def _put(
+    conn: StoreConnection, table: Table, key: str, held: Generation, documents: Mapping[str, str]
+) -> None:
+    await rows.put_all(
+        conn,
+        table,
+        ("generation", key),
+        [
+            {"generation": held.generation, key: name, "document": text}
+            for name, text in documents.items()
+        ],
+    )
 
 
 async def keep_certificate(conn: StoreConnection, certificate: Certificate) -> None:
     """Keep a certificate of the SMKI repository."""
-    await conn.execute(
-        insert(certificates)
-        .values(
-            fingerprint=certificate.fingerprint,
-            issuer=certificate.issuer,
-            serial=str(certificate.serial),
-            eui=certificate.subject_eui,
-            der=certificate.der,
-        )
-        .on_conflict_do_nothing()
+    await rows.add_new(
+        conn,
+        certificates,
+        fingerprint=certificate.fingerprint,
+        issuer=certificate.issuer,
+        serial=str(certificate.serial),
+        eui=certificate.subject_eui,
+        der=certificate.der,
     )
 
 
@@ -93,41 +220,12 @@ async def certificate_named(
     conn: StoreConnection, reference: SignatureReference
 ) -> Certificate | None:
     """The one certificate of that issuer and serial, if it is held."""
-    query = select(certificates.c.der).where(
-        certificates.c.issuer == reference.issuer,
-        certificates.c.serial == str(reference.serial),
-    )
-    found = (await conn.execute(query)).scalars().all()
-    return Certificate.from_der(found[0]) if len(found) == 1 else None
+    named = {"issuer": reference.issuer, "serial": str(reference.serial)}
+    found = await rows.find_all(conn, certificates, **named)
+    return Certificate.from_der(found[0].der) if len(found) == 1 else None
 
 
 async def certificates_of(conn: StoreConnection, eui: str) -> tuple[Certificate, ...]:
     """Every certificate held whose subject is this entity."""
-    query = select(certificates.c.der).where(certificates.c.eui == eui)
-    return tuple(Certificate.from_der(der) for der in (await conn.execute(query)).scalars())
-
-
-async def known_lists(conn: StoreConnection) -> dict[str, int]:
-    """Number of each revocation list held, by authority (`Certificate.authority_id`)."""
-    rows = await conn.execute(select(revocation_lists.c.authority, revocation_lists.c.number))
-    return {row.authority: int(row.number) for row in rows}
-
-
-async def keep_list(conn: StoreConnection, item: RevocationList) -> None:
-    """Keep a genuine revocation list in place of an older one; never of a newer one."""
-    key = item.authority_id
-    held = (await known_lists(conn)).get(key)
-    if held is not None and item.number <= held:
-        return
-    values = {"number": str(item.number), "der": item.der}
-    await conn.execute(
-        insert(revocation_lists)
-        .values(authority=key, **values)
-        .on_conflict_do_update(index_elements=["authority"], set_=values)
-    )
-
-
-async def revocations(conn: StoreConnection) -> Revocations:
-    """Every list held."""
-    query = select(revocation_lists.c.der).order_by(revocation_lists.c.authority)
-    return Revocations(tuple(read_crl(der) for der in (await conn.execute(query)).scalars()))
+    found = await rows.find_all(conn, certificates, eui=eui)
+    return tuple(Certificate.from_der(row.der) for row in found)

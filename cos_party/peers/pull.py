@@ -1,77 +1,63 @@
-"""Pulling from the two publishing services, and taking what came into the party's own copies.
+"""Bringing the party's own copies up to date: asked of the two publishing services, and taken in.
 
-Two steps, apart on purpose. `Puller.pull` talks to the network and writes nothing; what it cannot
-fetch it reports in words. `Puller.take` writes what came, in the transaction in which the decision
-is taken. Neither decides anything; but what is signed is verified before it is taken, and what the
-sources call their own things (names of lists, numbers of extracts) orders nothing here.
+Nothing here decides anything. One pull serves all who wait for it, and takes in what came in a
+transaction of its own; a decision then looks at the copies alone. While a source's word still holds
+(`services.chassis.time.leases`), nobody is asked. What is signed is verified before it is taken,
+and what the sources call their own things (names of lists, numbers of extracts) orders nothing
+here.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from functools import partial
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 
 import structlog
 
 from cos_party.peers import copies
-from cos_party.peers.outbound import KnownExtract, SourceRefused, Sources, SourceUnavailable
+from cos_party.peers.copies import GapError, Generation
+from cos_party.peers.outbound import RegistrationClient
 from cos_party.peers.wire import RegistrationExtract
-from cos_party.registration_copy import RegistrationCopy
 from cos_party.rules.revocation import authentic
 from duis.signature import SignatureReference
 from keys.certificate import Certificate
-from keys.crl import RevocationList
-from keys.errors import KeysError
 from services.chassis.data.connection import StoreConnection
 from services.chassis.data.store import Database
-from services.chassis.settings import SOURCE_SECONDS
+from services.chassis.settings import SOURCE_LEASE, SOURCE_SECONDS
 from services.chassis.time.clock import Clock
 from services.chassis.time.freshness import Freshness
+from services.chassis.time.leases import Lease
 from services.chassis.time.sharing import Shared
 from services.link.authorities import Authorities
-from services.link.revocation_lists import pull_lists
+from services.link.repository import RepositoryClient, RevocationCopies, readable
+from services.link.sources import SourceRefused, SourceUnavailable
 
 _log = structlog.get_logger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What the party has already, so that only what is newer is asked for."""
-
-    extract: KnownExtract | None
-    lists: Mapping[str, int]
-    signatory: bool = False
+Review = Callable[[StoreConnection, frozenset[str] | None], Awaitable[None]]
+"""Told which meter points changed (None: any), in the transaction that takes them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """What a pull brought, and in words how each part of it went.
+    """How bringing the copies up to date went, in words; and what is in none of them.
 
     Attributes:
-        registration: how asking registration went.
-        revocation: how asking for revocation lists went.
-        signatory: how asking for the signing certificate went.
-        order: the place of this pull among all of this process, by when it asked.
-        at: when registration answered, by the party's clock; None if it did not.
-        extract: a new extract, if there was one.
-        confirmed: the extract that registration called current, if it did.
-        lists: newer revocation lists, genuine, by `Certificate.authority_id`.
-        certificates: certificates that were asked for and lead to an anchor of this party.
-        doubtful: certificates that were asked for and do not; they are not kept.
+        registration: of the registration data.
+        refreshed: whether that is registration's word of now: it was asked since, or its last word
+            still holds.
+        revocation: of the revocation lists.
+        signatory: of the signing certificate.
+        certificate: that certificate, if it is authentic and the only one of its name.
+        doubtful: certificates that were asked for and lead to no anchor; they are not kept.
     """
 
     registration: str = "not asked"
+    refreshed: bool = False
     revocation: str = "not asked"
     signatory: str = "not asked"
-    order: int = 0
-    at: datetime | None = None
-    extract: RegistrationExtract | None = None
-    confirmed: KnownExtract | None = None
-    lists: Mapping[str, RevocationList] = field(default_factory=dict)
-    certificates: tuple[Certificate, ...] = ()
+    certificate: Certificate | None = None
     doubtful: tuple[Certificate, ...] = ()
 
 
@@ -80,238 +66,211 @@ class Puller:
 
     Args (keyword):
         database: the party's store.
-        sources: who is asked.
-        trust: whose lists and certificates are genuine.
+        registration: who is asked about registrations.
+        repository: who is asked for certificates.
+        lists: the revocation lists that are kept.
+        trust: whose certificates are genuine.
         clock: domain time.
-        use_list: told of each revocation list that is kept: the link looks at one of them, too.
-        link_stale: whether that one has run out.
-        seconds: the longest that one decision waits for a source; then the copies serve.
+        seconds: the longest that one decision waits for registration; then the copy serves.
+        lease: seconds; the longest that registration's word is taken to hold.
     """
 
     def __init__(
         self,
         *,
         database: Database,
-        sources: Sources,
+        registration: RegistrationClient,
+        repository: RepositoryClient,
+        lists: RevocationCopies,
         trust: Authorities,
         clock: Clock,
-        use_list: Callable[[RevocationList], None],
-        link_stale: Callable[[], bool] = lambda: False,
         seconds: float = SOURCE_SECONDS,
+        lease: float = SOURCE_LEASE,
     ) -> None:
         self._database = database
-        self._sources = sources
+        self._source = registration
+        self._repository = repository
+        self.lists = lists
         self._trust = trust
         self._clock = clock
-        self._use_list = use_list
-        self._link_stale = link_stale
         self._seconds = seconds
         self._registrations = Shared(self._pull_registration, seconds=seconds)
-        self._revocations = Shared(self._pull_revocation, seconds=seconds)
-        self._asked = 0
-        self._taken = 0
+        self.lease = Lease(lease)
         self.register = Freshness("registration data", clock)
-        self.lists = Freshness("revocation lists", clock)
-        self.registration = copies.RegistrationMemory()
-        self.when_registered: Callable[[StoreConnection, RegistrationCopy], Awaitable[None]] | None
-        self.when_registered = None
+        self.registration = copies.RegistrationStore()
+        self.when_registered: Review | None = None
 
     def needs_refresh(self) -> bool:
         """Whether the copies should be brought up to date although nobody asks anything."""
-        return bool(self._failing()) or self._link_stale()
+        return self.register.failing() is not None or self.lists.needs_refresh()
 
     async def not_ready(self) -> str | None:
         """Which copies are not known to be up to date; None if all are, as far as was asked."""
-        said = self._failing()
-        if self._link_stale():
-            said.append("the revocation list of link certificates has run out")
+        failing = self.register.failing()
+        said = [*([] if failing is None else [failing]), *self.lists.not_ready()]
         return "; ".join(said) or None
-
-    def _failing(self) -> list[str]:
-        return [said for copy in (self.register, self.lists) if (said := copy.failing())]
 
     async def for_request(self, reference: SignatureReference | None) -> Pulled:
         """Everything a decision on a service request looks at."""
-        held = await self._held(reference)
-        registered, revoked, named = await asyncio.gather(
-            self._registration(), self._revocation(), self._signatory(reference, held)
+        registered, revocation, named = await asyncio.gather(
+            self._registration(), self.lists.current(), self._signatory(reference)
         )
-        lists, revocation = revoked
-        certificates, signatory = named
-        real, doubtful = self._sorted(certificates)
         return replace(
-            registered,
+            named,
+            registration=registered.registration,
+            refreshed=registered.refreshed,
             revocation=revocation,
-            signatory=signatory,
-            lists=lists,
-            certificates=real,
-            doubtful=doubtful,
         )
 
-    async def for_return(self, device: str | None) -> Pulled:
-        """Everything a decision on a device's response or alert looks at."""
-        (lists, revocation), certificates = await asyncio.gather(
-            self._revocation(), self._of_device(device)
-        )
-        real, doubtful = self._sorted(certificates)
-        return Pulled(revocation=revocation, lists=lists, certificates=real, doubtful=doubtful)
+    async def for_return(self, device: str | None, *, anew: bool) -> bool:
+        """What a decision on a device's response or alert looks at.
 
-    async def take(self, conn: StoreConnection, pulled: Pulled) -> None:
-        """Write what was pulled into the copies.
-
-        What registration said counts in the order in which it was asked: an answer that was
-        overtaken on its way here must not bring back what was withdrawn since. Its own number
-        orders nothing: only registration vouches for it, and a number may be a lie.
+        The repository is asked for the device's certificates if none is held, or `anew`: it may
+        have been given another. Whether it was asked, or had nothing to be asked for.
         """
-        if pulled.at is not None and pulled.order >= self._taken:
-            if pulled.extract is not None:
-                await self.registration.take(conn, pulled.extract, pulled.at)
-                held = await self.registration.read(conn)
-                if self.when_registered is not None and held is not None:
-                    await self.when_registered(conn, held)
-            elif pulled.confirmed is not None:
-                await self.registration.confirm(conn, pulled.confirmed, pulled.at)
-            self._database.on_commit(partial(self._took, pulled.order))
-        for item in pulled.lists.values():
-            await copies.keep_list(conn, item)
-            self._database.on_commit(partial(self._use_list, item))
-        for certificate in pulled.certificates:
-            await copies.keep_certificate(conn, certificate)
-
-    def _took(self, order: int) -> None:
-        self._taken = max(self._taken, order)
-
-    async def recall(self) -> None:
-        """Use the lists that are held already: after a start, before anybody has answered."""
-        async with self._database.connect() as conn:
-            held = await copies.revocations(conn)
-        for item in held.lists:
-            self._use_list(item)
+        asked, _ = await asyncio.gather(self._of_device(device, anew=anew), self.lists.current())
+        return asked
 
     async def sync(self) -> Pulled:
-        """Pull and take, outside any decision."""
+        """Ask both sources now, whatever their last word was, outside any decision.
+
+        The next decision asks for itself.
+        """
+        self._end_leases()
         pulled = await self.for_request(None)
-        async with self._database.begin() as conn:
-            await self.take(conn, pulled)
+        self._end_leases()
         return pulled
 
-    async def _held(self, reference: SignatureReference | None) -> Held:
-        async with self._database.connect() as conn:
-            signatory = (
-                reference is not None
-                and await copies.certificate_named(conn, reference) is not None
-            )
-            return Held(
-                await self.registration.known(conn), await copies.known_lists(conn), signatory
-            )
+    def _end_leases(self) -> None:
+        self.lease.end()
+        self.lists.lease.end()
 
     async def _registration(self) -> Pulled:
         """What a pull of registration brings that began from now on; maybe shared with others."""
+        if self.lease.holds():
+            return Pulled(registration="the extract held is current", refreshed=True)
         try:
             return await self._registrations.get()
         except TimeoutError:
-            return self._unregistered(f"registration was not available ({self._late})")
+            return self._unregistered(f"no answer within {self._seconds:g} s")
 
-    async def _revocation(self) -> tuple[Mapping[str, RevocationList], str]:
-        """The same of the revocation lists."""
-        try:
-            return await self._revocations.get()
-        except TimeoutError:
-            said = f"the SMKI repository was not available ({self._late})"
-            self.lists.settle([said])
-            return {}, said
-
-    @property
-    def _late(self) -> str:
-        return f"no answer within {self._seconds:g} s"
-
-    async def _pull_registration(self) -> Pulled:
-        held = await self._held(None)
-        self._asked += 1
-        order = self._asked
-        known = held.extract
-        try:
-            try:
-                answer = await self._sources.registration_extract(known)
-            except SourceRefused as refused:
-                if known is None:
-                    raise
-                # It does not take what is held here: then everything that it has.
-                _log.warning("registration refused the question", reason=str(refused))
-                known = None
-                answer = await self._sources.registration_extract(None)
-        except SourceUnavailable as error:
-            return self._unregistered(f"registration was not available ({error})")
-        now = self._clock.now()
-        if answer.unchanged:
-            if known is None or answer.number != known.number:
-                # Registration speaks of an extract this party does not hold: that confirms nothing.
-                number = None if held.extract is None else held.extract.number
-                return self._unregistered(
-                    f"registration calls {answer.number} unchanged, but {number} is held"
-                )
-            self.register.settle([])
-            said = f"extract {answer.number} is current"
-            return Pulled(registration=said, order=order, at=now, confirmed=known)
-        self.register.settle([])
-        if held.extract is not None and answer.number < held.extract.number:
-            _log.warning("registration went back", held=held.extract.number, offered=answer.number)
-        said = f"extract {answer.number} taken"
-        return Pulled(registration=said, order=order, at=now, extract=answer)
-
-    def _unregistered(self, said: str) -> Pulled:
+    def _unregistered(self, why: str) -> Pulled:
+        said = f"registration was not available ({why})"
         self.register.settle([said])
         return Pulled(registration=said)
 
-    async def _pull_revocation(self) -> tuple[Mapping[str, RevocationList], str]:
-        held = (await self._held(None)).lists
-        try:
-            offered = await pull_lists(
-                self._sources.revocation_lists, SourceRefused, self._trust, held
-            )
-        except SourceUnavailable as error:
-            said = f"the SMKI repository was not available ({error})"
-            self.lists.settle([said])
-            return {}, said
-        self.lists.settle(offered.missing)
-        newer = {k: item for k, item in offered.lists.items() if item.number > held.get(k, -1)}
-        taken = ", ".join(item.issuer for item in newer.values()) or "none newer"
-        return newer, "; ".join([f"lists taken: {taken}", *offered.missing])
+    async def _pull_registration(self) -> Pulled:
+        """Ask until registration has nothing more, and take what comes, page by page."""
+        distrusted = False
+        while True:
+            async with self._database.connect() as conn:
+                held = await self.registration.newest(conn)
+            asked = self.lease.asking()
+            try:
+                page = await self._ask(held)
+            except SourceUnavailable as error:
+                return self._unregistered(str(error))
+            if page.unchanged and (held.known is None or page.number != held.number):
+                # It speaks of an extract this party does not hold: that confirms nothing.
+                number = None if held.known is None else held.number
+                why = f"registration calls {page.number} unchanged, but {number} is held"
+                self.register.settle([why])
+                return Pulled(registration=why)
+            try:
+                done = await self._take(held, page)
+            except GapError as gap:
+                _log.warning("the copy of the register has a gap", reason=str(gap))
+                if distrusted:
+                    return self._unregistered(str(gap))
+                distrusted = True
+                async with self._database.begin() as conn:
+                    await self.registration.distrust(conn, held)
+                continue
+            if done is not None:
+                self.register.settle([])
+                self.lease.begin(asked, page.lease)
+                return done
 
-    async def _signatory(
-        self, reference: SignatureReference | None, held: Held
-    ) -> tuple[tuple[Certificate, ...], str]:
+    async def _ask(self, held: Generation) -> RegistrationExtract:
+        lease = self.lease.most > 0
+        try:
+            return await self._source.registration_extract(held.known, held.after, lease=lease)
+        except SourceRefused as refused:
+            if held.known is None:
+                raise
+            # It does not take what is held here: then everything that it has.
+            _log.warning("registration refused the question", reason=str(refused))
+            return await self._source.registration_extract(None, lease=lease)
+
+    async def _take(self, held: Generation, page: RegistrationExtract) -> Pulled | None:
+        """Take one page; None: there is more to ask for.
+
+        What was overtaken on its way here must not bring back what was withdrawn since: a page
+        counts only for the copy that was asked about. Its number orders nothing: only registration
+        vouches for it, and a number may be a lie.
+
+        Raises:
+            GapError: what is held is not what registration holds.
+        """
+        now = self._clock.now()
+        async with self._database.begin() as conn:
+            newest = await self.registration.newest(conn)
+            if newest != held and not (newest.same_as(page) and not page.unchanged):
+                return None
+            if page.unchanged or newest != held:
+                await self.registration.confirm(conn, newest, now)
+                await self.registration.clear(conn)
+                return Pulled(f"extract {page.number} is current", refreshed=True)
+            if held.number is not None and page.number < held.number:
+                _log.warning("registration went back", held=held.number, offered=page.number)
+            changed = await self.registration.take(conn, held, page, now)
+            if self.when_registered is not None and changed != frozenset():
+                await self.when_registered(conn, changed)
+            await self.registration.clear(conn)
+        return None if page.more else Pulled(f"extract {page.number} taken", refreshed=True)
+
+    async def _signatory(self, reference: SignatureReference | None) -> Pulled:
         if reference is None:
-            return (), "no certificate is named"
-        if held.signatory:
-            return (), "held"
+            return Pulled(signatory="no certificate is named")
+        async with self._database.connect() as conn:
+            held = await copies.certificate_named(conn, reference)
+        if held is not None:
+            return Pulled(signatory="held", certificate=held)
         try:
-            async with asyncio.timeout(self._seconds):
-                found = await self._sources.certificates_named(reference)
-        except (SourceUnavailable, TimeoutError) as error:
-            why = str(error) or self._late
-            _log.warning("SMKI repository not available", reason=why)
-            return (), f"the SMKI repository was not available ({why})"
+            found = await self._repository.certificates_named(reference.issuer, reference.serial)
+        except SourceUnavailable as error:
+            _log.warning("SMKI repository not available", reason=str(error))
+            return Pulled(signatory=f"the SMKI repository was not available ({error})")
         wanted = (reference.issuer, reference.serial)
-        named = tuple(c for c in _readable(found) if (c.issuer, c.serial) == wanted)
-        return named, f"the SMKI repository has {len(named)} of that name"
+        named = [c for c in readable(found) if (c.issuer, c.serial) == wanted]
+        real, doubtful = await self._keep(named)
+        async with self._database.connect() as conn:
+            only = await copies.certificate_named(conn, reference)
+        return Pulled(
+            signatory=f"the SMKI repository has {len(named)} of that name",
+            certificate=only,
+            doubtful=() if real else doubtful,
+        )
 
-    async def _of_device(self, device: str | None) -> tuple[Certificate, ...]:
-        """What the repository has for a device: it may have been given a new one."""
+    async def _of_device(self, device: str | None, *, anew: bool) -> bool:
         if device is None:
-            return ()
+            return True
+        if not anew:
+            async with self._database.connect() as conn:
+                if await copies.certificates_of(conn, device):
+                    return False
         try:
-            async with asyncio.timeout(self._seconds):
-                found = await self._sources.certificates_of(device)
-        except (SourceUnavailable, TimeoutError) as error:
-            _log.warning("SMKI repository not available", reason=str(error) or self._late)
-            return ()
-        return tuple(c for c in _readable(found) if c.subject_eui == device)
+            found = await self._repository.certificates_of(device)
+        except SourceUnavailable as error:
+            _log.warning("SMKI repository not available", reason=str(error))
+            return True
+        await self._keep([c for c in readable(found) if c.subject_eui == device])
+        return True
 
-    def _sorted(
+    async def _keep(
         self, found: Sequence[Certificate]
     ) -> tuple[tuple[Certificate, ...], tuple[Certificate, ...]]:
-        """Those that lead to an anchor of this party, and those that do not."""
+        """Keep those that lead to an anchor of this party; these, and those that do not."""
         real = tuple(c for c in found if authentic(c, self._trust))
         doubtful = tuple(c for c in found if c not in real)
         for certificate in doubtful:
@@ -320,14 +279,8 @@ class Puller:
                 issuer=certificate.issuer,
                 serial=str(certificate.serial),
             )
+        if real:
+            async with self._database.begin() as conn:
+                for certificate in real:
+                    await copies.keep_certificate(conn, certificate)
         return real, doubtful
-
-
-def _readable(found: Iterable[bytes]) -> list[Certificate]:
-    certificates = []
-    for der in found:
-        try:
-            certificates.append(Certificate.from_der(der))
-        except KeysError as error:
-            _log.warning("certificate not readable", reason=str(error))
-    return certificates

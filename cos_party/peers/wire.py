@@ -6,13 +6,9 @@ specification of the real systems is not published (December 2022 consultation, 
 
 from __future__ import annotations
 
-import gc
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import UTC
 from functools import cached_property
 from typing import Annotated, Any, Final
 
@@ -21,11 +17,11 @@ from pydantic import AfterValidator, AwareDatetime, Field, TypeAdapter
 from cos_party.registration_copy import (
     MeterPoint,
     Participant,
-    RegistrationCopy,
     SupplyPeriod,
 )
 from services.chassis.data.canonical import canonical
 from services.link.bodies import Eui, Strict, Version, octets, text
+from services.link.register_digest import digest, total
 
 
 def _is_base64(carried: str) -> str:
@@ -41,8 +37,6 @@ def _is_base64(carried: str) -> str:
 LONGEST_BASE64: Final = 400_000
 """Characters of the longest document: a service request or a GBCS message."""
 Base64 = Annotated[str, Field(max_length=LONGEST_BASE64), AfterValidator(_is_base64)]
-LongBase64 = Annotated[str, Field(max_length=8 * 1024 * 1024), AfterValidator(_is_base64)]
-"""A revocation list may be long; nothing else is."""
 
 
 class Body(Strict):
@@ -65,7 +59,12 @@ class DeviceReturnBody(Body):
     message: Base64
 
 
-_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+class Position(Strict):
+    """How far a copy of the register goes; registration's own word, given back to it."""
+
+    base: int = Field(ge=0)
+    number: int = Field(ge=0)
+    mpxn: str = Field(max_length=13)
 
 
 class _Participant(Strict):
@@ -87,56 +86,68 @@ class _MeterPoint(Strict):
 
 
 class RegistrationExtract(Body):
-    """The answer to `registration-extract`."""
+    """The answer to `registration-extract`: the whole register, or a page of it.
+
+    Attributes:
+        number: the extract's number, as registration gave it.
+        unchanged: the caller's extract is the current one.
+        participants: those that changed; with the last page.
+        meter_points: those of this page.
+        goes_on: whether the page goes on from the caller's position; else it begins anew, and
+            nothing that the caller held counts beside it.
+        more: whether more pages follow.
+        next: the caller's position after this page; None: it asks for everything again.
+        register_digest: what registration holds at that number (`services.link.register_digest`).
+        lease: seconds for which this is registration's word.
+    """
 
     number: int = Field(ge=0, lt=1 << 63)
     unchanged: bool
     participants: list[_Participant]
     meter_points: list[_MeterPoint]
+    goes_on: bool = False
+    more: bool = False
+    next: Position | None = None
+    register_digest: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    lease: Annotated[float, Field(ge=0, strict=False)] = 0.0
+
+    @cached_property
+    def people(self) -> dict[str, str]:
+        """Participants by identifier, as canonical JSON."""
+        return {p.id: canonical(p.model_dump(mode="json")) for p in self.participants}
+
+    @cached_property
+    def homes(self) -> dict[str, str]:
+        """Meter points by MPxN, as canonical JSON."""
+        return {m.mpxn: canonical(m.model_dump(mode="json")) for m in self.meter_points}
 
     @cached_property
     def digest(self) -> str:
-        """What it says, in 64 hex digits: SHA-256 of both lists in canonical JSON."""
-        people = canonical([p.model_dump(mode="json") for p in self.participants])
-        points = ",".join([canonical(m.model_dump(mode="json")) for m in self.meter_points])
-        said = f'{{"meter_points":[{points}],"participants":{people}}}'
-        return hashlib.sha256(said.encode()).hexdigest()
+        """What the rows of this page say, in 64 hex digits."""
+        return digest(total([*self.people.values(), *self.homes.values()]))
 
-    @cached_property
-    def document(self) -> str:
-        """All of it as JSON, as the store keeps it."""
-        head = self.model_dump_json(exclude={"meter_points"})
-        points = ",".join([m.model_dump_json() for m in self.meter_points])
-        return f'{head[:-1]},"meter_points":[{points}]}}'
 
-    def copy_at(self, confirmed_at: datetime) -> RegistrationCopy:
-        """The extract as the party's own copy, confirmed at that time."""
-        return replace(self._copy, confirmed_at=confirmed_at)
+def participant_of(document: str) -> Participant:
+    """A participant from its canonical JSON."""
+    read = _Participant.model_validate_json(document)
+    return Participant(read.id, read.name, frozenset(read.euis))
 
-    @cached_property
-    def _copy(self) -> RegistrationCopy:
-        return RegistrationCopy(
-            number=self.number,
-            confirmed_at=_NEVER,
-            participants={
-                p.id: Participant(p.id, p.name, frozenset(p.euis)) for p in self.participants
-            },
-            meter_points={
-                m.mpxn: MeterPoint(
-                    m.mpxn,
-                    frozenset(m.devices),
-                    tuple(
-                        SupplyPeriod(
-                            r.participant,
-                            r.effective_from.astimezone(UTC),
-                            None if r.effective_to is None else r.effective_to.astimezone(UTC),
-                        )
-                        for r in m.registrations
-                    ),
-                )
-                for m in self.meter_points
-            },
-        )
+
+def meter_point_of(document: str) -> MeterPoint:
+    """A meter point from its canonical JSON."""
+    read = _MeterPoint.model_validate_json(document)
+    return MeterPoint(
+        read.mpxn,
+        frozenset(read.devices),
+        tuple(
+            SupplyPeriod(
+                r.participant,
+                r.effective_from.astimezone(UTC),
+                None if r.effective_to is None else r.effective_to.astimezone(UTC),
+            )
+            for r in read.registrations
+        ),
+    )
 
 
 _POINTS: Final = TypeAdapter(list[_MeterPoint])
@@ -145,11 +156,10 @@ SLICE: Final = 200
 
 
 def read_extract(body: Mapping[str, Any]) -> RegistrationExtract:
-    """An extract, read and made ready: digest, text and copy are worked out by then.
+    """An extract, read and made ready: its rows are text by then.
 
-    A register of many homes takes long to read, and the libraries that do it let nobody else work
-    meanwhile. So it is read in slices, and may be read in a thread: others are served in between.
-    The meter points are in the text and in the copy from then on, and no longer beside them.
+    The libraries that read it let nobody else work meanwhile. So it is read in slices, and may be
+    read in a thread: others are served in between.
 
     Raises:
         ValidationError, TypeError, ValueError: it is none.
@@ -159,34 +169,8 @@ def read_extract(body: Mapping[str, Any]) -> RegistrationExtract:
         return RegistrationExtract.model_validate_json(json.dumps(dict(body)))
     found = RegistrationExtract.model_validate_json(json.dumps({**body, "meter_points": []}))
     read: list[_MeterPoint] = []
-    with _uncollected():
-        for at in range(0, len(points), SLICE):
-            read += _POINTS.validate_json(json.dumps(points[at : at + SLICE]))
-        found = found.model_copy(update={"meter_points": read})
-        _ = found.digest, found.document, found.copy_at(_NEVER)
-        del read
-        return found.model_copy(update={"meter_points": []})
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """No search for garbage meanwhile: every new slice would have all of them searched again."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
-
-
-class CertificatesAnswer(Body):
-    """The answer to `smki-certificates`: certificates as DER in base64."""
-
-    certificates: list[Base64]
-
-
-class RevocationAnswer(Body):
-    """The answer to `smki-revocation`: lists by name; null where the known one is current."""
-
-    lists: dict[str, LongBase64 | None]
+    for at in range(0, len(points), SLICE):
+        read += _POINTS.validate_json(json.dumps(points[at : at + SLICE]))
+    found = found.model_copy(update={"meter_points": read})
+    _ = found.people, found.homes
+    return found

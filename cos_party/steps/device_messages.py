@@ -53,22 +53,28 @@ class DeviceReturns:
         reading = read_return(incoming.content)
         # 3. bring the party's own copies up to date
         device = None if reading.message is None else reading.message.header.originator
-        pulled = await self._gatherer.puller.for_return(device)
-        # 4. judge, and commit either the refusal or what the device said, with the answer
-        async with self._base.database.begin() as conn:
-            known = await _recorded(conn, incoming)
-            if known is not None:  # recorded while step 3 waited for others
-                return known
-            evidence = await self._gatherer.return_evidence(conn, incoming, reading, pulled)
-            command = evidence.command
-            subject = incoming.transaction if command is None else command.request_id
-            if command is not None:
-                about(duis_request_id=subject)
-            section = READ_BACK_SECTION if is_read_back(evidence) else RETURN_SECTION
-            judged = await judge(self._base, conn, evidence, section=section, subject=subject)
-            if not isinstance(judged, Refused):
-                return await self._record(conn, judged)
-        raise judged
+        anew = await self._gatherer.puller.for_return(device, anew=False)
+        while True:
+            # 4. judge, and commit either the refusal or what the device said, with the answer
+            async with self._base.database.begin() as conn:
+                known = await _recorded(conn, incoming)
+                if known is not None:  # recorded while step 3 waited for others
+                    return known
+                evidence = await self._gatherer.return_evidence(conn, incoming, reading)
+                command = evidence.command
+                subject = incoming.transaction if command is None else command.request_id
+                if command is not None:
+                    about(duis_request_id=subject)
+                section = READ_BACK_SECTION if is_read_back(evidence) else RETURN_SECTION
+                judged = await judge(
+                    self._base, conn, evidence, section=section, subject=subject, final=anew
+                )
+                if not isinstance(judged, Refused):
+                    return await self._record(conn, judged)
+            if anew:
+                raise judged
+            # 5. refused by the certificates held: the device may have been given another
+            anew = await self._gatherer.puller.for_return(device, anew=True)
 
     async def _record(
         self, conn: StoreConnection, approved: Approved[ReturnEvidence]

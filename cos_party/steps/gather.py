@@ -1,12 +1,10 @@
 """Gathering evidence: everything a decision looks at, read from the party's own store.
 
-What was pulled just before is taken into the copies first, in the same transaction; then the
-evidence is read from the copies alone. Nothing here talks to the network, and nothing decides.
+The copies were brought up to date just before (`cos_party.peers.pull`); the evidence is read from
+them alone. Nothing here talks to the network, and nothing decides.
 """
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 from cos_party.model import (
     Incoming,
@@ -63,48 +61,46 @@ class Gatherer:
         self, conn: StoreConnection, incoming: Incoming, reading: Reading, pulled: Pulled
     ) -> RequestEvidence:
         """The evidence on a service request, as the copies stand in this transaction."""
-        await self.puller.take(conn, pulled)
         now = self._clock.now()
-        request_id = None if reading.request is None else reading.request.header.request_id
+        request = reading.request
+        request_id = None if request is None else request.header.request_id
         thresholds = await self.thresholds(conn)
-        signatory = None
-        if reading.reference is not None:
-            signatory = await copies.certificate_named(conn, reading.reference)
-            if signatory is None and not pulled.certificates:
-                # not kept; a check says what is wrong with it
-                signatory = next(iter(pulled.doubtful), None)
+        earlier = await store.earlier(
+            conn,
+            digest=incoming.digest,
+            request_id=None if request_id is None else request_id.text,
+            transaction=incoming.transaction,
+            requester=None if request_id is None else request_id.originator,
+            device=None if request_id is None else request_id.target,
+            since=now - thresholds.window,
+        )
+        homes = [change.mpxn for change in earlier.dated]
+        if request is not None:
+            homes.append(request.body.import_mpxn)
         return RequestEvidence(
             incoming=incoming,
             at=now,
             limits=self._limits,
             thresholds=thresholds,
             trust=self._trust,
-            revocations=await self._revocations(conn),
+            revocations=self._revocations(),
             reading=reading,
-            signatory=signatory,
+            # one that is not kept counts for nothing; a check says what is wrong with it
+            signatory=pulled.certificate or next(iter(pulled.doubtful), None),
             signatory_detail=pulled.signatory,
             replacements=read_replacements(reading.request),
             path_certificates=read_path_certificates(reading.request),
-            registration=await self.puller.registration.read(conn),
+            registration=await self.puller.registration.read(conn, homes),
             registration_detail=pulled.registration,
-            registration_refreshed=pulled.at is not None,
+            registration_refreshed=pulled.refreshed,
             registration_failing_since=self.puller.register.failing_since,
-            earlier=await store.earlier(
-                conn,
-                digest=incoming.digest,
-                request_id=None if request_id is None else request_id.text,
-                transaction=incoming.transaction,
-                requester=None if request_id is None else request_id.originator,
-                device=None if request_id is None else request_id.target,
-                since=now - thresholds.window,
-            ),
+            earlier=earlier,
         )
 
     async def return_evidence(
-        self, conn: StoreConnection, incoming: Incoming, reading: ReturnReading, pulled: Pulled
+        self, conn: StoreConnection, incoming: Incoming, reading: ReturnReading
     ) -> ReturnEvidence:
         """The evidence on a device's response or alert, as the copies stand here."""
-        await self.puller.take(conn, pulled)
         device = "" if reading.message is None else reading.message.header.originator
         now = self._clock.now()
         return ReturnEvidence(
@@ -112,15 +108,14 @@ class Gatherer:
             at=now,
             eui=self._eui,
             trust=self._trust,
-            revocations=await self._revocations(conn),
+            revocations=self._revocations(),
             reading=reading,
             command=await store.signed_command(conn, incoming.transaction),
             device_certificates=await copies.certificates_of(conn, device),
             last_alert_counter=await store.last_alert_counter(conn, device),
         )
 
-    async def _revocations(self, conn: StoreConnection) -> Revocations:
+    def _revocations(self) -> Revocations:
         """The lists held, and whether they still count."""
-        held = await copies.revocations(conn)
-        unrefreshed = self.puller.lists.outdated(self._limits.revocation_patience)
-        return replace(held, unrefreshed=unrefreshed)
+        lists = self.puller.lists
+        return Revocations(lists.lists, lists.unrefreshed())

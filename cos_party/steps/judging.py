@@ -23,11 +23,18 @@ DETAIL: Final = 200
 
 
 async def judge(
-    base: ServiceContext, conn: StoreConnection, evidence: E, *, section: str, subject: str
+    base: ServiceContext,
+    conn: StoreConnection,
+    evidence: E,
+    *,
+    section: str,
+    subject: str,
+    final: bool = True,
 ) -> Approved[E] | Refused:
     """Run every check of a section; a refusal is written down, in the caller's transaction.
 
-    A refusal is given back and not raised, so that the transaction that records it commits.
+    A refusal is given back and not raised, so that the transaction that records it commits. One
+    that is not `final` leaves no trace: it will be judged again by newer copies.
     """
     came = base.system_clock.now()
     run = base.book.start(subject, section=section)
@@ -35,6 +42,8 @@ async def judge(
     try:
         approved = run.judge(evidence)
     except Refused as refused:
+        if not final:
+            return refused
         kept = _keeps_refusal(base, evidence, run, request)
         if kept and section == REQUEST_SECTION:
             await _record_received(base, conn, evidence, subject, came)

@@ -55,7 +55,7 @@ class CosWorkflow:
         self._counter = counter
         self._party = base.settings.party
         self._eui = signer.certificate.subject_eui or ""
-        gatherer.puller.when_registered = WaitingChanges(base).review
+        gatherer.puller.when_registered = WaitingChanges(base, gatherer.puller.registration).review
 
     async def command(self, incoming: Incoming) -> dict[str, Any]:
         """Decide on a service request and answer with the signed command.

@@ -19,6 +19,7 @@ from sqlalchemy import Column, Table, Text, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
 from cos_party.model import DatedChange
+from cos_party.peers.copies import RegistrationStore
 from cos_party.registration_copy import RegistrationCopy
 from cos_party.rules.registration import founded
 from cos_party.store import decisions as store
@@ -38,13 +39,23 @@ unfounded: Final = Table("cos_unfounded", metadata, Column("request_id", Text, p
 class WaitingChanges:
     """Holds what waits against each new extract, in the transaction that takes the extract."""
 
-    def __init__(self, base: ServiceContext) -> None:
+    def __init__(self, base: ServiceContext, registration: RegistrationStore) -> None:
         self._base = base
+        self._registration = registration
 
-    async def review(self, conn: StoreConnection, copy: RegistrationCopy) -> None:
-        """Write down which waiting changes have lost their ground, or have it again."""
+    async def review(self, conn: StoreConnection, changed: frozenset[str] | None) -> None:
+        """Write down which waiting changes have lost their ground, or have it again.
+
+        Args:
+            conn: the transaction in which a newer extract was taken.
+            changed: the meter points that it changed; None: it may be any.
+        """
+        waiting = await _waiting(conn, self._base.clock.now(), changed)
+        copy = await self._registration.read(conn, [change.mpxn for change in waiting])
+        if copy is None or not waiting:
+            return
         known = set((await conn.execute(select(unfounded.c.request_id))).scalars())
-        for change in await _waiting(conn, self._base.clock.now()):
+        for change in waiting:
             lost = not founded(copy, change)
             if lost == (change.request_id in known):
                 continue
@@ -76,11 +87,19 @@ async def no_longer_supported(conn: StoreConnection, now: datetime) -> list[Date
     return [change for change in await _waiting(conn, now) if change.request_id in known]
 
 
-async def _waiting(conn: StoreConnection, now: datetime) -> list[DatedChange]:
-    """What waits for a date to come, of each device and requester the last."""
+async def _waiting(
+    conn: StoreConnection, now: datetime, homes: frozenset[str] | None = None
+) -> list[DatedChange]:
+    """What waits for a date to come, of each device and requester the last; at these homes only."""
     devices = select(asked.c.device).where(asked.c.execute_at > now).distinct()
+    if homes is not None:
+        devices = devices.where(asked.c.mpxn.in_(homes))
     found = []
     for device in (await conn.execute(devices)).scalars().all():
         last = {change.requester: change for change in await store.dated(conn, "", device)}
-        found += [one for one in last.values() if one.at is not None and one.at > now]
+        found += [
+            one
+            for one in last.values()
+            if one.at is not None and one.at > now and (homes is None or one.mpxn in homes)
+        ]
     return found

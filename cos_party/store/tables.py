@@ -97,14 +97,33 @@ decisions: Final = Table(
 registration: Final = Table(
     "registration_copy",
     metadata,
-    Column("one", Integer, primary_key=True),
-    Column("number", BigInteger, nullable=False),
-    Column("digest", Text, nullable=False),
-    Column("confirmed_at", UtcDateTime, nullable=False),
+    Column("generation", Integer, primary_key=True),
+    Column("number", BigInteger),
+    Column("total", Text, nullable=False),
+    Column("after", Text),
+    Column("confirmed_at", UtcDateTime),
+)
+"""What registration gave, in generations: what goes on from a copy is written into it, what begins
+anew makes a generation that counts once it is complete (`number` is there); those before it are
+cleared away by and by. `total` is the sum of its rows (`services.link.register_digest`) in hex,
+`after` the position in JSON; none: everything must be asked for. The number is registration's word
+and orders nothing here."""
+
+registered_participants: Final = Table(
+    "registration_participant",
+    metadata,
+    Column("generation", Integer, primary_key=True),
+    Column("id", Text, primary_key=True),
     Column("document", Text, nullable=False),
 )
-"""The extract that registration gave last. Its number is registration's word and orders nothing
-here; what was withdrawn on its way is known by the order in which this party asked."""
+
+registered_points: Final = Table(
+    "registration_point",
+    metadata,
+    Column("generation", Integer, primary_key=True),
+    Column("mpxn", Text, primary_key=True),
+    Column("document", Text, nullable=False),
+)
 
 certificates: Final = Table(
     "smki_certificate",
@@ -114,18 +133,8 @@ certificates: Final = Table(
     Column("serial", Text, nullable=False),
     Column("eui", Text, index=True),
     Column("der", LargeBinary, nullable=False),
+    Index("smki_certificate_named", "issuer", "serial"),
 )
-
-revocation_lists: Final = Table(
-    "smki_revocation_list",
-    metadata,
-    Column("authority", Text, primary_key=True),
-    Column("number", Text, nullable=False),
-    Column("der", LargeBinary, nullable=False),
-)
-"""By the authority that signed it: its name (DER) and key identifier in hex, as in the list.
-
-The number is text: it may have 20 octets (RFC 5280 5.2.3), which no database integer holds."""
 
 thresholds: Final = Table(
     "cos_threshold",

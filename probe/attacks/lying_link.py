@@ -313,6 +313,7 @@ def told_of_c(caller: str, answer: Answer) -> Callable[[World], Observed]:
             answers.append(exchange.received)
             give(exchange, answer.to(world, "registration", exchange.received, encoded(extract)))
 
+        world.lab(caller, "POST", "/lab/sync")  # what registration said before no longer holds
         head = world.lab(caller, "GET", "/lab/audit?limit=1")["head"]["seq"]
         body = command_body(world, caller, honest(world, caller, "C"))
         with world.between.script(caller, "registration", request=request):

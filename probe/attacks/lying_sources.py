@@ -49,11 +49,7 @@ def told(world: World, caller: str, source: str, purpose: str, lie: dict[str, An
         give(exchange, HONEST.to(world, source, exchange.received, encoded(lie)))
 
     with world.between.script(caller, source, request=request):
-        if caller == "acb":
-            # the broker asks when somebody asks it something
-            world.to_broker(signed_by_flawed(Flaw.EXPIRED)(world, "ecos_party"))
-        else:
-            world.lab(caller, "POST", "/lab/sync")
+        world.lab(caller, "POST", "/lab/sync")
     if not lies:
         raise ValueError(f"{caller} did not ask {source} for {purpose}")
     world.compare_from_here()

@@ -22,6 +22,10 @@ EXIT_USAGE: Final = 2
 MAX_BODY: Final = 256 * 1024  # octets of a request body, unless the settings say otherwise
 SOURCE_SECONDS: Final = 10.0
 """Seconds that a decision waits for a source, unless the settings say otherwise."""
+SOURCE_LEASE: Final = 1.0
+"""Seconds that a source's word holds, unless the settings say otherwise."""
+LONGEST_LEASE: Final = 60.0
+"""Seconds; a publication may have to wait for as long."""
 
 
 class SettingsError(Exception):
@@ -78,6 +82,9 @@ class Settings(Strict):
         body_limit: Largest request body on the interface, octets.
         source_seconds: The longest that one decision waits for registration or the SMKI repository,
             seconds; then it is taken on the copy held, if that is within its permitted age.
+        source_lease_seconds: For how long the word of registration or the SMKI repository holds
+            without asking again, seconds; of these two themselves, how long a lease they grant.
+            0: every decision asks (docs/decisions/0013-a-sources-word-holds-for-a-second.md).
         log_json: JSON lines (True), console (False), or by whether stdout is a terminal (None).
         log_level: Least level that is written.
         log_file: Also append every record, tracebacks at debug included, to this file.
@@ -94,6 +101,7 @@ class Settings(Strict):
     database: str | None = None
     body_limit: int = Field(default=MAX_BODY, gt=0)
     source_seconds: float = Field(default=SOURCE_SECONDS, gt=0)
+    source_lease_seconds: float = Field(default=SOURCE_LEASE, ge=0, le=LONGEST_LEASE)
     log_json: bool | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_file: Path | None = None

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path
 from services.chassis.web.problems import Problem
 from services.registration.model import (
     Devices,
+    Homes,
     Mpxn,
     NewRegistration,
     Participant,
@@ -48,6 +49,11 @@ def lab_routes(party: str, registration: Registration) -> APIRouter:
     async def set_devices(mpxn: MpxnInPath, wanted: Devices) -> dict[str, Any]:
         """Say which devices belong to an MPxN, which may be new."""
         return await registration.set_devices(mpxn, wanted.devices)
+
+    @router.put("/lab/meter-points")
+    async def set_meter_points(wanted: Homes) -> dict[str, Any]:
+        """Write many meter points at once, with devices and registrations: all of them or none."""
+        return await registration.set_meter_points(wanted.meter_points)
 
     @router.put("/lab/participants/{participant}")
     async def set_participant(

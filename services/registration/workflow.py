@@ -6,6 +6,7 @@ that holds the current number gets its number back and nothing else.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC
 from pathlib import Path
@@ -13,9 +14,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from services.chassis.checks import CheckRun, Refused
+from services.chassis.checks import CheckRun, Refused, Verdict
 from services.chassis.context import ServiceContext
+from services.chassis.data.canonical import canonical
 from services.chassis.data.connection import StoreConnection
+from services.chassis.time.leases import Grants
 from services.link.opened import Opened
 from services.registration import checks, store
 from services.registration.model import (
@@ -23,6 +26,7 @@ from services.registration.model import (
     MeterPoint,
     NewRegistration,
     Participant,
+    Position,
     Register,
     SupplyPeriod,
 )
@@ -73,13 +77,19 @@ def after_switch(
     return [*kept, new], withdrawn
 
 
+def _only(runs: list[CheckRun], run: CheckRun) -> CheckRun:
+    """Of many runs the last is the one that a trace shows: it refused, or all said yes."""
+    runs[:] = [run]
+    return run
+
+
 class Registration:
     """The register of one estate."""
 
     def __init__(self, base: ServiceContext, estate: Path) -> None:
         self._base = base
         self._estate = estate
-        self._digest: tuple[int, str] | None = None
+        self._grants = Grants(base.settings.source_lease_seconds)
 
     async def load_at_first_start(self) -> None:
         """Take the estate file in, unless a register is held already.
@@ -90,6 +100,7 @@ class Registration:
         async with self._base.database.connect() as conn:
             if await store.number(conn) > 0:
                 return
+        self._grants.none()
         await self.load()
 
     async def load(self) -> dict[str, Any]:
@@ -101,10 +112,10 @@ class Registration:
         register = read_estate(self._estate)
 
         async def act(conn: StoreConnection) -> dict[str, Any]:
-            await store.replace_all(conn, register)
             return {
                 "participants": len(register.participants),
                 "meter_points": len(register.meter_points),
+                "number": await store.replace_all(conn, register),
             }
 
         return await self._change("estate", "estate", None, act)
@@ -123,11 +134,13 @@ class Registration:
         """
         # step 1: read the question
         question = opened.read(ExtractQuestion)
-        # step 2: gather the evidence, as of one moment
+        # step 2: gather the evidence, as of one moment; a lease begins before it
+        lease = self._grants.grant() if question.lease else None
         async with self._base.database.connect() as conn:
             number = await store.number(conn)
-            same = await self._is_current(conn, question, number)
-            news = None if same else (await store.read(conn))[1]
+            base, digest = await store.state(conn)
+            current = question.known == number and question.digest in (None, digest)
+            news = {} if current else await self._news(conn, question, base, number)
         # step 3: ask
         run = self._base.book.start(opened.message_id, section="extract")
         try:
@@ -136,25 +149,35 @@ class Registration:
             await self._trace_extract(opened, "refused", refused.detail, run)
             raise
         # step 4: answer; only news is worth a trace, parties ask often
-        answer: dict[str, Any] = {"version": 1, "number": number, "unchanged": True}
-        if news is None:
-            return answer | {"participants": [], "meter_points": []}
-        await self._trace_extract(opened, "answered", f"extract number {number}", run)
-        return answer | {"unchanged": False} | news.as_json()
+        if news:
+            await self._trace_extract(opened, "answered", f"extract number {number}", run)
+        answer: dict[str, Any] = {"version": 1, "number": number, "unchanged": current}
+        answer |= news or {"participants": [], "meter_points": []}
+        if question.paged:
+            answer["register_digest"] = digest
+        if lease is not None:
+            answer["lease"] = lease
+        return answer
 
-    async def _is_current(
-        self, conn: StoreConnection, question: ExtractQuestion, number: int
-    ) -> bool:
-        """Whether the caller holds the current extract: by its number, and by what it says."""
-        if question.known != number:
-            return False
-        if question.digest is None:
-            return True
-        if self._digest is None or self._digest[0] != number:
-            # read once for each number: no two states have the same
-            number, register = await store.read(conn)
-            self._digest = number, register.digest
-        return self._digest == (question.known, question.digest)
+    async def _news(
+        self, conn: StoreConnection, question: ExtractQuestion, base: int, number: int
+    ) -> dict[str, Any]:
+        """What the caller does not have: everything, or a page of what changed after its copy."""
+        if not question.paged:
+            return (await store.read(conn))[1].as_json()
+        goes_on = question.after is not None and question.after.base == base
+        start = Position(base=base, number=0, mpxn="")
+        if question.after is not None and goes_on:
+            start = question.after
+        points, more = await store.page(conn, start)
+        known = question.known if goes_on and question.known is not None else 0
+        return {
+            "meter_points": points,
+            "participants": [] if more else await store.participants_after(conn, known),
+            "goes_on": goes_on,
+            "more": more is not None,
+            "next": (more or start.at(number, "~")).model_dump(),
+        }
 
     async def register(self, wanted: NewRegistration) -> dict[str, Any]:
         """Register a supplier for an MPxN from a moment on.
@@ -165,18 +188,19 @@ class Registration:
         run = self._base.book.start(wanted.mpxn, section="registration")
 
         async def act(conn: StoreConnection) -> dict[str, Any]:
-            _, held = await store.read(conn)
-            now = self._base.clock.now()
-            approved = run.judge(checks.RegistrationEvidence(wanted, held, now)).evidence
+            evidence = checks.RegistrationEvidence(
+                wanted, await self._about(conn, wanted.mpxn), self._base.clock.now()
+            )
+            approved = run.judge(evidence).evidence
             point, new = approved.point, approved.wanted
             periods, withdrawn = after_switch(point.registrations if point else [], new)
-            if point is None:
-                await store.put_devices(conn, new.mpxn, [])
-            await store.put_periods(conn, new.mpxn, periods)
+            devices = point.devices if point else []
+            home = MeterPoint(mpxn=new.mpxn, devices=devices, registrations=periods)
             return {
                 "mpxn": new.mpxn,
                 "registrations": [period.model_dump(mode="json") for period in periods],
                 "withdrawn": [period.model_dump(mode="json") for period in withdrawn],
+                "number": await store.put(conn, homes=[home]),
             }
 
         return await self._change("registration", wanted.mpxn, run, act)
@@ -190,19 +214,63 @@ class Registration:
         run = self._base.book.start(mpxn, section="meter_point")
 
         async def act(conn: StoreConnection) -> dict[str, Any]:
-            _, held = await store.read(conn)
-            belongs = {
-                device: point.mpxn
-                for point in held.meter_points
-                if point.mpxn != mpxn
-                for device in point.devices
-            }
-            evidence = checks.MeterPointEvidence(mpxn, tuple(devices), belongs)
+            elsewhere = {d: m for d, m in await store.places(conn, devices) if m != mpxn}
+            evidence = checks.MeterPointEvidence(mpxn, tuple(devices), elsewhere)
             approved = run.judge(evidence).evidence
-            await store.put_devices(conn, approved.mpxn, approved.devices)
-            return {"mpxn": approved.mpxn, "devices": list(approved.devices)}
+            held = (await self._about(conn, mpxn)).point(mpxn)
+            home = MeterPoint(
+                mpxn=approved.mpxn,
+                devices=list(approved.devices),
+                registrations=held.registrations if held else [],
+            )
+            number = await store.put(conn, homes=[home])
+            return {"mpxn": approved.mpxn, "devices": home.devices, "number": number}
 
         return await self._change("meter_point", mpxn, run, act)
+
+    async def set_meter_points(self, homes: list[MeterPoint]) -> dict[str, Any]:
+        """Write many meter points, with devices and registrations, in place of what there was.
+
+        One change: all of them or none. The same checks as one by one.
+
+        Raises:
+            Refused: A check of section "meter_point" or "registration" says no to one of them.
+        """
+        runs: list[CheckRun] = []
+
+        async def act(conn: StoreConnection) -> dict[str, Any]:
+            wanted = {device for home in homes for device in home.devices}
+            belongs = dict(await store.places(conn, wanted))
+            replaced = {home.mpxn for home in homes}
+            belongs = {d: m for d, m in belongs.items() if m not in replaced}
+            people, judged = await store.known_participants(conn), set[str]()
+            for home in homes:
+                _only(runs, self._base.book.start(home.mpxn, section="meter_point")).judge(
+                    checks.MeterPointEvidence(home.mpxn, tuple(home.devices), belongs)
+                )
+                belongs |= dict.fromkeys(home.devices, home.mpxn)
+                for period in home.registrations:
+                    if period.participant in judged:
+                        continue
+                    judged.add(period.participant)
+                    new = NewRegistration(mpxn=home.mpxn, participant=period.participant,
+                                          effective_from=period.effective_from)  # fmt: skip
+                    point = MeterPoint(mpxn=home.mpxn, devices=[], registrations=[])
+                    _only(runs, self._base.book.start(home.mpxn, section="registration")).judge(
+                        checks.RegistrationEvidence(
+                            new,
+                            Register(participants=people, meter_points=[point]),
+                            self._base.clock.now(),
+                        )
+                    )
+            said = canonical([home.model_dump(mode="json") for home in homes])
+            return {
+                "meter_points": len(homes),
+                "digest": hashlib.sha256(said.encode()).hexdigest(),
+                "number": await store.put(conn, homes=homes),
+            }
+
+        return await self._change("meter_points", "meter_points", runs, act)
 
     async def set_participant(self, participant: Participant) -> dict[str, Any]:
         """Say what a participant is called and which entity identifiers it uses.
@@ -213,13 +281,19 @@ class Registration:
         run = self._base.book.start(participant.id, section="participant")
 
         async def act(conn: StoreConnection) -> dict[str, Any]:
-            _, held = await store.read(conn)
-            evidence = checks.ParticipantEvidence(participant, tuple(held.participants))
-            approved = run.judge(evidence).evidence.wanted
-            await store.put_participant(conn, approved)
-            return approved.model_dump(mode="json")
+            known = tuple(await store.known_participants(conn))
+            approved = run.judge(checks.ParticipantEvidence(participant, known)).evidence.wanted
+            number = await store.put(conn, people=[approved])
+            return {**approved.model_dump(mode="json"), "number": number}
 
         return await self._change("participant", participant.id, run, act)
+
+    async def _about(self, conn: StoreConnection, mpxn: str) -> Register:
+        """As much of the register as a change of one meter point is judged by."""
+        return Register(
+            participants=await store.known_participants(conn),
+            meter_points=list((await store.points(conn, [mpxn])).values()),
+        )
 
     async def current(self) -> tuple[int, Register]:
         """The current number and register, for the lab port."""
@@ -228,29 +302,35 @@ class Registration:
 
     async def meter_point(self, mpxn: str) -> MeterPoint | None:
         """One meter point, for the lab port."""
-        _, held = await self.current()
-        return held.point(mpxn)
+        async with self._base.database.connect() as conn:
+            return (await store.points(conn, [mpxn])).get(mpxn)
 
     async def _change(
         self,
         kind: str,
         subject: str,
-        run: CheckRun | None,
+        run: CheckRun | list[CheckRun] | None,
         act: Callable[[StoreConnection], Awaitable[dict[str, Any]]],
     ) -> dict[str, Any]:
-        """Do `act`, give the result the next number, and record it: one transaction."""
-        verdicts = None if run is None else run.verdicts
+        """Do `act`, which gives the next number, and record it: one transaction.
+
+        It is confirmed to whoever wanted it when nobody relies any more on what was so before.
+        """
+
+        def verdicts() -> list[Verdict] | None:
+            last = run[-1:] if isinstance(run, list) else [] if run is None else [run]
+            return last[0].verdicts() if last else None
+
         try:
             async with self._base.database.begin() as conn:
                 done = await act(conn)
-                done["number"] = await store.NUMBER.next(conn)
                 await self._base.audit.append(conn, f"registration.{kind}", subject, done)
                 await self._base.traces.record(
                     subject,
                     "changed",
                     name=kind,
                     summary=f"extract number {done['number']}",
-                    verdicts=None if verdicts is None else verdicts(),
+                    verdicts=verdicts(),
                     conn=conn,
                 )
         except Refused as refused:
@@ -259,9 +339,10 @@ class Registration:
                 "refused",
                 name=kind,
                 summary=refused.detail,
-                verdicts=None if verdicts is None else verdicts(),
+                verdicts=verdicts(),
             )
             raise
+        await self._grants.run_out()
         return done
 
     async def _trace_extract(self, opened: Opened, kind: str, summary: str, run: CheckRun) -> None:

@@ -30,7 +30,7 @@ def lab_routes(party: str, repository: Repository) -> APIRouter:
     async def reload() -> dict[str, Any]:
         """Publish what the repository folder holds now and is not published yet."""
         try:
-            await repository.load()
+            await repository.reload()
         except FolderError as error:
             raise Problem(409, "The folder cannot be read", str(error), party=party) from None
         return {"party": party, **await repository.state()}

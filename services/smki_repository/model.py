@@ -49,10 +49,14 @@ class CertificatesQuestion(Strict):
 
 
 class RevocationQuestion(Strict):
-    """Body of `smki-revocation`: the number of each list that the caller holds, if any."""
+    """Body of `smki-revocation`: the number of each list that the caller holds, if any.
+
+    `lease`: whether the caller wants to know for how long the answer holds.
+    """
 
     version: Version
     known: dict[str, Annotated[int, Field(ge=0)] | None]
+    lease: bool = False
 
 
 class NewCertificate(Strict):

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from keys.certificate import Certificate
 from keys.crl import RevocationList
+from services.chassis.data import rows
 from services.chassis.data.connection import StoreConnection
 from services.smki_repository.model import CertificatesQuestion
 
@@ -39,15 +40,12 @@ async def find(conn: StoreConnection, question: CertificatesQuestion) -> list[by
     """The certificates a question asks for, DER, in the order in which they were published."""
     match question.by:
         case "eui":
-            wanted = certificates.c.eui == question.eui
+            wanted = {"eui": question.eui}
         case "issuer_serial":
-            wanted = (certificates.c.issuer == question.issuer) & (
-                certificates.c.serial == question.serial
-            )
+            wanted = {"issuer": question.issuer, "serial": question.serial}
         case _:
-            wanted = certificates.c.key_identifier == question.key_identifier
-    query = select(certificates.c.der).where(wanted).order_by(certificates.c.id)
-    return list((await conn.execute(query)).scalars())
+            wanted = {"key_identifier": question.key_identifier}
+    return [row.der for row in await rows.find_all(conn, certificates, **wanted)]
 
 
 def name_of(certificate: Certificate) -> tuple[str, str]:
@@ -75,7 +73,7 @@ async def names(conn: StoreConnection) -> dict[tuple[str, str], set[str]]:
 
 async def add(conn: StoreConnection, new: Sequence[Certificate]) -> None:
     """Publish certificates that are not published yet."""
-    rows = [
+    values = [
         {
             "fingerprint": certificate.fingerprint,
             "issuer": certificate.issuer,
@@ -86,8 +84,8 @@ async def add(conn: StoreConnection, new: Sequence[Certificate]) -> None:
         }
         for certificate in new
     ]
-    if rows:
-        await conn.execute(insert(certificates), rows)
+    if values:
+        await conn.execute(insert(certificates), values)
 
 
 async def count(conn: StoreConnection) -> int:
@@ -107,5 +105,5 @@ async def put_list(conn: StoreConnection, name: str, item: RevocationList) -> No
 
 async def published_lists(conn: StoreConnection) -> dict[str, tuple[int, bytes]]:
     """Number and DER of each published list, by name."""
-    rows = await conn.execute(select(lists).order_by(lists.c.name))
-    return {row.name: (int(row.number), row.der) for row in rows}
+    found = await rows.find_all(conn, lists)
+    return {row.name: (int(row.number), row.der) for row in found}

@@ -12,6 +12,7 @@ from keys.crl import RevocationList, read_crl
 from services.chassis.checks import Approved, CheckRun, Refused
 from services.chassis.context import ServiceContext
 from services.chassis.data.connection import StoreConnection
+from services.chassis.time.leases import Grants
 from services.link.bodies import text
 from services.link.opened import Opened
 from services.smki_repository import folder, store
@@ -42,6 +43,16 @@ class Repository:
         self._hierarchies = hierarchies
         self._folder = repository
         self._use_list = use_list
+        self._grants = Grants(base.settings.source_lease_seconds)
+
+    async def reload(self) -> None:
+        """Publish what is new in the folder, while callers rely on what was published before.
+
+        Raises:
+            FolderError: As `load`.
+        """
+        await self.load()
+        await self._grants.run_out()
 
     async def load(self) -> None:
         """Publish what the repository folder holds and is not published yet.
@@ -132,6 +143,7 @@ class Repository:
             Refused: A check of section "revocation" says no.
         """
         question = opened.read(RevocationQuestion)
+        lease = self._grants.grant() if question.lease else None
         async with self._base.database.connect() as conn:
             published = await store.published_lists(conn)
         numbers = {name: number for name, (number, _) in published.items()}
@@ -148,7 +160,10 @@ class Repository:
         sent = sorted(name for name, item in lists.items() if item is not None)
         if sent:  # only news is worth a trace: parties ask often
             await self._trace(opened, "answered", f"lists: {', '.join(sent)}", run)
-        return {"version": 1, "lists": lists}
+        answer: dict[str, Any] = {"version": 1, "lists": lists}
+        if lease is not None:
+            answer["lease"] = lease
+        return answer
 
     async def publish_certificate(self, certificate: Certificate) -> dict[str, Any]:
         """Publish one certificate.
@@ -178,10 +193,13 @@ class Repository:
         run = self._base.book.start(name, section=LIST)
         try:
             async with self._base.database.begin() as conn:
-                return await self._publish_list(conn, await self._judge_list(conn, name, item, run))
+                judged = await self._judge_list(conn, name, item, run)
+                facts = await self._publish_list(conn, judged)
         except Refused as refused:
             await self._trace_refusal(name, "revocation list", refused, run)
             raise
+        await self._grants.run_out()
+        return facts
 
     async def shown(self, question: CertificatesQuestion) -> list[dict[str, Any]]:
         """Published certificates, for the lab port."""

@@ -47,6 +47,7 @@ from services.chassis.time.clock import LabClock, SystemClock
 from services.link.checks import link_checks, response_checks
 from services.link.identity import LinkIdentity
 from services.link.opened import Opened
+from services.link.repository import metadata
 from services.link.server import LinkServer
 from services.link.store.evidence import EvidenceLog
 from services.link.store.nonces import NonceWindow
@@ -412,6 +413,7 @@ async def start_broker(around: Surroundings) -> World:
         settings,
         book(response_checks()),
         tables,
+        metadata,
         clock=_held(estate.now),
         retry=Retry(first=timedelta(0), cap=timedelta(0), attempts=12),
     )

@@ -17,9 +17,9 @@ from typing import Any
 
 from cos_party.checks import check_book
 from cos_party.model import Incoming, Limits, Thresholds
-from cos_party.peers.outbound import KnownExtract, SourceRefused, SourceUnavailable
+from cos_party.peers.outbound import KnownExtract
 from cos_party.peers.pull import Puller
-from cos_party.peers.wire import RegistrationExtract
+from cos_party.peers.wire import Position, RegistrationExtract
 from cos_party.settings import CosPartySettings
 from cos_party.steps.device_messages import DeviceReturns
 from cos_party.steps.gather import Gatherer
@@ -27,7 +27,7 @@ from cos_party.steps.sign_command import CosWorkflow
 from cos_party.store.tables import metadata
 from duis.model import Header, ServiceRequest, UpdateSecurityCredentialsCoS
 from duis.request_id import RequestId
-from duis.signature import SignatureReference, sign_document
+from duis.signature import sign_document
 from duis.xml import request_to_xml
 from keys.crl import RevocationList, read_crl
 from keys.errors import KeysError
@@ -38,6 +38,9 @@ from services.chassis.settings import Listen
 from services.chassis.time.clock import LabClock
 from services.link.authorities import Authorities
 from services.link.opened import Opened
+from services.link.repository import Lists, RevocationCopies
+from services.link.repository import metadata as lists_metadata
+from services.link.sources import SourceRefused, SourceUnavailable
 from tests.unit.cos_party import pki
 from tests.unit.cos_party.pki import NOW, Authority, Identity
 from tests.unit.services.link.estate import Authority as InfrastructureAuthority
@@ -230,7 +233,10 @@ class Published:
         if source in self.down:
             raise SourceUnavailable(f"{source}: no answer")
 
-    async def registration_extract(self, known: KnownExtract | None) -> RegistrationExtract:
+    async def registration_extract(
+        self, known: KnownExtract | None, after: Position | None = None, *, lease: bool = False
+    ) -> RegistrationExtract:
+        del after, lease  # it tells everything at once, and for now alone
         self._ask("registration")
         if known is not None and known.number > self.extract.number:
             raise SourceRefused("registration: registration.extract.number")
@@ -239,26 +245,29 @@ class Published:
             return self.extract.model_copy(update=nothing)
         return self.extract
 
-    async def certificates_named(self, reference: SignatureReference) -> tuple[bytes, ...]:
+    async def certificates_named(self, issuer: str, serial: int) -> tuple[bytes, ...]:
         self._ask("smki")
-        wanted = (reference.issuer, reference.serial)
+        wanted = (issuer, serial)
         return tuple(c.der for c in self.certificates if (c.issuer, c.serial) == wanted)
 
     async def certificates_of(self, eui: str) -> tuple[bytes, ...]:
         self._ask("smki")
         return tuple(c.der for c in self.certificates if c.subject_eui == eui)
 
-    async def revocation_lists(self, known: Mapping[str, int]) -> dict[str, bytes | None]:
+    async def revocation_lists(self, known: Mapping[str, int], *, lease: bool = False) -> Lists:
+        del lease
         self._ask("smki")
         if self.lies is not None:
-            return self.lies
+            return Lists(self.lies)
         numbers = {name: _number(der) for name, der in self.lists.items()}
         if any(number > numbers.get(name, -1) for name, number in known.items()):
             raise SourceRefused("smki: smki.revocation.numbers")
-        return {
-            name: None if known.get(name) == numbers[name] else der
-            for name, der in self.lists.items()
-        }
+        return Lists(
+            {
+                name: None if known.get(name) == numbers[name] else der
+                for name, der in self.lists.items()
+            }
+        )
 
     def revoke(self, authority: Authority, name: str, *serials: int, number: int = 2) -> None:
         self.lists[name] = authority.revocation_list(*serials, number=number)
@@ -360,16 +369,29 @@ async def open_party(
     settings = CosPartySettings(party=name, eui=eui, data=folder, interface=listen, lab=listen)
     clock = LabClock()
     clock.set(NOW)
-    base = await ServiceContext.open(settings, check_book(name, prefix), metadata, clock=clock)
+    base = await ServiceContext.open(
+        settings, check_book(name, prefix), metadata, lists_metadata, clock=clock
+    )
     signer = CountingSigner(estate.cos_signer(eui))
     sources = published or Published(estate)
     counter = OriginatorCounter(first=first_counter)
-    puller = Puller(
+    told: Any = sources  # the same questions, answered here
+    lists = RevocationCopies(
+        repository=told,
         database=base.database,
-        sources=sources,  # type: ignore[arg-type]  # the same questions, answered here
         trust=estate.trust,
         clock=clock,
-        use_list=use_list,
+        patience=(limits or Limits()).revocation_patience,
+        use=use_list,
+        seconds=60.0,
+    )
+    puller = Puller(
+        database=base.database,
+        registration=told,
+        repository=told,
+        lists=lists,
+        trust=estate.trust,
+        clock=clock,
         seconds=60.0,
     )
     gatherer = Gatherer(

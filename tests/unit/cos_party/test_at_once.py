@@ -7,18 +7,17 @@ publishing services send, and the store they meet in.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from cos_party.model import Intent
-from cos_party.peers import copies
 from cos_party.peers.outbound import KnownExtract
-from cos_party.peers.wire import RegistrationExtract
+from cos_party.peers.wire import Position, RegistrationExtract
 from cos_party.store import decisions as store
 from services.chassis.checks import Refused
+from services.link.repository import read_lists
 from tests.unit.cos_party.estate import Estate, Party, Published, extract, open_party
 from tests.unit.cos_party.pki import NOW
 from tests.unit.cos_party.rules.test_return_checks import ALERT, RESPONSE, answering
@@ -42,8 +41,10 @@ class Slow(Published):
         self.held = asyncio.Event()
         self.let_go = asyncio.Event()
 
-    async def registration_extract(self, known: KnownExtract | None) -> RegistrationExtract:
-        answer = await super().registration_extract(known)
+    async def registration_extract(
+        self, known: KnownExtract | None, after: Position | None = None, *, lease: bool = False
+    ) -> RegistrationExtract:
+        answer = await super().registration_extract(known, after, lease=lease)
         if not self.held.is_set():
             self.held.set()
             await self.let_go.wait()
@@ -94,13 +95,13 @@ async def test_a_list_whose_number_fills_twenty_octets_is_kept(ecos: Party, esta
     ecos.published.lists["organisation"] = estate.issuing.revocation_list(number=number)
     await ecos.command(estate.ask(counter=1).signed)
     async with ecos.base.database.connect() as conn:
-        held: Mapping[str, int] = await copies.known_lists(conn)
-    assert number in held.values()
+        held = await read_lists(conn)
+    assert number in [item.number for item in held.values()]
     ecos.published.lists["organisation"] = estate.issuing.revocation_list(number=7)
     await ecos.command(estate.ask(counter=2).signed)
     async with ecos.base.database.connect() as conn:
-        lists = (await copies.revocations(conn)).lists
-    assert number in [item.number for item in lists]
+        held = await read_lists(conn)
+    assert number in [item.number for item in held.values()]
 
 
 async def test_a_transaction_begun_with_other_bytes_meanwhile_is_not_repeated_into(

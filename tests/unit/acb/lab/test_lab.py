@@ -313,3 +313,10 @@ async def test_a_cell_that_was_read_before_is_judged_by_its_own_text(world: Worl
     recorded = (await world.record())["cells"]
     assert recorded[name] == recorded["supplier/keyAgreement/management"]
     assert _cell_certificate.cache_info().maxsize == 256
+
+
+async def test_a_sync_asks_for_the_revocation_lists_now(world: World) -> None:
+    told = (await world.lab.post("/lab/sync")).json()
+
+    assert told["party"] == "acb"
+    assert told["revocation"].startswith("lists taken: CN=")

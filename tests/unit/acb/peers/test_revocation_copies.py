@@ -20,15 +20,16 @@ import pytest
 from acb.model import PathEvidence
 from acb.peers.smki import Smki
 from acb.rules.path import UNREFRESHED, require_path, require_unrevoked
-from acb.store import records
 from acb.store import requests as store
 from keys.certificate import Certificate
 from keys.crl import RevocationList, read_crl
 from services.chassis.checks import CheckFailed
 from services.chassis.data.store import Database
+from services.chassis.settings import SOURCE_SECONDS
 from services.chassis.time.sharing import MOST
 from services.link.authorities import Authorities
 from services.link.errors import PeerRefused, PeerUnavailable
+from services.link.repository import RepositoryClient, RevocationCopies, metadata, read_lists
 from services.link.trust import LinkTrust
 from tests.unit.cos_party import pki
 from tests.unit.services.link.estate import NOW, Authority, HeldClock
@@ -121,7 +122,15 @@ class Broker:
     def again(self, **changes: Any) -> Smki:
         """After a restart: on the same store, with nothing in memory."""
         told = {"max_age": AT_ONCE, "patience": HOUR, **changes}
-        self.smki = Smki(self.repository, self.database, self.clock, self.world.trust, **told)
+        client = RepositoryClient(self.repository, told.get("seconds", SOURCE_SECONDS))
+        copies = RevocationCopies(
+            repository=client,
+            database=self.database,
+            trust=self.world.trust,
+            clock=self.clock,
+            **told,
+        )
+        self.smki = Smki(client, copies, self.database, self.world.trust)
         return self.smki
 
     async def path(self) -> PathEvidence:
@@ -130,7 +139,7 @@ class Broker:
             self.world.root.certificate,
             await self.smki.revocation_lists(),
             pki.NOW,
-            self.smki.unrefreshed(),
+            self.smki.copies.unrefreshed(),
         )
 
     async def judge(self) -> str | None:
@@ -143,8 +152,7 @@ class Broker:
 
     async def kept(self) -> dict[str, int]:
         async with self.database.connect() as conn:
-            rows = await records.revocation_lists(conn)
-        return {key: int(row.number) for key, row in rows.items()}
+            return {key: item.number for key, item in (await read_lists(conn)).items()}
 
 
 def text(octets: bytes) -> str:
@@ -158,6 +166,7 @@ def key_of(authority: Certificate) -> str:
 async def database(folder: Path) -> Database:
     opened = await Database.open(folder / "store.sqlite3")
     await opened.create_all(store.tables)
+    await opened.create_all(metadata)
     return opened
 
 
@@ -260,7 +269,7 @@ async def test_a_refresh_that_brings_nothing_is_said_and_refuses_in_the_end(
         broker.repository.lies = {**honest, **said[lie]} if said[lie] else {}
     assert await broker.judge() is None
     assert "could not be refreshed since" in (await broker.smki.not_ready() or "")
-    assert broker.smki.refresh_due()
+    assert broker.smki.copies.needs_refresh()
     broker.clock.step(3600)
     assert await broker.judge() is None
     broker.clock.step(1)
@@ -350,7 +359,7 @@ async def test_the_link_is_told_of_the_list_of_link_certificates(
         return trust.failure(held.certificate, at)
 
     trust = new_trust()
-    smki = broker.again(on_list=trust.offer)
+    smki = broker.again(use=trust.offer)
     await smki.revocation_lists()
     assert failure(trust) is None
     broker.repository.lists["infrastructure"] = authority.revocation_list(
@@ -360,13 +369,13 @@ async def test_the_link_is_told_of_the_list_of_link_certificates(
     assert failure(trust) == "revoked"
 
     trust = new_trust()
-    await broker.again(max_age=timedelta(days=1), on_list=trust.offer).revocation_lists()
+    await broker.again(max_age=timedelta(days=1), use=trust.offer).revocation_lists()
     assert failure(trust) == "revoked"
 
 
 async def test_each_list_is_told_of_once_and_not_for_every_request(broker: Broker) -> None:
     told: list[RevocationList] = []
-    smki = broker.again(on_list=told.append)
+    smki = broker.again(use=told.append)
     for _ in range(3):
         await smki.revocation_lists()
     assert len(told) == 3
@@ -376,7 +385,7 @@ async def test_a_young_copy_is_asked_for_again_when_the_links_list_has_run_out(
     broker: Broker, world: World
 ) -> None:
     stale = True
-    smki = broker.again(max_age=HOUR, link_stale=lambda _: stale)
+    smki = broker.again(max_age=HOUR, link_stale=lambda: stale)
     await smki.revocation_lists()
     assert await smki.not_ready() == "the revocation list of link certificates has run out"
     newer = world.infrastructure.revocation_list(number=2)

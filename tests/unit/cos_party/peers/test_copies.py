@@ -12,13 +12,16 @@ import pytest
 
 from cos_party.model import Limits
 from cos_party.peers import copies
-from cos_party.peers.outbound import KnownExtract, Sources, SourceUnavailable
+from cos_party.peers.outbound import KnownExtract, RegistrationClient
+from cos_party.peers.wire import Position
 from cos_party.store import decisions as store
 from duis.signature import SignatureReference
 from keys.crl import read_crl
 from services.chassis.checks import Refused
 from services.chassis.time.refresh import Refresher
 from services.link.errors import PeerUnavailable
+from services.link.repository import RepositoryClient, keep_list, read_lists
+from services.link.sources import SourceUnavailable
 from services.link.trust import LinkTrust
 from services.registration.model import Register
 from tests.unit.cos_party import pki
@@ -44,7 +47,7 @@ def key_of(authority: pki.Authority | Authority) -> str:
 
 async def lists_held(party: Party) -> dict[str, int]:
     async with party.base.database.connect() as conn:
-        return await copies.known_lists(conn)
+        return {key: item.number for key, item in (await read_lists(conn)).items()}
 
 
 async def test_registration_is_asked_before_every_decision(ecos: Party, estate: Estate) -> None:
@@ -171,7 +174,7 @@ async def test_a_lie_of_registration_does_not_outlive_it(
 @pytest.mark.parametrize("number", [2**63, -1])
 async def test_a_number_that_no_store_holds_is_no_answer(number: int) -> None:
     told = {**extract().model_dump(mode="json"), "number": number}
-    sources = Sources(Peer(told), Peer(told))  # type: ignore[arg-type]
+    sources = RegistrationClient(Peer(told))
     with pytest.raises(SourceUnavailable):
         await sources.registration_extract(None)
 
@@ -182,7 +185,7 @@ async def test_unchanged_confirms_the_copy(ecos: Party, estate: Estate) -> None:
     pulled = await ecos.gatherer.puller.sync()
     assert pulled.registration == "extract 1 is current"
     async with ecos.base.database.connect() as conn:
-        held = await ecos.gatherer.puller.registration.read(conn)
+        held = await ecos.gatherer.puller.registration.read(conn, [])
     assert held is not None
     assert held.confirmed_at == ecos.clock.now()
 
@@ -222,7 +225,7 @@ async def test_an_older_list_does_not_take_the_place_of_a_newer(
     await ecos.gatherer.puller.sync()
     older = read_crl(estate.issuing.revocation_list(number=4))
     async with ecos.base.database.begin() as conn:
-        await copies.keep_list(conn, older)
+        await keep_list(conn, older, NOW)
     assert (await lists_held(ecos))[key_of(estate.issuing)] == 5
 
 
@@ -301,7 +304,7 @@ async def test_unreadable_lists_and_certificates_are_passed_over(
     await ecos.gatherer.puller.sync()
     assert "zz" not in await lists_held(ecos)
 
-    async def nonsense(_: object) -> tuple[bytes, ...]:
+    async def nonsense(*_: object) -> tuple[bytes, ...]:
         return (b"\x30\x00",)
 
     ecos.published.certificates_named = nonsense  # type: ignore[assignment]
@@ -314,7 +317,7 @@ async def test_a_certificate_of_another_name_is_not_taken_in(ecos: Party, estate
     """A repository that answers with somebody else's certificate brings nothing."""
     wrong = estate.xml_signer("0253494d30000000").certificate
 
-    async def other(_: object) -> tuple[bytes, ...]:
+    async def other(*_: object) -> tuple[bytes, ...]:
         return (wrong.der,)
 
     ecos.published.certificates_named = other  # type: ignore[assignment]
@@ -353,29 +356,38 @@ async def test_each_question_has_its_purpose_and_its_body(estate: Estate) -> Non
     certificate = estate.xml_signer(SUPPLIER_B).certificate
     registration = Peer(extract().model_dump(mode="json"))
     repository = Peer({"version": 1, "certificates": []})
-    sources = Sources(registration, repository)  # type: ignore[arg-type]
-    assert (await sources.registration_extract(KnownExtract(4, "ab"))).number == 1
-    reference = SignatureReference(certificate.issuer, certificate.serial)
-    assert await sources.certificates_named(reference) == ()
-    assert await sources.certificates_of(DEVICE) == ()
-    repository.body = {"version": 1, "lists": {"device": None, "organisation": "AAAA"}}
-    assert await sources.revocation_lists({"device": 3}) == {
-        "device": None,
-        "organisation": bytes(3),
+    assert (await RegistrationClient(registration).registration_extract(None)).number == 1
+    after = Position(base=1, number=4, mpxn="~")
+    known = KnownExtract(4, "ab")
+    await RegistrationClient(registration).registration_extract(known, after, lease=True)
+    client = RepositoryClient(repository)
+    assert await client.certificates_named(certificate.issuer, certificate.serial) == ()
+    assert await client.certificates_of(DEVICE) == ()
+    repository.body = {
+        "version": 1,
+        "lists": {"device": None, "organisation": "AAAA"},
+        "lease": 0.5,
     }
+    told = await client.revocation_lists({"device": 3}, lease=True)
+    assert (told.lists, told.lease) == ({"device": None, "organisation": bytes(3)}, 0.5)
+    await client.revocation_lists({}, lease=False)
     asked = {"version": 1, "by": "issuer_serial", "issuer": "CN=SIM-Z1,OU=07"}
     certificates = ("/link/smki-certificates", "smki-certificates")
+    lists = ("/link/smki-revocation", "smki-revocation")
+    extract_of = ("/link/registration-extract", "registration-extract")
+    paged = {"version": 1, "known": None, "paged": True}
     assert registration.calls == [
+        (*extract_of, paged),
         (
-            "/link/registration-extract",
-            "registration-extract",
-            {"version": 1, "known": 4, "digest": "ab"},
-        )
+            *extract_of,
+            {**paged, "known": 4, "digest": "ab", "after": after.model_dump(), "lease": True},
+        ),
     ]
     assert repository.calls == [
         (*certificates, {**asked, "serial": str(certificate.serial)}),
         (*certificates, {"version": 1, "by": "eui", "eui": DEVICE}),
-        ("/link/smki-revocation", "smki-revocation", {"version": 1, "known": {"device": 3}}),
+        (*lists, {"version": 1, "known": {"device": 3}, "lease": True}),
+        (*lists, {"version": 1, "known": {}}),
     ]
 
 
@@ -393,7 +405,7 @@ async def test_each_question_has_its_purpose_and_its_body(estate: Estate) -> Non
     ],
 )
 async def test_an_answer_that_does_not_fit_is_no_answer(answer: object) -> None:
-    sources = Sources(Peer(answer), Peer(answer))  # type: ignore[arg-type]
+    sources = RegistrationClient(Peer(answer))
     with pytest.raises(SourceUnavailable):
         await sources.registration_extract(None)
 
@@ -453,6 +465,6 @@ async def test_a_list_of_link_certificates_is_taken_in_and_heeded(
     trust = LinkTrust(estate.link.certificate, {"acb": held.certificate})
     second = await open_party(tmp_path, estate, published=published, use_list=trust.offer)
     assert failure() is None
-    await second.gatherer.puller.recall()
+    await second.gatherer.puller.lists.recall()
     assert failure() == "revoked"
     await second.base.close()

@@ -16,9 +16,10 @@ import pytest
 from cos_party.model import Limits
 from cos_party.peers.outbound import KnownExtract
 from cos_party.peers.pull import Pulled
-from cos_party.peers.wire import RegistrationExtract
+from cos_party.peers.wire import Position, RegistrationExtract
 from services.chassis.checks import Refused
 from services.chassis.time.sharing import MOST, Shared
+from services.link.repository import Lists
 from tests.unit.cos_party.estate import SUPPLIER_B, Estate, Party, Published, open_party
 
 CROWD = 20
@@ -35,13 +36,15 @@ class Slow(Published):
         self.let_go = asyncio.Event()
         self.waited_for: asyncio.Queue[str] = asyncio.Queue()
 
-    async def registration_extract(self, known: KnownExtract | None) -> RegistrationExtract:
-        answer = await super().registration_extract(known)
+    async def registration_extract(
+        self, known: KnownExtract | None, after: Position | None = None, *, lease: bool = False
+    ) -> RegistrationExtract:
+        answer = await super().registration_extract(known, after, lease=lease)
         await self._wait("registration")
         return answer
 
-    async def revocation_lists(self, known: Mapping[str, int]) -> dict[str, bytes | None]:
-        answer = await super().revocation_lists(known)
+    async def revocation_lists(self, known: Mapping[str, int], *, lease: bool = False) -> Lists:
+        answer = await super().revocation_lists(known, lease=lease)
         await self._wait("smki")
         return answer
 
@@ -57,7 +60,8 @@ def impatient(party: Party, *sources: str) -> None:
     if "registration" in sources:
         puller._registrations = Shared(puller._pull_registration, seconds=SOON)
     if "smki" in sources:
-        puller._revocations = Shared(puller._pull_revocation, seconds=SOON)
+        puller.lists._pulls = Shared(puller.lists._pull, seconds=SOON)
+        puller.lists._seconds = SOON
 
 
 async def test_a_crowd_shares_pulls(tmp_path: Path, estate: Estate) -> None:
