@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from keys.issuing.ceremony import load_plan, run_ceremony
+from services.chassis.settings import LONGEST_LEASE
 from services.chassis.time.clock import SystemClock
 from stack.connection import Connection
 from stack.layout import load_stack
@@ -35,10 +36,12 @@ def running(data: Path, *, watched: bool = False) -> Iterator[Connection]:
 
     Args:
         data: a folder with a ceremony in it.
-        watched: count inside each process too (`bench/watch`).
+        watched: count inside each process too (`bench/watch`), within one lease of the sources.
     """
     with _environment(watched=watched):
-        start(data, lambda _line: None, first_port=None)
+        # nobody asks a source again meanwhile: how often would depend on how fast the machine is
+        settings = {"source_lease_seconds": LONGEST_LEASE} if watched else None
+        start(data, lambda _line: None, first_port=None, settings=settings)
     stack = load_stack(data)
     try:
         with Connection(stack) as connection:
@@ -59,7 +62,7 @@ def _environment(*, watched: bool) -> Iterator[None]:
     """What the systems are started with; this process is as it was afterwards."""
     before = os.environ.get("PYTHONPATH")
     if watched:
-        os.environ["PYTHONPATH"] = str(WATCH)
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(WATCH), *([before] if before else [])])
     try:
         yield
     finally:

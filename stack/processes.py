@@ -170,6 +170,7 @@ def start(
     block_size: int | None = None,
     *,
     port: int | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Stack:
     """Start the six systems of the data folder and wait until each says that it is ready.
 
@@ -181,6 +182,7 @@ def start(
         detours: where a caller is told a callee is, if not where it listens: a proxy between.
         block_size: octets to a block, for commands to devices; None: whole messages.
         port: the first of the twelve ports to listen on, and no others will do.
+        settings: of every system, beside its own.
 
     Returns:
         the running stack, also written to `DATA/stack.json`.
@@ -201,18 +203,19 @@ def start(
         ports = list(range(port, port + count))
         if taken := [one for one in ports if not is_free(one)]:
             raise CommandError(f"port {taken[0]} is taken, of {port} to {ports[-1]}", UNREACHABLE)
-        return start_on(data, ports, progress, detours, block_size)
+        return start_on(data, ports, progress, detours, block_size, settings=settings)
     for _ in range(PORT_TRIES - 1):
         try:
             ports = choose_ports(count, first_port, before)
             if before and ports != before:
                 progress("not all ports it had before are free: it listens on others")
-            return start_on(data, ports, progress, detours, block_size)
+            return start_on(data, ports, progress, detours, block_size, settings=settings)
         except CommandError as error:
             if CANNOT_LISTEN not in str(error):
                 raise
             first_port, before = None, []  # somebody took a port between our choice and its use
-    return start_on(data, choose_ports(count, None), progress, detours, block_size)
+    ports = choose_ports(count, None)
+    return start_on(data, ports, progress, detours, block_size, settings=settings)
 
 
 def start_on(
@@ -221,6 +224,8 @@ def start_on(
     progress: Callable[[str], None],
     detours: Detours | None = None,
     block_size: int | None = None,
+    *,
+    settings: Mapping[str, Any] | None = None,
 ) -> Stack:
     """Start the six systems on those ports, two for each; see `start`."""
     urls = {
@@ -240,7 +245,7 @@ def start_on(
                 "interface": (HOST, ports[2 * index]),
                 "lab": (HOST, ports[2 * index + 1]),
             }
-            extra: dict[str, Any] = {}
+            extra = dict(settings or {})
             if system == "acb" and block_size is not None:
                 extra["block_size"] = block_size
             config = write_config(data, system, listen, partial(reach, system), extra)

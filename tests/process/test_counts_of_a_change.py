@@ -24,8 +24,18 @@ def test_a_change_costs_no_more_and_owes_no_less_than_committed(counted: Counted
 def test_every_system_and_every_count_is_looked_at(counted: Counted) -> None:
     """A count whose function is not reached any more would hold nothing."""
     assert set(counts.COSTS) <= counted.reached
-    assert all(costs["store.commits"] for costs in counted.costs.values())
+    idle = {"registration", "smki_repository"}  # within a lease nobody asks them anything
+    commits = {system for system, costs in counted.costs.items() if costs.get("store.commits")}
+    assert commits == set(counted.costs) - idle
     assert all(len(names) > 10 for parts in counted.checks.values() for names in parts.values())
+
+
+def test_within_a_lease_a_change_is_two_calls_over_the_link(counted: Counted) -> None:
+    """To the CoS Party for the command, and with the device's response; nobody asks a source."""
+    assert {s: costs.get("watch.link_call", 0) for s, costs in counted.costs.items()} == {
+        **dict.fromkeys(counted.costs, 0),
+        "acb": 2,
+    }
 
 
 def test_more_work_is_named(counted: Counted) -> None:

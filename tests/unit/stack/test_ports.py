@@ -37,7 +37,7 @@ def test_a_stack_moves_when_somebody_took_its_port(
 ) -> None:
     tried: list[list[int]] = []
 
-    def start_on(data: Path, ports: list[int], *more: object) -> Stack:
+    def start_on(data: Path, ports: list[int], *_: object, **__: object) -> Stack:
         tried.append(ports)
         if len(tried) < 3:
             raise CommandError(f"acb is not ready: cannot listen on 127.0.0.1:{ports[-1]}", 4)
@@ -50,7 +50,7 @@ def test_a_stack_moves_when_somebody_took_its_port(
 
 
 def test_any_other_failure_is_told_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def start_on(*_: object) -> Stack:
+    def start_on(*_: object, **__: object) -> Stack:
         raise CommandError("acb is not ready: no keys", 4)
 
     monkeypatch.setattr(processes, "start_on", start_on)
@@ -69,7 +69,7 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """The ports on which a stack would have been started."""
     ports_tried: list[list[int]] = []
 
-    def start_on(data: Path, ports: list[int], *_: object) -> Stack:
+    def start_on(data: Path, ports: list[int], *_: object, **__: object) -> Stack:
         ports_tried.append(ports)
         return listening_on(data, ports)
 
