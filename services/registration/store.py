@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -150,21 +150,29 @@ async def put(
     *,
     people: Sequence[Participant] = (),
     homes: Sequence[MeterPoint] = (),
+    known: bool = True,
 ) -> int:
     """Write participants and meter points in place of what was known of them: one change.
+
+    Args:
+        conn: An open transaction.
+        people: Participants.
+        homes: Meter points.
+        known: Something may be known of them already.
 
     Returns:
         The number of the extract from then on.
     """
     changed = await NUMBER.next(conn)
+    now = _Change(changed, known)
     row = await rows.find(conn, held, one=1)
     so_far = 0 if row is None else int(row.total, 16)
-    so_far = await _replace(conn, participants, "id", people, changed=changed, before=so_far)
+    so_far = await _replace(conn, participants, "id", people, now, before=so_far)
     homes = list({home.mpxn: home for home in homes}.values())
     for at in range(0, len(homes), AT_ONCE):
         part = homes[at : at + AT_ONCE]
-        so_far = await _replace(conn, meter_points, "mpxn", part, changed=changed, before=so_far)
-        for home in part:
+        so_far = await _replace(conn, meter_points, "mpxn", part, now, before=so_far)
+        for home in part if known else ():
             await rows.remove(conn, devices, mpxn=home.mpxn)
         where = [{"device": d, "mpxn": h.mpxn} for h in part for d in dict.fromkeys(h.devices)]
         await rows.put_all(conn, devices, ("device", "mpxn"), where)
@@ -178,7 +186,14 @@ async def replace_all(conn: StoreConnection, register: Register) -> int:
     """Write a whole register in place of the one there is: nobody's copy goes on from there."""
     for table in (participants, meter_points, devices, held):
         await conn.execute(delete(table))
-    return await put(conn, people=register.participants, homes=register.meter_points)
+    return await put(conn, people=register.participants, homes=register.meter_points, known=False)
+
+
+class _Change(NamedTuple):
+    """The extract's number from a change on, and whether rows may be known already."""
+
+    number: int
+    known: bool
 
 
 async def _replace(
@@ -186,14 +201,14 @@ async def _replace(
     table: Table,
     key: str,
     items: Sequence[MeterPoint] | Sequence[Participant],
+    now: _Change,
     *,
-    changed: int,
     before: int,
 ) -> int:
-    """Write rows in place of what was there; the sum of all rows then."""
+    """Write rows in place of what was there, if anything was; the sum of all rows then."""
     new = {getattr(item, key): canonical(item.model_dump(mode="json")) for item in items}
-    old = await _documents(conn, table, key, new)
-    many = [{key: name, "changed": changed, "document": text} for name, text in new.items()]
+    old = await _documents(conn, table, key, new) if now.known else {}
+    many = [{key: name, "changed": now.number, "document": text} for name, text in new.items()]
     await rows.put_all(conn, table, (key,), many)
     return total(new.values(), without=old.values(), to=before)
 
