@@ -7,6 +7,10 @@ from typing import Any, Final
 
 HIGHEST: Final = (1 << 53) - 1
 
+_ENCODER: Final = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
+
 
 class NotCanonicalError(Exception):
     """The value has no JSON form (or only an ambiguous one)."""
@@ -34,10 +38,9 @@ def canonical(value: Any) -> str:
         NotCanonicalError: The value cannot be written as JSON.
     """
     try:
-        written = json.dumps(
-            value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-        )
-        written.encode()  # a lone surrogate is text to Python and nothing to anyone else
+        written = _ENCODER.encode(value)
+        if not written.isascii():
+            written.encode()  # a lone surrogate is text to Python and nothing to anyone else
     except (TypeError, ValueError, RecursionError) as error:
         raise NotCanonicalError(str(error)) from None
     return written
