@@ -461,7 +461,7 @@ class CheckRun:
         """
         for known in self.book.section(self.section):
             if known.id not in self._said:
-                self._run(known, evidence)
+                self.apply(known, evidence)
         return self.approve()
 
     def apply(self, check: Check[E] | str, evidence: E) -> None:
@@ -471,10 +471,7 @@ class CheckRun:
             Refused: The check said no.
             CheckMisusedError: The check is of another section or has already been applied.
         """
-        self._run(self._open(check), evidence)
-
-    def _run(self, known: Check[E], evidence: E) -> None:
-        """Run one check of the section, of the book, that has said nothing yet."""
+        known = self._open(check)
         body = self.book.body(known)
         self.evidence = evidence
         try:

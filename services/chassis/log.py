@@ -94,7 +94,9 @@ def configure(
     json_renderer = structlog.processors.JSONRenderer(serializer=_json)
     stdout = logging.StreamHandler(sys.stdout)
     stdout.setLevel(level.upper())
-    stdout.setFormatter(_Lines(shared, json_renderer if as_json else structlog.dev.ConsoleRenderer()))
+    stdout.setFormatter(
+        _Lines(shared, json_renderer if as_json else structlog.dev.ConsoleRenderer())
+    )
     handlers: list[logging.Handler] = [stdout]
     if file is not None:
         to_file = logging.FileHandler(file, encoding="utf-8")
