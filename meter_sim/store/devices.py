@@ -11,10 +11,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from gbcs.codes import KeyUsage, RemotePartyRole
@@ -37,8 +38,7 @@ _OFF: Final = select(func.json_each(param("but")).table_valued("value").c.value)
 _DUE: Final = Prepared(
     select(pending.c.eui)
     .where(pending.c.due <= param("at"), pending.c.eui.not_in(_OFF))
-    .group_by(pending.c.eui)
-    .order_by(func.min(pending.c.due))
+    .order_by(pending.c.due)
     .limit(param("most"))
 )
 _NEXT_DUE: Final = Prepared(
@@ -164,7 +164,8 @@ class DeviceStore:
         changed = [c for cell, c in after.cells.items() if before.cells.get(cell) != c]
         await self._keep(conn, changed if after.own == before.own else [*changed, *_own(after)])
         columns = _columns(after, since=before) or _columns(after)
-        if await rows.change(conn, devices, {"eui": after.eui}, **columns) is None:
+        written = await conn.execute(_update(tuple(columns)), {"of": after.eui, **columns})
+        if written.rowcount == 0:
             await fleet_rows.keep_row(conn, after.eui, _columns(after))
         if after.pending == before.pending:
             return
@@ -211,7 +212,7 @@ class DeviceStore:
     ) -> list[str]:
         """Devices (`but` these) with something pending whose time has come, the earliest first."""
         asked = {"at": at, "but": json.dumps(sorted(but)), "most": limit}
-        return (await conn.execute(_DUE, asked)).scalars()
+        return list(dict.fromkeys((await conn.execute(_DUE, asked)).scalars()))
 
     async def next_due(
         self, conn: StoreConnection, but: Collection[str] = frozenset()
@@ -277,6 +278,12 @@ class DeviceStore:
 
 _TEMPLATE: Final = ("device_type", "cells", "wrapped_contingency")
 """What all devices of a fleet begin with."""
+
+
+@lru_cache
+def _update(columns: tuple[str, ...]) -> Prepared:
+    """Change these columns of a device's row. The row itself is long, and not asked for again."""
+    return Prepared(update(devices).where(devices.c.eui == param("of")), *columns)
 
 
 def _columns(state: DeviceState, since: DeviceState | None = None) -> dict[str, Any]:
