@@ -11,10 +11,13 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 from sqlalchemy import Column, Index, Integer, LargeBinary, Row, Table, Text, delete, insert, select
 
+from gbcs.codes import StatusCode
+from gbcs.payloads.credentials import CellId
 from meter_sim.device.model import CellResult, NotUnderstood, SecurityEvent
 from meter_sim.device.security_log import KEPT
 from meter_sim.store.tables import metadata, tallies
@@ -181,8 +184,13 @@ async def _add(conn: StoreConnection, table: Table, **row: Any) -> None:
 
 def _cell(result: CellResult) -> str:
     """What was decided about a cell, as canonical JSON."""
-    status = canonical({"cell": result.cell.name, "status": result.status.label})
-    return f'{status[:-1]},"verdicts":{written(result.verdicts)}}}'
+    return f'{_decided(result.cell, result.status)},"verdicts":{written(result.verdicts)}}}'
+
+
+@lru_cache(maxsize=1024)
+def _decided(cell: CellId, status: StatusCode) -> str:
+    """The same without its end, from where the verdicts follow."""
+    return canonical({"cell": cell.name, "status": status.label}).removesuffix("}")
 
 
 def _shown(row: Row[Any]) -> dict[str, Any]:

@@ -23,12 +23,16 @@ def exact(value: Any) -> Any:
     point ones, which beyond that are some other number than was written. The signed link, between
     our own systems, carries numbers as they are.
     """
+    kind = type(value)
+    if kind is int:
+        return value if -HIGHEST <= value <= HIGHEST else str(value)
+    if kind is str or value is None:
+        return value
     if isinstance(value, dict):
         return {name: exact(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return [exact(inner) for inner in value]
-    beyond = type(value) is int and not -HIGHEST <= value <= HIGHEST
-    return str(value) if beyond else value
+    return value
 
 
 def canonical(value: Any) -> str:
