@@ -67,6 +67,7 @@ class Certificate:
 
     Attributes:
         der: the certificate exactly as received.
+        fingerprint: SHA-256 of it, lower-case hexadecimal.
         serial: serial number.
         issuer: issuer name as DUIS writes it (RFC 2253 order), e.g. "CN=SIM-Z1,OU=07".
         subject: subject name in the same form ("" on a device certificate).
@@ -91,6 +92,7 @@ class Certificate:
     """
 
     der: bytes = field(repr=False)
+    fingerprint: str = field(compare=False, repr=False)
     serial: int = field(compare=False)
     issuer: str = field(compare=False)
     subject: str = field(compare=False)
@@ -153,11 +155,6 @@ class Certificate:
         return self.x509.public_bytes(Encoding.PEM)
 
     @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the certificate, lower-case hexadecimal."""
-        return hashlib.sha256(self.der).hexdigest()
-
-    @property
     def simulated(self) -> bool:
         """Whether it carries this project's simulation marks (see `keys.simulated`)."""
         return is_simulated(self.issuer_common_name, self.policies)
@@ -200,6 +197,7 @@ def _read(der: bytes) -> Certificate:
     module = _hardware_serial(alternative)
     return Certificate(
         der=der,
+        fingerprint=hashlib.sha256(der).hexdigest(),
         serial=parsed.serial_number,
         issuer=parsed.issuer.rfc4514_string(),
         subject=parsed.subject.rfc4514_string(),

@@ -7,6 +7,7 @@ against the root cell as it stands at that moment (reconstruction).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -66,7 +67,7 @@ def replace_credentials(
     context: DeviceContext,
 ) -> Replaced:
     """Do what an approved Command asks, on behalf of role `authority`."""
-    before = state
+    cells = dict(state.cells)
     path = readable(update.path_certificates)
     outcomes: list[CellOutcome] = []
     results: list[CellResult] = []
@@ -75,24 +76,24 @@ def replace_credentials(
             cell=replacement.cell,
             der=replacement.certificate,
             certificate=_read(replacement.certificate),
-            held=state.cells.get(replacement.cell),
-            root=state.cells.get(ROOT),
+            held=cells.get(replacement.cell),
+            root=cells.get(ROOT),
             path=path,
             at=context.at if update.apply_time_checks else None,
             by_contingency=update.mode is CredentialsReplacementMode.ANY_BY_CONTINGENCY,
         )
         result, new = _judge(candidate, state.eui, context)
         if new is not None:
-            state = replace(state, cells={**state.cells, result.cell: new})
+            cells[result.cell] = new
         outcomes.append(_outcome(candidate, result.status))
         results.append(result)
     done = frozenset(result.cell for result in results if result.status is StatusCode.SUCCESS)
-    counters, changes = _apply_floors(before, state, update, authority, done)
-    dropped = _orphaned(state, before)
+    counters, changes = _apply_floors(state, cells, update, authority, done)
+    dropped = _orphaned(state, cells)
     left = {role: kept for role, kept in state.pending.items() if kept not in dropped}
-    state = replace(state, counters=counters, pending=left)
+    after = replace(state, cells=cells, counters=counters, pending=left)
     outcome = CredentialsOutcome(update.authorising_counter, update.mode, changes, tuple(outcomes))
-    return Replaced(state, outcome, tuple(results), dropped)
+    return Replaced(after, outcome, tuple(results), dropped)
 
 
 def readable(ders: tuple[bytes, ...]) -> tuple[Certificate, ...]:
@@ -143,7 +144,7 @@ def _identity(certificate: Certificate | None) -> tuple[bytes, bytes]:
 
 def _apply_floors(
     before: DeviceState,
-    after: DeviceState,
+    after: Mapping[CellId, Certificate],
     update: UpdateCredentials,
     authority: RemotePartyRole,
     done: frozenset[CellId],
@@ -153,18 +154,18 @@ def _apply_floors(
     if update.new_floor is not None:
         own = SeqNumberChange(authority, update.new_floor, update.new_specialist_floors)
         asked.insert(0, own)
-    counters = after.counters
+    counters = before.counters
     applied: list[SeqNumberChange] = []
     for change in asked:
         cell = signing_cell(change.role)
         if cell not in done:
             continue
-        same = _same_key(before, after, cell)
+        same = _same_key(before.cells, after, cell)
         counters, floor = anti_replay.floor(counters, change.role, change.floor, same_key=same)
         special: list[SpecialistSeqNumber] = []
         for item in change.specialist or ():
             if SUPPLIER_TOP_UP in done and change.role is SUPPLIER_TOP_UP.role:
-                same = _same_key(before, after, SUPPLIER_TOP_UP)
+                same = _same_key(before.cells, after, SUPPLIER_TOP_UP)
                 counters, number = anti_replay.top_up_floor(
                     counters, change.role, item.number, same_key=same
                 )
@@ -173,8 +174,10 @@ def _apply_floors(
     return counters, tuple(applied)
 
 
-def _same_key(before: DeviceState, after: DeviceState, cell: CellId) -> bool:
-    old, new = before.cells.get(cell), after.cells.get(cell)
+def _same_key(
+    before: Mapping[CellId, Certificate], after: Mapping[CellId, Certificate], cell: CellId
+) -> bool:
+    old, new = before.get(cell), after.get(cell)
     return old is not None and new is not None and old.public_key == new.public_key
 
 
@@ -185,7 +188,7 @@ def events_of(use_case: str, done: Replaced) -> tuple[SecurityEvent, ...]:
     return (SecurityEvent(code, use_case), *(SecurityEvent(code, line) for line in forgotten))
 
 
-def _orphaned(after: DeviceState, before: DeviceState) -> tuple[Pending, ...]:
+def _orphaned(before: DeviceState, after: Mapping[CellId, Certificate]) -> tuple[Pending, ...]:
     """What parties left pending whose signing credentials are now others.
 
     Reconstruction (docs/sources.md#future-dating): an old supplier's future-dated Command must
@@ -193,6 +196,6 @@ def _orphaned(after: DeviceState, before: DeviceState) -> tuple[Pending, ...]:
     """
     return tuple(
         pending
-        for role, pending in after.pending.items()
-        if after.cells.get(signing_cell(role)) != before.cells.get(signing_cell(role))
+        for role, pending in before.pending.items()
+        if after.get(signing_cell(role)) != before.cells.get(signing_cell(role))
     )

@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import Row, bindparam, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import select, update
 
 from gbcs.codes import AlertCode
 from meter_sim.device.alerts import PERIOD, Raised, Tally, count_refusal, raise_alert
@@ -19,18 +18,18 @@ from meter_sim.device.model import DeviceContext, DeviceState, SecurityEvent
 from meter_sim.steps.outbound import AlertPush
 from meter_sim.store.devices import DeviceStore
 from meter_sim.store.tables import tallies
+from services.chassis.data import rows
 from services.chassis.data.connection import StoreConnection
+from services.chassis.data.prepared import Prepared, param
 
 _log = structlog.get_logger(__name__)
 
 FIRST: Final = datetime.min.replace(tzinfo=UTC)
 
-_HERE: Final = tallies.c.eui == bindparam("of"), tallies.c.code == bindparam("said")
-_STANDS: Final = select(tallies).where(*_HERE)
-_UNSAID: Final = (
+_UNSAID: Final = Prepared(
     update(tallies)
-    .where(*_HERE, tallies.c.alerted)
-    .where(tallies.c.since <= bindparam("now"), tallies.c.since > bindparam("began"))
+    .where(tallies.c.eui == param("of"), tallies.c.code == param("said"), tallies.c.alerted)
+    .where(tallies.c.since <= param("now"), tallies.c.since > param("began"))
     .values(unsaid=tallies.c.unsaid + 1)
 )
 """One more refusal where an Alert was sent and its period runs: what a flood is made of."""
@@ -90,18 +89,14 @@ class SecurityAlerts:
 async def _count(conn: StoreConnection, eui: str, code: int, context: DeviceContext) -> int | None:
     at = context.at
     began = at - PERIOD if at - FIRST > PERIOD else FIRST
-    here = {"of": eui, "said": code}
-    if (await conn.execute(_UNSAID, {**here, "now": at, "began": began})).rowcount:
+    asked = {"of": eui, "said": code, "now": at, "began": began}
+    if (await conn.execute(_UNSAID, asked)).rowcount:
         return None
-    row = (await conn.execute(_STANDS, here)).one_or_none()
+    row = await rows.find(conn, tallies, eui=eui, code=code)
     counted = count_refusal(None if row is None else _tally(row), code, at)
     tally = counted.tally
     values = {name: getattr(tally, name) for name in ("since", "refusals", "alerted", "unsaid")}
-    await conn.execute(
-        insert(tallies)
-        .values(eui=eui, code=code, **values)
-        .on_conflict_do_update(index_elements=["eui", "code"], set_=values)
-    )
+    await rows.put(conn, tallies, {"eui": eui, "code": code}, **values)
     return counted.unsaid
 
 
@@ -121,5 +116,5 @@ async def read_tallies(conn: StoreConnection, eui: str) -> list[dict[str, Any]]:
     ]
 
 
-def _tally(row: Row[Any]) -> Tally:
+def _tally(row: Any) -> Tally:
     return Tally(row.since, row.refusals, row.alerted, row.unsaid)

@@ -28,7 +28,7 @@ import structlog
 from gbcs.block_transfer import decode_block, is_block
 from gbcs.codes import KeyUsage
 from gbcs.errors import ParseError
-from gbcs.message import Message, decode
+from gbcs.message import Message
 from meter_sim.device.future import due_roles, execute
 from meter_sim.device.model import (
     DeviceContext,
@@ -41,6 +41,7 @@ from meter_sim.device.model import (
 from meter_sim.device.processing import process
 from meter_sim.device.quirks import DEFAULT_WRITTEN_OUT, NON_MINIMAL_LENGTHS
 from meter_sim.device.rules import reception
+from meter_sim.device.rules.framing import message_of
 from meter_sim.device.rules.message import SECTION
 from meter_sim.device.security_log import event_of_refusal
 from meter_sim.device.use_cases import use_case_name
@@ -368,7 +369,7 @@ class Workflow:
 
 def _message(data: bytes) -> Message | None:
     try:
-        return decode(data)
+        return message_of(data)
     except ParseError:
         return None
 

@@ -8,20 +8,14 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import (
-    Row,
-    bindparam,
-    delete,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from gbcs.codes import KeyUsage, RemotePartyRole
@@ -31,10 +25,39 @@ from meter_sim.device.device_types import DeviceType
 from meter_sim.device.model import Counters, DeviceState, OwnKey, Pending
 from meter_sim.store import fleets as fleet_rows
 from meter_sim.store.tables import certificates, devices, fleets, pending
+from services.chassis.data import rows
 from services.chassis.data.canonical import canonical
 from services.chassis.data.connection import StoreConnection
+from services.chassis.data.prepared import Prepared, Values, param
 
 CERTIFICATES_IN_MEMORY: Final = 4096
+HOLDINGS_IN_MEMORY: Final = 1024
+"""What all cells of a device hold, as many different ones: devices of one home trust alike."""
+
+_OFF: Final = select(func.json_each(param("but")).table_valued("value").c.value)
+_DUE: Final = Prepared(
+    select(pending.c.eui)
+    .where(pending.c.due <= param("at"), pending.c.eui.not_in(_OFF))
+    .order_by(pending.c.due)
+    .limit(param("most"))
+)
+_NEXT_DUE: Final = Prepared(
+    select(pending.c.due).where(pending.c.eui.not_in(_OFF)).order_by(pending.c.due).limit(1)
+)
+_KEEP: Final = Prepared(
+    upsert(certificates).on_conflict_do_nothing(),
+    *("fingerprint", "der"),
+)
+_LOAD: Final = Prepared(
+    select(
+        devices,
+        *(pending.c[name] for name in ("role", "reference", "execution_date_time")),
+        *(pending.c[name] for name in ("due", "message")),
+    )
+    .outerjoin(pending, pending.c.eui == devices.c.eui)
+    .where(devices.c.eui == param("wanted"))
+)
+"""One device and, in as many rows as there are, what it has pending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +76,7 @@ class DeviceStore:
 
     def __init__(self) -> None:
         self._read: OrderedDict[str, Certificate] = OrderedDict()
+        self._holdings: OrderedDict[str, Mapping[CellId, Certificate]] = OrderedDict()
 
     async def install(self, conn: StoreConnection, device: Installed, at: datetime) -> None:
         """Add a device that is not there yet."""
@@ -72,7 +96,7 @@ class DeviceStore:
         """Add devices that are not there yet, each as `install` adds one."""
         held = [c for one in new for c in (*one.state.cells.values(), *_own(one.state))]
         await self._keep(conn, held)
-        rows = [
+        installed = [
             {
                 "eui": one.state.eui,
                 "factory": one.factory,
@@ -81,7 +105,7 @@ class DeviceStore:
             }
             for one in new
         ]
-        await conn.execute(insert(devices), rows)
+        await conn.execute(insert(devices), installed)
 
     async def factories(self, conn: StoreConnection, euis: Sequence[str]) -> dict[str, str]:
         """What those of these devices that are installed were made from, as `factory` says it."""
@@ -113,26 +137,23 @@ class DeviceStore:
 
     async def factory(self, conn: StoreConnection, eui: str) -> str | None:
         """What the device was made from (a digest), or None if it is not installed."""
-        query = select(devices.c.factory).where(devices.c.eui == eui)
-        found: str | None = (await conn.execute(query)).scalar_one_or_none()
-        if found is None and (fleet := await fleet_rows.covering(conn, eui)) is not None:
-            found = fleet.factory
-        return found
+        found = await rows.find(conn, devices, eui=eui) or await fleet_rows.covering(conn, eui)
+        return None if found is None else str(found.factory)
 
     async def load(self, conn: StoreConnection, eui: str) -> DeviceState | None:
         """The device as it stands, or None if it is not installed."""
-        rows = (await conn.execute(_LOAD, {"wanted": eui})).all()
-        if not rows:
+        found = (await conn.execute(_LOAD, {"wanted": eui})).all()
+        if not found:
             return await self._untouched(conn, eui)
-        row = rows[0]
-        held = await self._cells(conn, json.loads(row.cells))
+        row = found[0]
+        held = await self._cells(conn, row.cells)
         own = await self._own_keys(conn, json.loads(row.own_keys))
         return DeviceState(
             eui=row.eui,
             device_type=DeviceType(row.device_type),
             cells=held,
             counters=_counters_from(json.loads(row.counters)),
-            pending={one.role: one for one in map(_pending_from, rows) if one is not None},
+            pending={one.role: one for one in map(_pending_from, found) if one is not None},
             alert_counter=row.alert_counter,
             own=own,
             wrapped_contingency=row.wrapped_contingency,
@@ -142,32 +163,30 @@ class DeviceStore:
         """Write what changed: cells and counters in one row, then what is pending."""
         changed = [c for cell, c in after.cells.items() if before.cells.get(cell) != c]
         await self._keep(conn, changed if after.own == before.own else [*changed, *_own(after)])
-        columns = _columns(after)
-        written = await conn.execute(
-            update(devices).where(devices.c.eui == after.eui).values(**columns)
-        )
+        columns = _columns(after, since=before) or _columns(after)
+        written = await conn.execute(_update(tuple(columns)), {"of": after.eui, **columns})
         if written.rowcount == 0:
-            await fleet_rows.keep_row(conn, {"eui": after.eui, **columns})
+            await fleet_rows.keep_row(conn, after.eui, _columns(after))
         if after.pending == before.pending:
             return
-        await conn.execute(delete(pending).where(pending.c.eui == after.eui))
+        await rows.remove(conn, pending, eui=after.eui)
         for one in after.pending.values():
-            await conn.execute(
-                insert(pending).values(
-                    eui=after.eui,
-                    role=one.role.label,
-                    reference=one.reference,
-                    execution_date_time=one.execution_date_time,
-                    due=one.due,
-                    message=one.message,
-                )
+            await rows.add(
+                conn,
+                pending,
+                eui=after.eui,
+                role=one.role.label,
+                reference=one.reference,
+                execution_date_time=one.execution_date_time,
+                due=one.due,
+                message=one.message,
             )
 
     async def remove(self, conn: StoreConnection, eui: str) -> bool:
         """Scrap a device and what it had pending; False if there is none."""
-        found = await conn.execute(delete(devices).where(devices.c.eui == eui))
+        removed = await rows.remove(conn, devices, eui=eui)
         of_fleet = await fleet_rows.scrap(conn, eui)
-        return of_fleet or found.rowcount == 1
+        return of_fleet or removed == 1
 
     async def listed(
         self, conn: StoreConnection, after: str, limit: int
@@ -192,33 +211,37 @@ class DeviceStore:
         but: Collection[str] = frozenset(),
     ) -> list[str]:
         """Devices (`but` these) with something pending whose time has come, the earliest first."""
-        here = pending.c.due <= at, pending.c.eui.not_in(but)
-        query = select(pending.c.eui).where(*here).group_by(pending.c.eui)
-        rows = await conn.execute(query.order_by(func.min(pending.c.due)).limit(limit))
-        return [row.eui for row in rows]
+        asked = {"at": at, "but": json.dumps(sorted(but)), "most": limit}
+        return list(dict.fromkeys((await conn.execute(_DUE, asked)).scalars()))
 
     async def next_due(
         self, conn: StoreConnection, but: Collection[str] = frozenset()
     ) -> datetime | None:
         """When the next pending Command is due, `but` these devices'; None if nothing is."""
-        query = select(pending.c.due).where(pending.c.eui.not_in(but))
-        found = await conn.execute(query.order_by(pending.c.due).limit(1))
-        return found.scalar_one_or_none()
+        found: datetime | None = (
+            await conn.execute(_NEXT_DUE, {"but": json.dumps(sorted(but))})
+        ).scalar_one_or_none()
+        return found
 
     async def _untouched(self, conn: StoreConnection, eui: str) -> DeviceState | None:
         """A device of a fleet to which nothing has happened yet, or None."""
         fleet = await fleet_rows.covering(conn, eui)
         if fleet is None:
             return None
-        held = await self._cells(conn, json.loads(fleet.cells))
+        held = await self._cells(conn, fleet.cells)
         kind, wrapped = DeviceType(fleet.device_type), fleet.wrapped_contingency
         return DeviceState(eui, kind, held, wrapped_contingency=wrapped)
 
-    async def _cells(
-        self, conn: StoreConnection, names: Mapping[str, str]
-    ) -> dict[CellId, Certificate]:
-        found = await self._by_fingerprint(conn, names)
-        return {CellId.from_name(name): certificate for name, certificate in found.items()}
+    async def _cells(self, conn: StoreConnection, written: str) -> Mapping[CellId, Certificate]:
+        """What these cells hold. Kept by the text of the row: what differs is another text."""
+        held = self._holdings.get(written)
+        if held is None:
+            found = await self._by_fingerprint(conn, json.loads(written))
+            held = MappingProxyType({CellId.from_name(name): one for name, one in found.items()})
+            self._holdings[written] = held
+            if len(self._holdings) > HOLDINGS_IN_MEMORY:
+                self._holdings.popitem(last=False)
+        return held
 
     async def _own_keys(
         self, conn: StoreConnection, stored: Mapping[str, Mapping[str, Any]]
@@ -234,11 +257,10 @@ class DeviceStore:
     async def _by_fingerprint(
         self, conn: StoreConnection, names: Mapping[str, str]
     ) -> dict[str, Certificate]:
-        missing = {one for one in names.values() if one not in self._read}
-        if missing:
-            query = select(certificates).where(certificates.c.fingerprint.in_(missing))
-            for row in await conn.execute(query):
-                self._remember(row.fingerprint, Certificate.from_der(row.der))
+        for missing in {one for one in names.values() if one not in self._read}:
+            row = await rows.find(conn, certificates, fingerprint=missing)
+            if row is not None:
+                self._read[missing] = Certificate.from_der(row.der)
         found = {name: self._read[fingerprint] for name, fingerprint in names.items()}
         while len(self._read) > CERTIFICATES_IN_MEMORY:
             self._read.popitem(last=False)
@@ -247,27 +269,38 @@ class DeviceStore:
     async def _keep(self, conn: StoreConnection, held: list[Certificate]) -> None:
         """Store those that are not known to be stored. What is in memory was read from there."""
         new = {one.fingerprint: one.der for one in held}
-        rows = [{"fingerprint": f, "der": der} for f, der in new.items() if f not in self._read]
-        if rows:
-            await conn.execute(upsert(certificates).on_conflict_do_nothing(), rows)
-
-    def _remember(self, fingerprint: str, certificate: Certificate) -> None:
-        self._read[fingerprint] = certificate
+        unknown: list[Values] = [
+            {"fingerprint": f, "der": der} for f, der in new.items() if f not in self._read
+        ]
+        if unknown:
+            await conn.execute(_KEEP, unknown)
 
 
 _TEMPLATE: Final = ("device_type", "cells", "wrapped_contingency")
 """What all devices of a fleet begin with."""
 
 
-def _columns(state: DeviceState) -> dict[str, Any]:
+@lru_cache
+def _update(columns: tuple[str, ...]) -> Prepared:
+    """Change these columns of a device's row. The row itself is long, and not asked for again."""
+    return Prepared(update(devices).where(devices.c.eui == param("of")), *columns)
+
+
+def _columns(state: DeviceState, since: DeviceState | None = None) -> dict[str, Any]:
+    """The device's row; of one that stands in the store as `since`, what is other than there."""
     return {
-        "device_type": state.device_type.value,
-        "cells": canonical({cell.name: held.fingerprint for cell, held in state.cells.items()}),
-        "counters": canonical(_counters_to(state.counters)),
-        "alert_counter": state.alert_counter,
-        "wrapped_contingency": state.wrapped_contingency,
-        "own_keys": canonical({usage.label: _key_to(own) for usage, own in state.own.items()}),
+        column: written(getattr(state, name))
+        for column, (name, written) in _WRITTEN.items()
+        if since is None or getattr(state, name) is not getattr(since, name)
     }
+
+
+def _cells_to(cells: Mapping[CellId, Certificate]) -> str:
+    return canonical({cell.name: held.fingerprint for cell, held in cells.items()})
+
+
+def _own_keys_to(own: Mapping[KeyUsage, OwnKey]) -> str:
+    return canonical({usage.label: _key_to(one) for usage, one in own.items()})
 
 
 def _key_to(own: OwnKey) -> dict[str, Any]:
@@ -283,11 +316,13 @@ def _own(state: DeviceState) -> list[Certificate]:
     return [own.certificate for own in state.own.values() if own.certificate is not None]
 
 
-def _counters_to(counters: Counters) -> dict[str, dict[str, int]]:
-    return {
-        name: {role.label: value for role, value in getattr(counters, name).items()}
-        for name in ("commands", "credentials", "top_up")
-    }
+def _counters_to(counters: Counters) -> str:
+    return canonical(
+        {
+            name: {role.label: value for role, value in getattr(counters, name).items()}
+            for name in ("commands", "credentials", "top_up")
+        }
+    )
 
 
 def _counters_from(stored: Mapping[str, Mapping[str, int]]) -> Counters:
@@ -299,22 +334,18 @@ def _counters_from(stored: Mapping[str, Mapping[str, int]]) -> Counters:
     )
 
 
-_LOAD = (
-    select(
-        devices,
-        pending.c.role,
-        pending.c.reference,
-        pending.c.execution_date_time,
-        pending.c.due,
-        pending.c.message,
-    )
-    .outerjoin(pending, pending.c.eui == devices.c.eui)
-    .where(devices.c.eui == bindparam("wanted"))
-)
-"""One device and, in as many rows as there are, what it has pending."""
+_WRITTEN: Final[dict[str, tuple[str, Callable[[Any], Any]]]] = {
+    "device_type": ("device_type", str),
+    "cells": ("cells", _cells_to),
+    "counters": ("counters", _counters_to),
+    "alert_counter": ("alert_counter", int),
+    "wrapped_contingency": ("wrapped_contingency", lambda wrapped: wrapped),
+    "own_keys": ("own", _own_keys_to),
+}
+"""Columns of a device's row: of which part of its state, and how that is written."""
 
 
-def _pending_from(row: Row[Any]) -> Pending | None:
+def _pending_from(row: Any) -> Pending | None:
     if row.role is None:
         return None
     return Pending(

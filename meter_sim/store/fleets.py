@@ -8,16 +8,24 @@ devices, only with the number of those that were changed. Our own construction: 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Row, delete, func, insert, literal, select
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import delete, func, insert, literal, select
 
 from meter_sim.store import history
 from meter_sim.store.tables import devices, fleets, scrapped
+from services.chassis.data import rows
 from services.chassis.data.connection import StoreConnection
+from services.chassis.data.prepared import Prepared, param
 
 _EUI = re.compile(r"[0-9a-f]{16}")
+_COVERING: Final = Prepared(
+    select(fleets).where(
+        fleets.c.first_eui <= param("of"),
+        fleets.c.last_eui >= param("of"),
+        ~select(scrapped.c.eui).where(scrapped.c.eui == param("of")).exists(),
+    )
+)
 
 
 def eui_of(number: int) -> str:
@@ -25,13 +33,11 @@ def eui_of(number: int) -> str:
     return f"{number:016x}"
 
 
-async def covering(conn: StoreConnection, eui: str) -> Row[Any] | None:
+async def covering(conn: StoreConnection, eui: str) -> Any | None:
     """The fleet that a device belongs to; None if there is none, or the device was scrapped."""
     if _EUI.fullmatch(eui) is None:
         return None
-    gone = select(scrapped.c.eui).where(scrapped.c.eui == eui).exists()
-    inside = fleets.c.first_eui <= eui, fleets.c.last_eui >= eui
-    return (await conn.execute(select(fleets).where(*inside, ~gone))).one_or_none()
+    return (await conn.execute(_COVERING, {"of": eui})).one_or_none()
 
 
 async def clash(conn: StoreConnection, first: str, last: str) -> str | None:
@@ -68,19 +74,19 @@ async def disband(conn: StoreConnection, first: str) -> list[str] | None:
     return euis
 
 
-async def keep_row(conn: StoreConnection, values: dict[str, Any]) -> bool:
+async def keep_row(conn: StoreConnection, eui: str, columns: dict[str, Any]) -> bool:
     """Give a device of a fleet its own row; False if it is of none."""
-    fleet = await covering(conn, values["eui"])
+    fleet = await covering(conn, eui)
     if fleet is None:
         return False
-    row = {**values, "factory": fleet.factory, "installed_at": fleet.installed_at}
-    await conn.execute(upsert(devices).values(row).on_conflict_do_update(["eui"], set_=row))
+    made = {"factory": fleet.factory, "installed_at": fleet.installed_at}
+    await rows.put(conn, devices, {"eui": eui}, **columns, **made)
     return True
 
 
 async def total(conn: StoreConnection) -> int:
     """How many devices there are, with and without rows."""
-    rows = select(func.count()).select_from(devices)
+    own = select(func.count()).select_from(devices)
     template = select(func.coalesce(func.sum(fleets.c.count), literal(0)))
     # Counted twice: those of a fleet that have a row. Not there any more: the scrapped ones. One
     # that was scrapped and then installed by itself is both, and there once.
@@ -90,7 +96,7 @@ async def total(conn: StoreConnection) -> int:
     again = select(func.count()).select_from(
         scrapped.join(devices, scrapped.c.eui == devices.c.eui)
     )
-    numbers = [(await conn.execute(q)).scalar_one() for q in (rows, template, twice, gone, again)]
+    numbers = [(await conn.execute(q)).scalar_one() for q in (own, template, twice, gone, again)]
     here, whole, doubled, missing, returned = (int(number) for number in numbers)
     return here + whole - doubled - missing + returned
 

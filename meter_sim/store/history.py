@@ -11,28 +11,20 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, Literal
 
-from sqlalchemy import (
-    Column,
-    CursorResult,
-    Index,
-    Integer,
-    LargeBinary,
-    Row,
-    Table,
-    Text,
-    delete,
-    insert,
-    select,
-)
+from sqlalchemy import Column, Index, Integer, LargeBinary, Row, Table, Text, delete, insert, select
 
+from gbcs.codes import StatusCode
+from gbcs.payloads.credentials import CellId
 from meter_sim.device.model import CellResult, NotUnderstood, SecurityEvent
 from meter_sim.device.security_log import KEPT
 from meter_sim.store.tables import metadata, tallies
-from services.chassis.checks import Refused, Verdict
+from services.chassis.checks import Refused, Verdict, written
 from services.chassis.data.canonical import canonical
 from services.chassis.data.connection import StoreConnection
+from services.chassis.data.prepared import Prepared, param
 from services.chassis.data.store import UtcDateTime
 
 exchanges: Final = Table(
@@ -62,6 +54,25 @@ security_log: Final = Table(
     Column("check", Text),
     Index("meter_security_log_by_device", "eui", "id"),
 )
+
+
+def _adding(table: Table) -> Prepared:
+    """Add a row; gives its number."""
+    return Prepared(
+        insert(table).returning(table.c.id),
+        *(column.name for column in table.columns if column.name != "id"),
+    )
+
+
+def _forgetting(table: Table) -> Prepared:
+    """Delete a device's rows beyond the newest that are kept."""
+    newest = select(table.c.id).where(table.c.eui == param("of")).order_by(table.c.id.desc())
+    first_lost = newest.offset(KEPT).limit(1).scalar_subquery()
+    return Prepared(delete(table).where(table.c.eui == param("of"), table.c.id <= first_lost))
+
+
+_ADD: Final = {table: _adding(table) for table in (exchanges, security_log)}
+_FORGET_OLDEST: Final = {table: _forgetting(table) for table in (exchanges, security_log)}
 
 ROWS_BETWEEN_LOOKS: Final = 17  # a prime, so that no even alternation of devices escapes it
 
@@ -108,20 +119,19 @@ class Exchange:
 async def add_exchange(conn: StoreConnection, exchange: Exchange) -> None:
     """Write it down, in the caller's transaction; the oldest of the device falls out."""
     refusal = None if exchange.refusal is None else canonical(exchange.refusal.as_dict())
-    added = await conn.execute(
-        insert(exchanges).values(
-            eui=exchange.eui,
-            at=exchange.at,
-            kind=exchange.kind,
-            reference=exchange.reference,
-            heard=exchange.heard,
-            said=exchange.said,
-            refusal=refusal,
-            verdicts=canonical([verdict.as_dict() for verdict in exchange.verdicts]),
-            cells=canonical([_cell(result) for result in exchange.cells]),
-        )
+    await _add(
+        conn,
+        exchanges,
+        eui=exchange.eui,
+        at=exchange.at,
+        kind=exchange.kind,
+        reference=exchange.reference,
+        heard=exchange.heard,
+        said=exchange.said,
+        refusal=refusal,
+        verdicts=written(exchange.verdicts),
+        cells=f"[{','.join([_cell(result) for result in exchange.cells])}]",
     )
-    await _forget_oldest(conn, exchanges, exchange.eui, added)
 
 
 async def add_events(
@@ -129,12 +139,8 @@ async def add_events(
 ) -> None:
     """Write lines into the device's Security Log, in the caller's transaction."""
     for event in events:
-        added = await conn.execute(
-            insert(security_log).values(
-                eui=eui, at=at, code=int(event.code), detail=event.detail, check=event.check
-            )
-        )
-        await _forget_oldest(conn, security_log, eui, added)
+        about = {"code": int(event.code), "detail": event.detail, "check": event.check}
+        await _add(conn, security_log, eui=eui, at=at, **about)
 
 
 async def forget(conn: StoreConnection, first: str, last: str | None = None) -> None:
@@ -169,24 +175,22 @@ async def read_security_log(conn: StoreConnection, eui: str) -> list[dict[str, A
     ]
 
 
-async def _forget_oldest(
-    conn: StoreConnection, table: Table, eui: str, added: CursorResult[Any]
-) -> None:
-    """Delete a device's rows beyond those kept; now and then, because each look costs a turn."""
-    key = added.inserted_primary_key
-    if key is None or key[0] % ROWS_BETWEEN_LOOKS:
-        return
-    newest = select(table.c.id).where(table.c.eui == eui).order_by(table.c.id.desc())
-    first_lost = newest.offset(KEPT).limit(1).scalar_subquery()
-    await conn.execute(delete(table).where(table.c.eui == eui, table.c.id <= first_lost))
+async def _add(conn: StoreConnection, table: Table, **row: Any) -> None:
+    """Add a row, and delete the device's beyond those kept: now and then, as each look costs."""
+    number = (await conn.execute(_ADD[table], row)).scalar_one()
+    if number % ROWS_BETWEEN_LOOKS == 0:
+        await conn.execute(_FORGET_OLDEST[table], {"of": row["eui"]})
 
 
-def _cell(result: CellResult) -> dict[str, Any]:
-    return {
-        "cell": result.cell.name,
-        "status": result.status.label,
-        "verdicts": [verdict.as_dict() for verdict in result.verdicts],
-    }
+def _cell(result: CellResult) -> str:
+    """What was decided about a cell, as canonical JSON."""
+    return f'{_decided(result.cell, result.status)},"verdicts":{written(result.verdicts)}}}'
+
+
+@lru_cache(maxsize=1024)
+def _decided(cell: CellId, status: StatusCode) -> str:
+    """The same without its end, from where the verdicts follow."""
+    return canonical({"cell": cell.name, "status": status.label}).removesuffix("}")
 
 
 def _shown(row: Row[Any]) -> dict[str, Any]:

@@ -24,10 +24,12 @@ Errors::
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, Literal, NoReturn, TypeVar
 
 import structlog
+
+from services.chassis.data.canonical import canonical
 
 E = TypeVar("E")
 T = TypeVar("T")
@@ -217,10 +219,42 @@ class Verdict:
     detail: str | None = None
     expected: str | None = None
     found: str | None = None
+    _written: str | None = field(default=None, init=False, compare=False, repr=False)
+    """`written`, once it was asked for: a book has one verdict for all times a check passes."""
 
     def as_dict(self) -> dict[str, Any]:
         """The verdict as JSON-ready values, absent fields left out."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        said: dict[str, Any] = {
+            "check": self.check,
+            "title": self.title,
+            "source": self.source,
+            "outcome": self.outcome,
+        }
+        for name in _OPTIONAL:
+            value = getattr(self, name)
+            if value is not None:
+                said[name] = value
+        return said
+
+    @property
+    def written(self) -> str:
+        """`as_dict` as canonical JSON.
+
+        Raises:
+            NotCanonicalError: Its text cannot be written (a lone surrogate).
+        """
+        if self._written is None:
+            object.__setattr__(self, "_written", canonical(self.as_dict()))
+        assert self._written is not None
+        return self._written
+
+
+_OPTIONAL: Final = ("detail", "expected", "found")
+
+
+def written(verdicts: Iterable[Verdict]) -> str:
+    """Verdicts as a canonical JSON array: the same text as `canonical` of their `as_dict`s."""
+    return f"[{','.join([verdict.written for verdict in verdicts])}]"
 
 
 class UnsafeSkip:
@@ -249,6 +283,7 @@ class CheckBook:
         self._checks: dict[str, Check[Any]] = {}
         self._sections: dict[str, tuple[Check[Any], ...]] = {}
         self._passed: dict[str, Verdict] = {}
+        self._not_reached: dict[str, Verdict] = {}
         self._unsafe: dict[str, UnsafeSkip] = {}
         self._also: list[Callable[[], list[str]]] = []
         self.extend(checks)
@@ -264,7 +299,8 @@ class CheckBook:
                 raise CheckMisusedError(f"two checks are named {check.id}")
             self._checks[check.id] = check
             self._sections[check.section] = (*self._sections.get(check.section, ()), check)
-            self._passed[check.id] = Verdict(check.id, check.title, check.source, "passed")
+            self._passed[check.id] = _bare(check, "passed")
+            self._not_reached[check.id] = _bare(check, "not_reached")
 
     def __iter__(self) -> Iterator[Check[Any]]:
         """The checks in order."""
@@ -285,13 +321,21 @@ class CheckBook:
         except KeyError:
             raise UnknownCheckError(f"{self.party} has no check named {check_id}") from None
 
-    def section(self, name: str) -> list[Check[Any]]:
+    def section(self, name: str) -> tuple[Check[Any], ...]:
         """The checks of one section, in order."""
-        return list(self._sections.get(name, ()))
+        return self._sections.get(name, ())
 
     def passed(self, check: Check[Any]) -> Verdict:
         """The verdict that a check of this book has passed: one value, each time."""
         return self._passed[check.id]
+
+    def not_reached(self, check: Check[Any]) -> Verdict:
+        """The verdict that a check of this book was not run: one value, each time."""
+        return self._not_reached[check.id]
+
+    def is_off(self, check: Check[Any]) -> bool:
+        """Whether this check is turned off."""
+        return check.id in self._unsafe
 
     def turn_off(self, check_id: str) -> None:
         """Weaken the party: replace the body of this check by `UnsafeSkip`."""
@@ -313,6 +357,8 @@ class CheckBook:
     @property
     def off(self) -> list[str]:
         """Identifiers of the checks that are turned off, in book order."""
+        if not self._unsafe:
+            return []
         return [check_id for check_id in self._checks if check_id in self._unsafe]
 
     def weakened_by(self, also: Callable[[], list[str]]) -> None:
@@ -324,10 +370,9 @@ class CheckBook:
         """All that weakens the party now: checks that are off, armed faults, quirks."""
         return [*self.off, *(one for also in self._also for one in also())]
 
-    def body(self, check_id: str) -> Callable[[Any], None]:
-        """What is run for this check now: its own function, or its `UnsafeSkip`."""
-        check = self.get(check_id)
-        return self._unsafe.get(check_id, check.run)
+    def body(self, check: Check[Any]) -> Callable[[Any], None]:
+        """What is run for this check of the book now: its own function, or its `UnsafeSkip`."""
+        return self._unsafe.get(check.id, check.run)
 
     def describe(self) -> list[dict[str, Any]]:
         """Every check in order, with its source and whether it is on."""
@@ -427,7 +472,7 @@ class CheckRun:
             CheckMisusedError: The check is of another section or has already been applied.
         """
         known = self._open(check)
-        body = self.book.body(known.id)
+        body = self.book.body(known)
         self.evidence = evidence
         try:
             body(evidence)
@@ -461,11 +506,9 @@ class CheckRun:
 
     def verdicts(self) -> list[Verdict]:
         """One verdict per check of the section, in book order; those not run are "not_reached"."""
+        said, book = self._said, self.book
         return [
-            self._said.get(
-                check.id, Verdict(check.id, check.title, check.source, outcome="not_reached")
-            )
-            for check in self.book.section(self.section)
+            said.get(check.id) or book.not_reached(check) for check in book.section(self.section)
         ]
 
     def approve(self) -> Approved[Any]:
@@ -501,3 +544,7 @@ class CheckRun:
         self._said[check.id] = Verdict(
             check.id, check.title, check.source, outcome, detail, expected, found
         )
+
+
+def _bare(check: Check[Any], outcome: Outcome) -> Verdict:
+    return Verdict(check.id, check.title, check.source, outcome)

@@ -6,13 +6,14 @@ are replaced by their number, whoever wrote the call. Tracebacks are written at 
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +26,10 @@ _SECRET_NAME: Final = re.compile(
     r"pass(word|phrase)|secret|token|private|authorization|cookie|credential|seed|\bpem\b",
     re.IGNORECASE,
 )
+
+_OCTETS: Final = (bytes, bytearray, memoryview)
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+"""Values that are shown as they are, unless their name is a secret's."""
 
 _notes: ContextVar[dict[str, Any] | None] = ContextVar("request_notes", default=None)
 
@@ -44,11 +49,13 @@ def _secret(name: str) -> bool:
 def _shown(name: str, value: Any) -> Any:
     if _secret(name):
         return WITHHELD
-    if isinstance(value, bytes | bytearray | memoryview):
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, _OCTETS):
         return f"[{len(value)} octets]"
     if isinstance(value, dict):
         return {key: _shown(str(key), inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return [_shown("", inner) for inner in value]
     return value
 
@@ -84,17 +91,17 @@ def configure(
         structlog.processors.format_exc_info,
         withhold,
     ]
-    json_renderer = structlog.processors.JSONRenderer()
+    json_renderer = structlog.processors.JSONRenderer(serializer=_json)
     stdout = logging.StreamHandler(sys.stdout)
     stdout.setLevel(level.upper())
     stdout.setFormatter(
-        _formatter(shared, json_renderer if as_json else structlog.dev.ConsoleRenderer())
+        _Lines(shared, json_renderer if as_json else structlog.dev.ConsoleRenderer())
     )
     handlers: list[logging.Handler] = [stdout]
     if file is not None:
         to_file = logging.FileHandler(file, encoding="utf-8")
         to_file.setLevel(logging.DEBUG)
-        to_file.setFormatter(_formatter(shared, json_renderer))
+        to_file.setFormatter(_Lines(shared, json_renderer))
         handlers.append(to_file)
     root = logging.getLogger()
     root.handlers = handlers
@@ -112,13 +119,34 @@ def configure(
     )
 
 
-def _formatter(
-    shared: list[structlog.typing.Processor], renderer: structlog.typing.Processor
-) -> structlog.stdlib.ProcessorFormatter:
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-    )
+class _Lines(structlog.stdlib.ProcessorFormatter):
+    """Renders our lines as they come here; lines of libraries are first made like them."""
+
+    def __init__(
+        self, shared: list[structlog.typing.Processor], renderer: structlog.typing.Processor
+    ) -> None:
+        super().__init__(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+        self._render = renderer
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        ours = getattr(record, "_name", None)  # the method that was called, as structlog leaves it
+        if ours is None or not isinstance(record.msg, dict):
+            return super().format(record)
+        return str(self._render(None, ours, record.msg.copy()))
+
+
+@cache
+def _encoder(default: Callable[[Any], Any]) -> json.JSONEncoder:
+    return json.JSONEncoder(default=default)
+
+
+def _json(line: Any, default: Callable[[Any], Any]) -> str:
+    """As `json.dumps`, with an encoder that is made once."""
+    return _encoder(default).encode(line)
 
 
 def note(**facts: Any) -> None:

@@ -9,10 +9,23 @@ follows.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gbcs.errors import ParseError
 from gbcs.message import MAC_HEADER_START, MAC_LENGTH, SECURITY_HEADER, SIGNING_TAG, Message, decode
 from gbcs.octets import Octets, length_octets
+
+MESSAGES_READ = 256
+
+
+@lru_cache(maxsize=MESSAGES_READ)
+def message_of(data: bytes) -> Message:
+    """The message of these octets. Pure, and asked more than once about each: kept.
+
+    Raises:
+        ParseError: they are not exactly one.
+    """
+    return decode(data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +42,9 @@ class Frame:
             ParseError: it is not exactly one.
         """
         if self.mac is None:
-            return decode(self.inner)
+            return message_of(self.inner)
         size = length_octets(len(SECURITY_HEADER) + len(self.inner) + len(self.mac))
-        return decode(MAC_HEADER_START + size + SECURITY_HEADER + self.inner + self.mac)
+        return message_of(MAC_HEADER_START + size + SECURITY_HEADER + self.inner + self.mac)
 
     def with_any_tag(self) -> Frame:
         """The frame as if its inner tag were right."""

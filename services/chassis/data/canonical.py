@@ -7,6 +7,10 @@ from typing import Any, Final
 
 HIGHEST: Final = (1 << 53) - 1
 
+_ENCODER: Final = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
+
 
 class NotCanonicalError(Exception):
     """The value has no JSON form (or only an ambiguous one)."""
@@ -19,12 +23,16 @@ def exact(value: Any) -> Any:
     point ones, which beyond that are some other number than was written. The signed link, between
     our own systems, carries numbers as they are.
     """
+    kind = type(value)
+    if kind is int:
+        return value if -HIGHEST <= value <= HIGHEST else str(value)
+    if kind is str or value is None:
+        return value
     if isinstance(value, dict):
         return {name: exact(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return [exact(inner) for inner in value]
-    beyond = type(value) is int and not -HIGHEST <= value <= HIGHEST
-    return str(value) if beyond else value
+    return value
 
 
 def canonical(value: Any) -> str:
@@ -34,10 +42,9 @@ def canonical(value: Any) -> str:
         NotCanonicalError: The value cannot be written as JSON.
     """
     try:
-        written = json.dumps(
-            value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-        )
-        written.encode()  # a lone surrogate is text to Python and nothing to anyone else
+        written = _ENCODER.encode(value)
+        if not written.isascii():
+            written.encode()  # a lone surrogate is text to Python and nothing to anyone else
     except (TypeError, ValueError, RecursionError) as error:
         raise NotCanonicalError(str(error)) from None
     return written

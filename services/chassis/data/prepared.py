@@ -138,7 +138,7 @@ class Prepared:
 
         return read
 
-    def run(self, driver: sqlite3.Connection, values: Values | Sequence[Values]) -> Result:
+    def run(self, driver: sqlite3.Connection, values: Values | list[Values]) -> Result:
         """Execute it; with a list of values, once for each.
 
         Raises:
@@ -146,7 +146,7 @@ class Prepared:
             DBAPIError: The store refuses.
         """
         sql, places = self._compiled
-        if not isinstance(values, Mapping):
+        if isinstance(values, list):
             every = [_written(sql, places, one) for one in values]
             try:
                 cursor = driver.executemany(sql, every)

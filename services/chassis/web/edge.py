@@ -89,6 +89,8 @@ class BodyGate:
         self._app = app
         self._book = book
         self._limit = limit
+        by_name = {check.id.rpartition(".")[2]: check for check in book.section(EDGE_SECTION)}
+        self._encoding, self._size = by_name["encoding"], by_name["size"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -114,9 +116,8 @@ class BodyGate:
     async def _read(self, receive: Receive, declared: int, encoding: str) -> bytes | None:
         """The body, or None if the client left. Runs both checks exactly once."""
         run = self._book.start("edge", EDGE_SECTION)
-        by_id = {check.id.rpartition(".")[2]: check for check in self._book.section(EDGE_SECTION)}
-        run.apply(by_id["encoding"], BodyEvidence(declared, self._limit, encoding))
-        size_is_off = by_id["size"].id in self._book.off
+        run.apply(self._encoding, BodyEvidence(declared, self._limit, encoding))
+        size_is_off = self._book.is_off(self._size)
         chunks: list[bytes] = []
         seen, more = 0, declared <= self._limit or size_is_off
         while more:
@@ -127,7 +128,7 @@ class BodyGate:
             seen += len(chunk)
             chunks.append(chunk)
             more = message.get("more_body", False) and (seen <= self._limit or size_is_off)
-        run.apply(by_id["size"], BodyEvidence(max(seen, declared), self._limit, encoding))
+        run.apply(self._size, BodyEvidence(max(seen, declared), self._limit, encoding))
         run.approve()
         return b"".join(chunks)
 

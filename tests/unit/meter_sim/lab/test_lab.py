@@ -310,6 +310,8 @@ async def test_an_alert_nobody_wants_is_not_repeated_for_ever(meters: Running, e
     await meters.install()
     meters.alert_status = 403
     await meters.send(estate.command().with_fields(execution_date_time="20200101000000Z").data)
+    async with asyncio.timeout(60):
+        await meters.alerted.wait()
     await meters.settled()
     assert [entry["state"] for entry in (await meters.get("/lab/outbox"))["entries"]] == ["dead"]
     assert len(meters.alerts) == 1

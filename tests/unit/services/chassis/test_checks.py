@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
@@ -195,6 +197,35 @@ def test_the_book_describes_itself_in_order(book: CheckBook) -> None:
 
 def test_verdicts_are_values() -> None:
     assert Verdict("a", "b", "c", "passed") == Verdict("a", "b", "c", "passed")
+
+
+def test_what_a_verdict_keeps_for_itself_is_no_part_of_it() -> None:
+    asked, fresh = (Verdict("a", "b", "c", "refused", "because") for _ in range(2))
+    assert json.loads(asked.written) == asked.as_dict()
+    assert (asked, hash(asked), repr(asked)) == (fresh, hash(fresh), repr(fresh))
+    assert asked.as_dict() == fresh.as_dict()
+    other = replace(asked, detail="another")
+    assert '"another"' in other.written
+
+
+def test_a_verdict_shown_once_and_changed_by_its_reader_is_told_as_it_was(book: CheckBook) -> None:
+    for _ in range(2):
+        run = book.start("request 1")
+        run.apply(EVEN, 4)
+        told = [verdict.as_dict() for verdict in run.verdicts()]
+        assert [one["outcome"] for one in told] == ["passed", "not_reached"]
+        for one in told:
+            one["outcome"] = "another"
+
+
+def test_a_check_that_is_turned_off_is_told_as_off_and_then_as_passed_again(
+    book: CheckBook,
+) -> None:
+    said = []
+    for act in (book.reset, lambda: book.turn_off("p.even"), book.reset):
+        act()
+        said.append((book.start("request 1").judge(4).verdicts[0].outcome, book.is_off(EVEN)))
+    assert said == [("passed", False), ("off", True), ("passed", False)]
 
 
 def test_a_no_that_is_not_final_has_a_status_of_its_own() -> None:

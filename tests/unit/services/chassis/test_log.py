@@ -76,6 +76,23 @@ def test_lines_are_json_and_tracebacks_stay_in_the_file(
     assert "hunter2" not in file.read_text() + out.getvalue()
 
 
+def test_every_value_has_one_form_wherever_the_line_goes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "party.log"
+    configure("acb", json_lines=True, file=file)
+    facts = {"path": Path("a"), "set": frozenset({1}), "deep": {"n": [b"12", None, 1.5]}}
+    structlog.get_logger("test").info("said", **facts)
+    logging.getLogger("some.library").info("of a %s", "library")
+    on_stdout, in_file = capsys.readouterr().out.splitlines(), file.read_text().splitlines()
+    assert (on_stdout[0], len(on_stdout)) == (in_file[0], len(in_file))
+    ours, foreign = (json.loads(line) for line in on_stdout)
+    assert set(ours) == {*facts, "event", "level", "party", "timestamp"}
+    assert ours["deep"] == {"n": ["[2 octets]", None, 1.5]}
+    assert (ours["path"], ours["set"]) == (repr(Path("a")), repr(frozenset({1})))
+    assert (foreign["event"], foreign["level"]) == ("of a library", "info")
+
+
 def test_the_console_is_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
