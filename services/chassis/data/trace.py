@@ -14,8 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Column, Integer, LargeBinary, Row, Table, Text, func, insert, select, update
 
-from services.chassis.checks import Verdict
-from services.chassis.data.canonical import canonical
+from services.chassis.checks import Verdict, written
 from services.chassis.data.connection import StoreConnection
 from services.chassis.data.prepared import Prepared
 from services.chassis.data.store import Database, UtcDateTime, metadata
@@ -102,7 +101,7 @@ class Traces:
                     at=at,
                     conn=own,
                 )
-        said = None if verdicts is None else canonical([v.as_dict() for v in verdicts])
+        said = None if verdicts is None else written(verdicts)
         result = await conn.execute(
             _ADD,
             {
