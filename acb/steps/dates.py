@@ -60,6 +60,7 @@ from acb.store.requests import request_table
 from acb.store.tables import tables
 from duis.model import ServiceRequest
 from services.chassis.data.connection import StoreConnection
+from services.chassis.data.prepared import Prepared, param
 from services.chassis.data.store import UtcDateTime
 from services.chassis.time.due_watch import DueWatch
 
@@ -70,6 +71,15 @@ waiting_table: Final = Table(
     Column("due_at", UtcDateTime, nullable=False, index=True),
 )
 """Which requests wait here, and for when."""
+
+_DUE: Final = Prepared(
+    select(waiting_table.c.sequence)
+    .where(waiting_table.c.due_at <= param("now"))
+    .order_by(waiting_table.c.due_at, waiting_table.c.sequence)
+)
+_NEXT_DUE: Final = Prepared(
+    select(waiting_table.c.due_at).order_by(waiting_table.c.due_at).limit(1)
+)
 
 
 class Waiting:
@@ -105,13 +115,11 @@ class Waiting:
     async def let_go(self) -> None:
         """Let every request whose date has come take its turn."""
         now = self._context.base.clock.now()
-        due = select(waiting_table.c.sequence).where(waiting_table.c.due_at <= now)
         async with self._context.base.database.connect() as conn:  # a look before the write lock
-            if (await conn.execute(due.limit(1))).first() is None:
+            if not (await conn.execute(_DUE, {"now": now})).all():
                 return
         async with self._context.base.database.begin() as conn:
-            rows = await conn.execute(due.order_by(waiting_table.c.due_at, "sequence"))
-            for sequence in rows.scalars().all():
+            for sequence in (await conn.execute(_DUE, {"now": now})).scalars():
                 await self._forget(conn, sequence)
                 tracked = await store.change(conn, sequence, state=State.ACCEPTED.value)
                 await self._trace(conn, tracked, "due", "its date has come")
@@ -158,9 +166,9 @@ class Waiting:
         self._context.notify(tracked.request_id)
 
     async def _next_due(self) -> datetime | None:
-        first = select(waiting_table.c.due_at).order_by(waiting_table.c.due_at).limit(1)
         async with self._context.base.database.connect() as conn:
-            return (await conn.execute(first)).scalar_one_or_none()
+            first: datetime | None = (await conn.execute(_NEXT_DUE)).scalar_one_or_none()
+        return first
 
 
 def _appointment(tracked: Tracked, request: ServiceRequest) -> Appointment | None:
@@ -177,6 +185,32 @@ _held: Final = exists(
     )
 )
 """Another request holds the device, or takes its turn next."""
+
+
+def _waiting(*columns: Any) -> Select[Any]:
+    """What waits in devices, without what must first let another request of its device end."""
+    return (
+        select(*columns)
+        .join(request_table, request_table.c.sequence == awaited_table.c.sequence)
+        .where(
+            request_table.c.state == State.SCHEDULED.value,
+            or_(awaited_table.c.come.is_(False), ~_held),
+        )
+    )
+
+
+_FIRST_OVERDUE: Final = Prepared(
+    _waiting(awaited_table.c.sequence, awaited_table.c.come)
+    .where(awaited_table.c.look_at <= param("now"))
+    .order_by(awaited_table.c.look_at, awaited_table.c.sequence)
+    .limit(1)
+)
+_NEXT_LOOK: Final = Prepared(
+    _waiting(awaited_table.c.look_at)
+    .where(awaited_table.c.look_at.is_not(None))
+    .order_by(awaited_table.c.look_at)
+    .limit(1)
+)
 
 
 class Overdue:
@@ -203,15 +237,11 @@ class Overdue:
     async def look(self) -> None:
         """Note which dates have come; have devices asked whose alerts are overdue."""
         now = self._context.base.clock.now()
-        due = _waiting(awaited_table.c.sequence, awaited_table.c.come).where(
-            awaited_table.c.look_at <= now
-        )
-        first = due.order_by(awaited_table.c.look_at, awaited_table.c.sequence).limit(1)
         async with self._context.base.database.connect() as conn:  # a look before the write lock
-            if (await conn.execute(first)).first() is None:
+            if (await conn.execute(_FIRST_OVERDUE, {"now": now})).first() is None:
                 return
         async with self._context.base.database.begin() as conn:
-            while (row := (await conn.execute(first)).first()) is not None:
+            while (row := (await conn.execute(_FIRST_OVERDUE, {"now": now})).first()) is not None:
                 if row.come:
                     await self._ask(conn, row.sequence)
                 else:
@@ -233,20 +263,6 @@ class Overdue:
         self._context.notify(tracked.request_id)
 
     async def _next(self) -> datetime | None:
-        query = _waiting(awaited_table.c.look_at).where(awaited_table.c.look_at.is_not(None))
         async with self._context.base.database.connect() as conn:
-            found = await conn.execute(query.order_by(awaited_table.c.look_at).limit(1))
-            first: datetime | None = found.scalar_one_or_none()
+            first: datetime | None = (await conn.execute(_NEXT_LOOK)).scalar_one_or_none()
         return first
-
-
-def _waiting(*columns: Any) -> Select[Any]:
-    """What waits in devices, without what must first let another request of its device end."""
-    return (
-        select(*columns)
-        .join(request_table, request_table.c.sequence == awaited_table.c.sequence)
-        .where(
-            request_table.c.state == State.SCHEDULED.value,
-            or_(awaited_table.c.come.is_(False), ~_held),
-        )
-    )
