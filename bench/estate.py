@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from keys.issuing.ceremony import load_plan, run_ceremony
+from keys.issuing.plan import DevicesPlan
 from services.chassis.settings import LONGEST_LEASE
 from services.chassis.time.clock import SystemClock
 from stack.connection import Connection
+from stack.fleets import FleetPlan, add_fleet
 from stack.layout import load_stack
 from stack.processes import start, stop
 from stack.provision import provision
@@ -28,6 +30,15 @@ def hold_ceremony(data: Path, homes: int = HOMES) -> None:
     """A data folder with that many homes; half of them trust each CoS Party."""
     plan = with_link_keys(load_plan().with_devices(homes))
     run_ceremony(plan, data, now=SystemClock().now())
+
+
+def add_homes(data: Path, homes: int) -> None:
+    """A fleet of that many homes more, in a folder that was never started."""
+    run = {
+        "first_eui": "0253494de0000000", "first_mpxn": "1400000000000", "count": homes,
+        "device_type": "ESME", "supplier": "A", "cos_party": "ecos_party",
+    }  # fmt: skip
+    add_fleet(data, FleetPlan(DevicesPlan.model_validate(run), "B"), SystemClock().now())
 
 
 @contextmanager
