@@ -16,7 +16,7 @@ from typing import Final
 from bench import estate, stores
 from bench.figures import Figure
 from bench.load import Driver
-from bench.processes import cpu_of, resident_of
+from bench.processes import cpu_of, ran_ns, resident_of
 from stack.layout import load_stack
 from stack.processes import stop
 from stack.systems import SYSTEMS
@@ -59,9 +59,9 @@ def measured(
             connection.settle(limit=60)
             say(f"start: at rest for {idle:g} s")
             time.sleep(1)  # until the last connection has been given up
-            before = cpu_of(pids)
+            before = {one: ran_ns(pid) for one, pid in pids.items()}
             time.sleep(idle)
-            rest = {one: (cpu_of(pids)[one] - before[one]) / idle * 1e3 for one in pids}
+            rest = {one: (ran_ns(pid) - before[one]) / idle / 1e6 for one, pid in pids.items()}
             memory = resident_of(pids.values())
             held = _octets(data)
             driver.one_after_the_other(2, STORED_CHANGES)

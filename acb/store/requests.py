@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     func,
     select,
+    text,
 )
 
 from acb.model import UNDER_WAY, Refusal, State, Tracked
@@ -31,6 +32,7 @@ from services.chassis.data.prepared import Prepared, param
 from services.chassis.data.store import UtcDateTime
 from services.chassis.log import about
 
+_has_date: Final = text("execution IS NOT NULL")
 request_table: Final = Table(
     "acb_request",
     tables,
@@ -67,6 +69,13 @@ request_table: Final = Table(
     Index("acb_request_turns", "target", "originator", "turn"),
     Index("acb_request_states", "target", "state", "originator"),
     Index("acb_request_commands", "target", "command_counter"),
+    Index(
+        "acb_request_dated",
+        "target",
+        "sequence",
+        sqlite_where=_has_date,
+        postgresql_where=_has_date,
+    ),
 )
 """One row per request that was accepted (or quarantined): its identifier and counter are spent. The
 body is empty once a request has given way to others in quarantine (`acb.steps.quarantine`).
